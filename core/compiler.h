@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one place for compiler extensions. */
+#ifndef TSPK_CORE_COMPILER_H
+#define TSPK_CORE_COMPILER_H
+
+#define TSPK_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define TSPK_ALIGNED(n) __attribute__((aligned(n)))
+#define TSPK_UNUSED __attribute__((unused))
+#define TSPK_TARGET(isa) __attribute__((target(isa)))
+#define TSPK_LIKELY(x) __builtin_expect(!!(x), 1)
+#define TSPK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define TSPK_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+#if defined(__x86_64__) && !defined(TSPK_NO_SIMD)
+#define TSPK_HAVE_X86 1
+#else
+#define TSPK_HAVE_X86 0
+#endif
+
+#endif

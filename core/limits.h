@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every number that a file can carry is compared with one of these before anything is allocated. */
+#ifndef TSPK_CORE_LIMITS_H
+#define TSPK_CORE_LIMITS_H
+
+#define TSPK_MAX_RANK 8
+#define TSPK_MAX_NODES 200000u
+#define TSPK_MAX_VALUES 1000000u
+#define TSPK_MAX_NODE_INPUTS 256u
+#define TSPK_MAX_NODE_OUTPUTS 256u
+#define TSPK_MAX_NAME_BYTES 4096u
+#define TSPK_MAX_TENSOR_ELEMS ((size_t)1 << 31)
+#define TSPK_MAX_STEPS 16u
+#define TSPK_MAX_LEVELS 64u        /* n of 2n thresholds */
+#define TSPK_MAX_TOKEN_CLASSES 8u
+#define TSPK_MAX_CODE 127          /* largest integer level */
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/parallel.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+void tspk_parallel_for(int threads, size_t n, tspk_parallel_fn fn, void *context)
+{
+#ifdef _OPENMP
+    if (threads > 1 && n > 1 && !omp_in_parallel()) {
+        const int team = (size_t)threads < n ? threads : (int)n;
+
+#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
+        for (size_t i = 0; i < n; i++)
+            fn(context, i, omp_get_thread_num());
+        return;
+    }
+#endif
+    (void)threads;
+    for (size_t i = 0; i < n; i++)
+        fn(context, i, 0);
+}
+
+int tspk_parallel_max_threads(void)
+{
+#ifdef _OPENMP
+    const int procs = omp_get_num_procs();
+
+    return procs > 0 ? procs : 1;
+#else
+    return 1;
+#endif
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Samples: images, arrays and archives, decoded and preprocessed. */
+#ifndef TRANSPIKE_DATA_H
+#define TRANSPIKE_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "transpike/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum tspk_interpolation {
+    TSPK_NEAREST = 0,
+    TSPK_BILINEAR = 1,
+    TSPK_BICUBIC = 2
+} tspk_interpolation;
+
+/** PyTorch's Resize(antialias=True) of the short side, CenterCrop, ToTensor, Normalize. */
+typedef struct tspk_preprocess_settings {
+    uint32_t resize;      /**< short side [pixels]; 0: no resize (default) */
+    uint32_t crop;        /**< side of the centre crop [pixels]; 0: no crop (default) */
+    tspk_interpolation interpolation; /**< default bilinear */
+    uint32_t channels;    /**< 1 grey or 3 RGB; 0: as the source (default) */
+    float mean[4];        /**< subtracted from pixels in [0, 1]; default 0 */
+    float std[4];         /**< divides after it; default 1; > 0 */
+} tspk_preprocess_settings;
+
+TSPK_API void tspk_preprocess_default_settings(tspk_preprocess_settings *settings);
+
+/** A set of samples in its final order. Reading samples is safe from several threads. */
+typedef struct tspk_dataset tspk_dataset;
+
+typedef struct tspk_dataset_settings {
+    tspk_preprocess_settings preprocess;
+    bool is_shuffled;  /**< default true */
+    uint64_t seed;     /**< of the shuffle, default 0 */
+} tspk_dataset_settings;
+
+TSPK_API void tspk_dataset_default_settings(tspk_dataset_settings *settings);
+
+/**
+ * Opens DATA: a folder of images with labels.csv (file,label) or class subfolders or neither, an .npz
+ * (images, labels), an .npy with labels beside it (X_labels.npy, labels.npy) or not, a .tar of images
+ * (WebDataset naming too), an IDX images file (.gz too; its labels file is found beside it by name), a
+ * CIFAR binary archive, or one image file. Order: relative path bytewise, then the seeded shuffle
+ * (Fisher-Yates from the end, SplitMix64).
+ * @errors IO (missing, unreadable), FORMAT (what is wrong and where), RANGE (labels negative), LIMIT
+ */
+TSPK_API tspk_status tspk_dataset_open(const char *path, const tspk_dataset_settings *settings,
+                                       tspk_dataset **dataset_out, tspk_error *err);
+TSPK_API void tspk_dataset_close(tspk_dataset *dataset);
+
+TSPK_API size_t tspk_dataset_count(const tspk_dataset *dataset);
+
+/** Label of sample i, −1 when the set has none. */
+TSPK_API int64_t tspk_dataset_label(const tspk_dataset *dataset, size_t i);
+
+/** Relative path or index text; borrowed until the set is closed. */
+TSPK_API const char *tspk_dataset_name(const tspk_dataset *dataset, size_t i);
+
+/** Class name from the folder names, NULL when there are none. */
+TSPK_API const char *tspk_dataset_class_name(const tspk_dataset *dataset, int64_t label);
+
+/**
+ * Decodes and preprocesses sample i.
+ * @param dim     what the network expects: channels, height, width; a sample of another shape is
+ *                refused with TSPK_SHAPE, numbers and name
+ * @param out     [dim[0], dim[1], dim[2]] normalised float32; out
+ * @param hash_out SHA-256 of the sample's content (decoded pixels or stored elements before
+ *                preprocessing, and their shape), or NULL
+ */
+TSPK_API tspk_status tspk_dataset_read(const tspk_dataset *dataset, size_t i, const int64_t dim[3],
+                                       float *out, uint8_t hash_out[32], tspk_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

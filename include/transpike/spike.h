@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spike graphs: convert, store, execute, compare with the source network. */
+#ifndef TRANSPIKE_SPIKE_H
+#define TRANSPIKE_SPIKE_H
+
+#include "transpike/data.h"
+#include "transpike/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A calibrated spiking network. Immutable; may be shared by sessions in several threads. */
+typedef struct tspk_spike tspk_spike;
+
+/** Called now and then during long work; a non-zero answer asks to stop (TSPK_INTERRUPTED). */
+typedef int (*tspk_progress_fn)(void *context, const char *phase, size_t done, size_t total);
+
+typedef struct tspk_convert_settings {
+    size_t calibration_images; /**< first so many samples of the set; default 128 */
+    uint32_t steps;            /**< T, 1 … 16; default 4 */
+    uint32_t levels;           /**< n of 2n thresholds, 1 … 64; default 8 */
+    bool is_rate;              /**< ECMT's rate coding instead of differential coding */
+    bool is_ecmt;              /**< ECMT's published rule throughout (implies rate coding) */
+    uint64_t seed;             /**< kept in the file: validate shuffles alike; default 0 */
+    int threads;               /**< 0: all cores */
+    tspk_preprocess_settings preprocess; /**< kept in the file */
+    tspk_progress_fn progress; /**< or NULL */
+    void *progress_context;
+} tspk_convert_settings;
+
+TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
+
+/**
+ * Calibrates `model` on the first samples of `data` and makes the spike graph. No training.
+ * @param spike_out owned by the caller, untouched on failure
+ * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; fewer samples than asked for is
+ *         not an error as long as there is one), SHAPE (samples), NOMEM, INTERRUPTED
+ * @source ECMT (arXiv 2502.21193), differential coding (arXiv 2503.00301); docs/calibration.md
+ */
+TSPK_API tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
+                                  const tspk_convert_settings *settings, tspk_spike **spike_out,
+                                  tspk_error *err);
+
+/** Writes `path` atomically (temporary file beside it, renamed); the same graph gives the same bytes. */
+TSPK_API tspk_status tspk_spike_save(const tspk_spike *spike, const char *path, tspk_error *err);
+
+/** Reads a .spike and verifies every checksum. */
+TSPK_API tspk_status tspk_spike_open(const char *path, tspk_spike **spike_out, tspk_error *err);
+TSPK_API void tspk_spike_close(tspk_spike *spike);
+
+/** JSON text, schema "transpike.inspect/1"; freed with tspk_text_free(). */
+TSPK_API tspk_status tspk_spike_describe(const tspk_spike *spike, char **json_out, tspk_error *err);
+
+/** What a .spike remembers of its making. Texts are borrowed. */
+typedef struct tspk_spike_info {
+    uint32_t steps, levels, classes, image_dim[3];
+    uint64_t seed;
+    tspk_preprocess_settings preprocess;
+    const char *source_sha256;
+    size_t calibration_images;
+} tspk_spike_info;
+TSPK_API void tspk_spike_info_get(const tspk_spike *spike, tspk_spike_info *info_out);
+TSPK_API const char *tspk_spike_class_name(const tspk_spike *spike, uint32_t i); /**< or NULL */
+/** True when an image with this content hash was used for calibration. */
+TSPK_API bool tspk_spike_has_calibrated_on(const tspk_spike *spike, const uint8_t hash[32]);
+
+/** Instruction sets of the kernels. Every one gives the same bytes. */
+typedef enum tspk_isa { TSPK_ISA_AUTO = 0, TSPK_ISA_SCALAR = 1, TSPK_ISA_AVX2 = 2 } tspk_isa;
+
+typedef struct tspk_session_settings {
+    int threads;    /**< 0: all cores */
+    uint32_t batch; /**< images side by side at most; default 16 */
+    uint32_t steps; /**< 0: all of the operating point */
+    tspk_isa isa;   /**< UNSUPPORTED when this machine lacks it */
+} tspk_session_settings;
+TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
+
+/** Executor with all of its memory. One thread at a time may use it. */
+typedef struct tspk_session tspk_session;
+TSPK_API tspk_status tspk_session_open(const tspk_spike *spike, const tspk_session_settings *settings,
+                                       tspk_session **session_out, tspk_error *err);
+TSPK_API void tspk_session_close(tspk_session *session);
+
+/** Work of one image up to and including one step. */
+typedef struct tspk_step_work {
+    uint64_t spikes;          /**< of this step alone */
+    uint64_t neurons;         /**< neurons that were computed at this step */
+    double energy_synaptic;   /**< cumulative, ratio to the source network's (design: section 7) */
+    double energy_full;       /**< cumulative */
+    double energy_quantised_ann; /**< the quantised network of the same information, once */
+} tspk_step_work;
+
+/**
+ * Runs n images for the session's steps.
+ * @param images  [n, channels, height, width] float32, preprocessed; borrowed
+ * @param logits  [n, steps, classes] decoded logits after every step; out
+ * @param work    [n, steps] or NULL; out
+ * @note allocates nothing; an image's result depends on nothing but the image and the .spike
+ */
+TSPK_API tspk_status tspk_session_run(tspk_session *session, size_t n, const float *images,
+                                      float *logits, tspk_step_work *work, tspk_error *err);
+
+/** Bytes that a session holds: int and float weights, state carried over steps, arena. */
+typedef struct tspk_session_memory {
+    size_t weights, state, arena; /**< [bytes] */
+} tspk_session_memory;
+TSPK_API void tspk_session_memory_get(const tspk_session *session, tspk_session_memory *memory_out);
+
+/**
+ * Runs n images as tspk_session_run() does and writes every site's codes and fan-out (and, with
+ * products, inputs, integer products and grids) to an .npz: contract "run --dump-spikes".
+ * @errors RANGE (more than 64 images, 4 with products), IO
+ */
+TSPK_API tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *images,
+                                       float *logits, tspk_step_work *work, bool with_products,
+                                       const char *path, tspk_error *err);
+
+typedef struct tspk_validate_settings {
+    size_t skip;    /**< samples left out at the start; default 0 */
+    size_t limit;   /**< samples used at most; 0: all */
+    uint32_t steps; /**< 0: all */
+    uint32_t batch; /**< default 16 */
+    int threads;    /**< 0: all cores */
+    tspk_isa isa;
+    bool is_forced; /**< accept another source network than the .spike's */
+    tspk_progress_fn progress;
+    void *progress_context;
+} tspk_validate_settings;
+TSPK_API void tspk_validate_default_settings(tspk_validate_settings *settings);
+
+/**
+ * Runs the spiking network beside its source network.
+ * @param json_out schema "transpike.validate/1"; freed with tspk_text_free()
+ * @errors MISMATCH (model is not the source), RANGE (no samples left, label out of range), SHAPE
+ */
+TSPK_API tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
+                                   const tspk_dataset *data, const tspk_validate_settings *settings,
+                                   char **json_out, tspk_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
