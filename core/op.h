@@ -79,11 +79,12 @@
     X(RMS_NORM, "RmsNorm", 1, 2)      /* over attr axis …, in[1] scale; epsilon */                 \
     /* contractions */                                                                             \
     X(MATMUL, "MatMul", 2, 2)         /* numpy.matmul */                                           \
-    X(LINEAR, "Linear", 2, 3)         /* y[r,o] = Σ_c x[rows[r],c] W[o,c] + b[o]; W constant */    \
+    X(LINEAR, "Linear", 1, 3)         /* y[r,o] = Σ_c x[rows[r],c] W[o,c] + b[o]; W constant */    \
     X(CONV, "Conv", 2, 3)             /* 2-D, NCHW; attr pads, strides, dilations, groups */       \
     X(ATTENTION, "Attention", 3, 4)   /* see below */
 
-/* Attention: in q [.., N, H*D], k [.., M, H*D], v [.., M, H*E], optional constant additive bias
+/* A Linear with one input only is spike-driven: its weights are in the spike graph (core/spikegraph.h).
+ * Attention: in q [.., N, H*D], k [.., M, H*D], v [.., M, H*E], optional constant additive bias
  * [H or 1, N or 1, M]; the axes before the last two have product 1. Head h owns channels
  * [h*D, (h+1)*D). out[n, h*E + e] = Σ_m softmax_m(scale Σ_d q[n,h,d] k[m,h,d] + bias[h,n,m]) v[m,h,e].
  * attr heads, scale. */

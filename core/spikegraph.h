@@ -5,7 +5,8 @@
  * It holds the graph that is evaluated at every timestep on decoded values, and beside it
  *   - sites: neuron layers, one before every spike-driven operand;
  *   - linears: Linear nodes whose weights are touched by spikes only (a Linear node without a record
- *     here, such as the patch embedding, is analog and keeps float weights as graph constants);
+ *     here, such as the patch embedding, is analog and keeps float weights as graph constants; a
+ *     Linear with a record has one input, x, and neither weight nor bias inputs);
  *   - attentions: Attention nodes, each with a query, key, numerator and value site;
  *   - operating points: ladders, gains, priors and biases; weights and units are shared by all.
  * The arithmetic, bit for bit, is in docs/spikefile.md; design notes in docs/architecture.md.
