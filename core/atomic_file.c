@@ -14,7 +14,7 @@
 struct tspk_atomic_file {
     int descriptor;
     char *path;
-    char *temporary;
+    char *temporary; /* NULL when the path is a device or a pipe and is written straight into */
 };
 
 static tspk_status fail_io(tspk_error *err, const char *path, const char *what, int number)
@@ -35,6 +35,7 @@ tspk_status tspk_atomic_file_open(const char *path, tspk_atomic_file **file_out,
     static const char suffix[] = ".XXXXXX";
     const size_t length = strlen(path);
     tspk_atomic_file *file = calloc(1, sizeof *file);
+    struct stat there;
     mode_t mask;
 
     if (!file)
@@ -46,6 +47,20 @@ tspk_status tspk_atomic_file_open(const char *path, tspk_atomic_file **file_out,
         return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory to write it", path);
     }
     memcpy(file->path, path, length + 1);
+    /* A rename over /dev/null would replace the device. */
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
+        free(file->temporary);
+        file->temporary = NULL;
+        file->descriptor = open(path, O_WRONLY | O_CLOEXEC);
+        if (file->descriptor < 0) {
+            const int number = errno;
+
+            destroy(file);
+            return fail_io(err, path, "cannot be written", number);
+        }
+        *file_out = file;
+        return TSPK_OK;
+    }
     memcpy(file->temporary, path, length);
     memcpy(file->temporary + length, suffix, sizeof suffix);
     file->descriptor = mkstemp(file->temporary);
@@ -96,10 +111,12 @@ tspk_status tspk_atomic_file_close(tspk_atomic_file *file, bool is_kept, tspk_er
         status = fail_io(err, file->path, "cannot be written", errno);
     if (close(file->descriptor) != 0 && status == TSPK_OK && is_kept)
         status = fail_io(err, file->path, "cannot be written", errno);
-    if (is_kept && status == TSPK_OK && rename(file->temporary, file->path) != 0)
-        status = fail_io(err, file->path, "cannot be put in place", errno);
-    if (!is_kept || status != TSPK_OK)
-        unlink(file->temporary);
+    if (file->temporary) {
+        if (is_kept && status == TSPK_OK && rename(file->temporary, file->path) != 0)
+            status = fail_io(err, file->path, "cannot be put in place", errno);
+        if (!is_kept || status != TSPK_OK)
+            unlink(file->temporary);
+    }
     destroy(file);
     return status;
 }

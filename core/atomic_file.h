@@ -10,7 +10,8 @@
 
 typedef struct tspk_atomic_file tspk_atomic_file;
 
-/** Creates a temporary file in the folder of `path`. @errors IO (with errno's text), NOMEM */
+/** Creates a temporary file in the folder of `path`; a device or a pipe is written straight into.
+ * @errors IO (with errno's text), NOMEM */
 tspk_status tspk_atomic_file_open(const char *path, tspk_atomic_file **file_out, tspk_error *err);
 
 /** Its descriptor, for writing. */

@@ -14,6 +14,7 @@
 #ifndef TRANSPIKE_TRANSPIKE_H
 #define TRANSPIKE_TRANSPIKE_H
 
+#include "transpike/array.h"
 #include "transpike/data.h"
 #include "transpike/error.h"
 #include "transpike/model.h"
