@@ -14,5 +14,11 @@
 #define TSPK_MAX_LEVELS 64u        /* n of 2n thresholds */
 #define TSPK_MAX_TOKEN_CLASSES 8u
 #define TSPK_MAX_CODE 127          /* largest integer level */
+#define TSPK_MAX_SHIFT 40          /* k of a product site's 2^-k */
+#define TSPK_MAX_SITES 65536u
+#define TSPK_MAX_POINTS 64u        /* operating points */
+#define TSPK_MAX_CLASS_NAMES 1000000u
+#define TSPK_MAX_CALIBRATION_IMAGES 10000000u
+#define TSPK_MAX_TEXT_BYTES ((size_t)1 << 20) /* settings */
 
 #endif

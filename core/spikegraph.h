@@ -146,7 +146,7 @@ typedef struct tspk_provenance {
 
 typedef struct tspk_spikegraph {
     tspk_arena *arena; /* owns everything below but `graph` */
-    tspk_graph *graph; /* owned; weights of spike-driven Linears are not among its constants */
+    tspk_graph *graph; /* owned, swept, batch 1, one input; spike-driven Linears have one input */
     uint32_t n_classes; /* token classes, 1 … TSPK_MAX_TOKEN_CLASSES; 0 = patches */
     uint32_t n_sites, n_linears, n_attentions, n_points;
     tspk_site *site; /* in order of evaluation */
@@ -165,10 +165,13 @@ tspk_status tspk_spikegraph_new(tspk_graph *graph, tspk_spikegraph **out, tspk_e
 void tspk_spikegraph_free(tspk_spikegraph *spikes);
 
 /**
- * Checks everything that an executor relies on: ids, shapes, classes, ladders ascending and finite,
- * units and scales positive and finite, shifts within 0 … 40, exact power-of-two steps at product
- * sites, weights against their bounds, int32 accumulation (127 Σ|w| per row and group; 127² * inner at
- * products), one record a node. Names the site or node that breaks a rule.
+ * Checks what an executor relies on beyond tspk_graph_verify(), which comes first: batch 1 and one
+ * input; ids, shapes and classes of sites, linears and attentions against their nodes; sites in order
+ * of evaluation, each used; ladders ascending and finite, units and scales positive and finite, shifts
+ * within 0 … 40; at product sites scale = κ * 2^-shift with one κ a class over all steps (1 at value
+ * sites), no offset or prior at numerators; weights within their bounds and 0 at padding; int32
+ * accumulation (127 Σ|w| per row and group; 127² * inner at products; 128 with exponent codes); one
+ * record a node, and one for every Linear with one input. Names the site or node that breaks a rule. @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
  */
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err);
 
