@@ -10,7 +10,8 @@
 
 typedef struct tspk_atomic_file tspk_atomic_file;
 
-/** Creates a temporary file in the folder of `path`; a device or a pipe is written straight into.
+/** Creates a temporary file in the folder of `path`; a device or a pipe is written straight
+ * into; a link stays a link, and the file that it names is replaced.
  * @errors IO (with errno's text), NOMEM */
 tspk_status tspk_atomic_file_open(const char *path, tspk_atomic_file **file_out, tspk_error *err);
 

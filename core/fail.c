@@ -83,6 +83,17 @@ tspk_status tspk_at_tensor(tspk_error *err, tspk_status status, const char *tens
     return status;
 }
 
+tspk_status tspk_in_file(tspk_error *err, tspk_status status, const char *path)
+{
+    if (err && status != TSPK_OK && strncmp(err->message, path, strlen(path)) != 0) {
+        char message[sizeof err->message];
+
+        memcpy(message, err->message, sizeof message);
+        tspk_fail(err, status, "%s: %s", path, message);
+    }
+    return status;
+}
+
 int tspk_error_format(const tspk_error *err, char *buf, unsigned long size)
 {
     char line[sizeof(tspk_error) + 64];
