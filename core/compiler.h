@@ -7,6 +7,10 @@
 #define TSPK_ALIGNED(n) __attribute__((aligned(n)))
 #define TSPK_UNUSED __attribute__((unused))
 #define TSPK_TARGET(isa) __attribute__((target(isa)))
+/* Everything after it in the file is compiled for AVX2 and FMA, whatever the build's baseline is. */
+#define TSPK_TARGET_FILE_AVX2 _Pragma("GCC target(\"avx2,fma\")")
+/* Before a loop: no iteration depends on another, though pointers may be equal. */
+#define TSPK_IVDEP _Pragma("GCC ivdep")
 #define TSPK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define TSPK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TSPK_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/compiler.h"
+
+#if TSPK_HAVE_X86
+TSPK_TARGET_FILE_AVX2
+#define TSPK_VECMATH_TABLE tspk_vecmath_avx2
+#include "core/vecmath_body.h"
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Body of vecmath_scalar.c and vecmath_avx2.c: plain loops that the compiler widens for the target
+ * of the file that includes it. TSPK_VECMATH_TABLE is the name of the table that is defined. */
+#include "core/compiler.h"
+#include "core/mathfun.h"
+#include "core/vecmath.h"
+
+#define LANES 16
+
+#define MAP(name, function)                                                                        \
+    static void name(size_t n, const float *x, float *y)                                           \
+    {                                                                                              \
+        TSPK_IVDEP                                                                                 \
+        for (size_t i = 0; i < n; i++)                                                             \
+            y[i] = function(x[i]);                                                                 \
+    }
+
+MAP(map_exp, tspk_expf)
+MAP(map_log, tspk_logf)
+MAP(map_erf, tspk_erff)
+MAP(map_tanh, tspk_tanhf)
+MAP(map_sigmoid, tspk_sigmoidf)
+MAP(map_gelu_erf, tspk_gelu_erf)
+MAP(map_gelu_tanh, tspk_gelu_tanh)
+
+static void map_silu(size_t n, float alpha, const float *x, float *y)
+{
+    TSPK_IVDEP
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * tspk_sigmoidf(alpha * x[i]);
+}
+
+static void map_scale(size_t n, float factor, const float *x, float *y)
+{
+    TSPK_IVDEP
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * factor;
+}
+
+static float fold(float lane[LANES])
+{
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            lane[l] += lane[l + half];
+    return lane[0];
+}
+
+static float row_sum(size_t n, const float *x)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += x[i + (size_t)l];
+    for (int l = 0; i + (size_t)l < n; l++)
+        lane[l] += x[i + (size_t)l];
+    return fold(lane);
+}
+
+/* Σ (x - mean)² */
+static float row_sum_squares(size_t n, const float *x, float mean)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            const float d = x[i + (size_t)l] - mean;
+
+            lane[l] = fmaf(d, d, lane[l]);
+        }
+    for (int l = 0; i + (size_t)l < n; l++) {
+        const float d = x[i + (size_t)l] - mean;
+
+        lane[l] = fmaf(d, d, lane[l]);
+    }
+    return fold(lane);
+}
+
+static float row_max(size_t n, const float *x)
+{
+    float lane[LANES];
+    size_t i = 0;
+
+    for (int l = 0; l < LANES; l++)
+        lane[l] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] = x[i + (size_t)l] > lane[l] ? x[i + (size_t)l] : lane[l];
+    for (int l = 0; i + (size_t)l < n; l++)
+        lane[l] = x[i + (size_t)l] > lane[l] ? x[i + (size_t)l] : lane[l];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
+    return lane[0];
+}
+
+static float row_exp_minus(size_t n, float m, const float *x, float *y)
+{
+    TSPK_IVDEP
+    for (size_t i = 0; i < n; i++)
+        y[i] = tspk_expf(x[i] - m);
+    return row_sum(n, y);
+}
+
+static void row_softmax(size_t n, const float *x, float *y)
+{
+    const float sum = row_exp_minus(n, row_max(n, x), x, y);
+
+    map_scale(n, 1.0f / sum, y, y);
+}
+
+static void row_layer_norm(size_t n, const float *x, const float *weight, const float *bias,
+                           float epsilon, float *y)
+{
+    const float mean = row_sum(n, x) / (float)n;
+    const float variance = row_sum_squares(n, x, mean) / (float)n;
+    const float factor = 1.0f / sqrtf(variance + epsilon);
+
+    if (weight && bias) {
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            y[i] = fmaf((x[i] - mean) * factor, weight[i], bias[i]);
+    } else if (weight) {
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * factor * weight[i];
+    } else if (bias) {
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * factor + bias[i];
+    } else {
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * factor;
+    }
+}
+
+static void row_rms_norm(size_t n, const float *x, const float *weight, float epsilon, float *y)
+{
+    const float mean_square = row_sum_squares(n, x, 0.0f) / (float)n;
+    const float factor = 1.0f / sqrtf(mean_square + epsilon);
+
+    if (weight) {
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] * factor * weight[i];
+    } else
+        map_scale(n, factor, x, y);
+}
+
+const tspk_vecmath TSPK_VECMATH_TABLE = {
+    .exp = map_exp,
+    .log = map_log,
+    .erf = map_erf,
+    .tanh = map_tanh,
+    .sigmoid = map_sigmoid,
+    .gelu_erf = map_gelu_erf,
+    .gelu_tanh = map_gelu_tanh,
+    .silu = map_silu,
+    .sum = row_sum,
+    .max = row_max,
+    .exp_minus = row_exp_minus,
+    .scale = map_scale,
+    .softmax = row_softmax,
+    .layer_norm = row_layer_norm,
+    .rms_norm = row_rms_norm,
+};
