@@ -171,7 +171,8 @@ void tspk_spikegraph_free(tspk_spikegraph *spikes);
  * within 0 … 40; at product sites scale = κ * 2^-shift with one κ a class over all steps (1 at value
  * sites), no offset or prior at numerators; weights within their bounds and 0 at padding; int32
  * accumulation (127 Σ|w| per row and group; 127² * inner at products; 128 with exponent codes); one
- * record a node, and one for every Linear with one input. Names the site or node that breaks a rule. @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
+ * record a node, and one for every Linear with one input. Names the site or node that breaks a rule.
+ * @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
  */
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err);
 

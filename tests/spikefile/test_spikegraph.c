@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tspk_spikegraph_verify(): the toy network passes, and every rule is seen to be broken. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/spikefile/tiny_spikegraph.h"
+
+static void expect_valid(const tiny_settings *settings)
+{
+    tspk_spikegraph *spikes = tiny_spikegraph_new(settings, NULL);
+    tspk_error err;
+    char line[512];
+
+    tspk_error_init(&err);
+    if (tspk_spikegraph_verify(spikes, &err) != TSPK_OK) {
+        tspk_error_format(&err, line, sizeof line);
+        fail_msg("%s", line);
+    }
+    assert_int_equal(spikes->n_sites, TINY_SITES);
+    assert_int_equal(spikes->n_linears, TINY_LINEARS);
+    tspk_spikegraph_free(spikes);
+}
+
+static void toy_networks_are_valid(void **state)
+{
+    tiny_settings settings = tiny_default_settings(1);
+
+    (void)state;
+    expect_valid(&settings);
+    settings.n_points = 2;
+    settings.weight_bits = 16;
+    settings.is_quotient = true;
+    expect_valid(&settings);
+    settings.coding = TSPK_CODING_RATE;
+    settings.is_exponent = true;
+    settings.is_max_fixed = true;
+    expect_valid(&settings);
+}
+
+static void fan_out_follows_the_design(void **state)
+{
+    const tiny_settings settings = tiny_default_settings(2);
+    tspk_spikegraph *spikes = tiny_spikegraph_new(&settings, NULL);
+
+    (void)state;
+    /* block 0: q, k, v read every row; block 1: q reads the class token's row only */
+    assert_int_equal(tspk_site_fan_out(spikes, 0, 0), 3 * TINY_WIDTH);
+    assert_int_equal(tspk_site_fan_out(spikes, 0, 4), 3 * TINY_WIDTH);
+    assert_int_equal(tspk_site_fan_out(spikes, 8, 0), 3 * TINY_WIDTH);
+    assert_int_equal(tspk_site_fan_out(spikes, 8, 4), 2 * TINY_WIDTH);
+    assert_int_equal(tspk_site_fan_out(spikes, 9, 0), TINY_TOKENS);  /* query: keys */
+    assert_int_equal(tspk_site_fan_out(spikes, 10, 3), 1);           /* key: queries */
+    assert_int_equal(tspk_site_fan_out(spikes, 11, 3), 1);           /* value: queries */
+    assert_int_equal(tspk_site_fan_out(spikes, 12, 0), TINY_WIDTH / TINY_HEADS);
+    assert_int_equal(tspk_site_fan_out(spikes, 2, 0), TINY_TOKENS);
+    assert_int_equal(tspk_site_fan_out(spikes, 6, 0), TINY_HIDDEN);
+    assert_int_equal(tspk_site_fan_out(spikes, 16, 0), TINY_CLASSES);
+    tspk_spikegraph_free(spikes);
+}
+
+/* One broken rule each. */
+typedef struct damage {
+    const char *what;
+    tspk_status status;
+    void (*apply)(tspk_spikegraph *spikes);
+} damage;
+
+#define DAMAGE(name, code)                                                                         \
+    static void name(tspk_spikegraph *s)                                                           \
+    {                                                                                              \
+        code;                                                                                      \
+    }
+DAMAGE(batch_2, s->graph->batch = 2)
+DAMAGE(no_classes, s->n_classes = 0)
+DAMAGE(many_classes, s->n_classes = 9)
+DAMAGE(no_points, s->n_points = 0)
+DAMAGE(first_point_name, s->point[0].name = "fast")
+DAMAGE(same_point_name, s->point[1].name = "exact")
+DAMAGE(steps_17, s->point[0].n_steps = 17)
+DAMAGE(levels_65, s->point[0].n_levels = 65)
+DAMAGE(coding_2, s->point[0].coding = (tspk_coding)2)
+DAMAGE(unit_zero, s->site[0].unit[3] = 0.0f)
+DAMAGE(unit_nan, s->site[2].unit[0] = NAN)
+DAMAGE(unit_within_head, s->site[1].unit[1] *= 1.5f)
+DAMAGE(rows_wrong, s->site[0].rows = 4)
+DAMAGE(channels_wrong, s->site[4].channels = 1)
+DAMAGE(class_out_of_range, ((uint8_t *)(uintptr_t)s->site[0].row_class)[2] = 2)
+DAMAGE(order_twice, s->site[0].order[0] = s->site[0].order[1])
+DAMAGE(order_missing, s->site[0].order[0] = UINT32_MAX)
+DAMAGE(order_out_of_range, s->site[0].order[0] = 99)
+DAMAGE(groups_short, s->site[0].n_groups = 1)
+DAMAGE(input_wrong, s->site[5].input = s->site[6].input)
+DAMAGE(input_out_of_range, s->site[5].input = 1u << 30)
+DAMAGE(node_wrong, s->site[1].node = 0)
+DAMAGE(keys_wrong, s->site[4].keys = 4)
+DAMAGE(same_site_name, s->site[3].name = s->site[2].name)
+DAMAGE(record_twice, s->linear[1].node = s->linear[0].node)
+DAMAGE(record_node, s->linear[1].node = 0)
+DAMAGE(record_site, s->linear[1].site = 1)
+DAMAGE(record_other_site, s->linear[0].site = 5)
+DAMAGE(record_outputs, s->linear[1].n_out = 11)
+DAMAGE(record_lost, s->n_linears--)
+DAMAGE(weight_bits_4, s->linear[1].weight_bits = 4)
+DAMAGE(weight_low, ((int8_t *)s->linear[1].weight)[5] = -128)
+DAMAGE(weight_in_padding, ((int8_t *)s->linear[1].weight)[15] = 1)
+DAMAGE(weight_scale, s->linear[1].scale[1] = -1.0f)
+DAMAGE(attention_lost, s->n_attentions--)
+DAMAGE(attention_sites, s->attention[0].query = s->attention[0].key)
+DAMAGE(attention_other_node, s->attention[0].node = s->attention[1].node)
+DAMAGE(ladder_descends, s->point[0].site[0].step[1].ladder[0].value[2] = -1e6f)
+DAMAGE(ladder_zero, s->point[0].site[0].step[1].ladder[1].value[8] = 0.0f)
+DAMAGE(ladder_long, s->point[0].site[0].step[1].ladder[1].n_values = 129)
+DAMAGE(ladder_kind, s->point[0].site[0].step[1].ladder[1].kind = (tspk_ladder_kind)5)
+DAMAGE(gain_negative, s->point[0].site[0].step[2].gain[7] = -1.0f)
+DAMAGE(gain_missing, s->point[0].site[0].step[2].gain = NULL)
+DAMAGE(scale_zero, s->point[0].site[0].step[2].scale[1] = 0.0f)
+DAMAGE(scale_not_power, s->point[0].site[1].step[2].scale[1] *= 1.1f)
+DAMAGE(value_scale, for (int t = 0; t < 4; t++) s->point[0].site[3].step[t].scale[1] *= 2.0f)
+DAMAGE(shift_at_linear, s->point[0].site[0].step[2].shift = 1)
+DAMAGE(shift_41, s->point[0].site[1].step[2].shift = 41)
+DAMAGE(offset_at_linear, s->point[0].site[0].step[2].offset = s->point[0].site[0].step[2].gain)
+DAMAGE(prior_at_numerator, s->point[0].site[4].prior = s->point[0].site[4].step[2].gain)
+DAMAGE(prior_nan, s->point[0].site[0].prior[3] = NAN)
+DAMAGE(bias_infinite, s->point[0].bias[4][17] = INFINITY)
+DAMAGE(bias_missing, s->point[0].bias[4] = NULL)
+DAMAGE(exponent_levels, s->point[0].site[0].code_form = TSPK_CODE_EXPONENT)
+DAMAGE(deviation_zero, s->preprocess.std[0] = 0.0f)
+DAMAGE(interpolation_3, s->preprocess.interpolation = 3)
+
+static void every_rule_is_checked(void **state)
+{
+#define CASE(name, status) {#name, status, name}
+    static const damage damages[] = {
+        CASE(batch_2, TSPK_UNSUPPORTED), CASE(no_classes, TSPK_LIMIT),
+        CASE(many_classes, TSPK_LIMIT), CASE(no_points, TSPK_LIMIT),
+        CASE(first_point_name, TSPK_FORMAT), CASE(same_point_name, TSPK_FORMAT),
+        CASE(steps_17, TSPK_LIMIT), CASE(levels_65, TSPK_LIMIT), CASE(coding_2, TSPK_FORMAT),
+        CASE(unit_zero, TSPK_RANGE), CASE(unit_nan, TSPK_RANGE),
+        CASE(unit_within_head, TSPK_RANGE), CASE(rows_wrong, TSPK_SHAPE),
+        CASE(channels_wrong, TSPK_SHAPE), CASE(class_out_of_range, TSPK_RANGE),
+        CASE(order_twice, TSPK_RANGE), CASE(order_missing, TSPK_RANGE),
+        CASE(order_out_of_range, TSPK_RANGE), CASE(groups_short, TSPK_SHAPE),
+        CASE(input_wrong, TSPK_FORMAT), CASE(input_out_of_range, TSPK_FORMAT),
+        CASE(node_wrong, TSPK_FORMAT), CASE(keys_wrong, TSPK_SHAPE),
+        CASE(same_site_name, TSPK_FORMAT), CASE(record_twice, TSPK_FORMAT),
+        CASE(record_node, TSPK_FORMAT), CASE(record_site, TSPK_FORMAT),
+        CASE(record_other_site, TSPK_FORMAT), CASE(record_outputs, TSPK_SHAPE),
+        CASE(record_lost, TSPK_FORMAT), CASE(weight_bits_4, TSPK_UNSUPPORTED),
+        CASE(weight_low, TSPK_RANGE), CASE(weight_in_padding, TSPK_RANGE),
+        CASE(weight_scale, TSPK_RANGE), CASE(attention_lost, TSPK_FORMAT),
+        CASE(attention_sites, TSPK_FORMAT), CASE(attention_other_node, TSPK_FORMAT),
+        CASE(ladder_descends, TSPK_RANGE), CASE(ladder_zero, TSPK_RANGE),
+        CASE(ladder_long, TSPK_LIMIT), CASE(ladder_kind, TSPK_FORMAT),
+        CASE(gain_negative, TSPK_RANGE), CASE(gain_missing, TSPK_FORMAT),
+        CASE(scale_zero, TSPK_RANGE), CASE(scale_not_power, TSPK_RANGE),
+        CASE(value_scale, TSPK_RANGE), CASE(shift_at_linear, TSPK_RANGE),
+        CASE(shift_41, TSPK_RANGE), CASE(offset_at_linear, TSPK_FORMAT),
+        CASE(prior_at_numerator, TSPK_FORMAT), CASE(prior_nan, TSPK_RANGE),
+        CASE(bias_infinite, TSPK_RANGE), CASE(bias_missing, TSPK_FORMAT),
+        CASE(exponent_levels, TSPK_RANGE), CASE(deviation_zero, TSPK_RANGE),
+        CASE(interpolation_3, TSPK_RANGE)};
+    tiny_settings settings = tiny_default_settings(3);
+
+    (void)state;
+    settings.n_points = 2;
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        tspk_spikegraph *spikes = tiny_spikegraph_new(&settings, NULL);
+        tspk_error err;
+        tspk_status status;
+
+        tspk_error_init(&err);
+        damages[i].apply(spikes);
+        status = tspk_spikegraph_verify(spikes, &err);
+        if (status != damages[i].status || err.status != status || !err.message[0])
+            fail_msg("%s: %s, expected %s: %s", damages[i].what, tspk_status_name(status),
+                     tspk_status_name(damages[i].status), err.message);
+        tspk_spikegraph_free(spikes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(toy_networks_are_valid),
+        cmocka_unit_test(fan_out_follows_the_design),
+        cmocka_unit_test(every_rule_is_checked),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
