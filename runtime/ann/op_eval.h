@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One operator on dense tensors, in float (int64 and bool where the operator has them). The importer
- * folds constants with it, the float executor and calibration run the network with it. */
+/* One operator on dense tensors, in float (int64 and bool where the operator has them). The
+ * importer folds constants with it, the float executor and calibration run the network with it. */
 #ifndef TSPK_RUNTIME_ANN_OP_EVAL_H
 #define TSPK_RUNTIME_ANN_OP_EVAL_H
 
@@ -14,8 +14,8 @@ size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node);
  * @param in      [node->n_in] views; an absent optional input has data == NULL
  * @param out     [node->n_out] views with memory; never overlaps an input
  * @param scratch tspk_op_scratch_bytes() bytes, 64-byte aligned
- * @errors UNSUPPORTED (dtype that the operator lacks), RANGE (integer division by zero, index out of
- *         range); float arithmetic never fails
+ * @errors UNSUPPORTED (dtype that the operator lacks), RANGE (integer division by zero, index out
+ * of range); float arithmetic never fails
  */
 tspk_status tspk_op_eval(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,
                          void *scratch, tspk_error *err);
