@@ -3,6 +3,7 @@
  * divided by their sum after the product with v. */
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/fail.h"
 #include "core/vecmath.h"
 #include "runtime/ann/blas.h"
@@ -36,18 +37,20 @@ static attention_size size_of(const tspk_node *node, const tspk_tensor *in)
 TSPK_OP_SCRATCH_FN(tspk_scratch_attention)
 {
     const attention_size s = size_of(node, in);
+    size_t bytes;
 
     (void)out;
-    return s.queries * (s.keys + 1) * sizeof(float);
+    if (!tspk_checked_mul(s.queries, s.keys + 1, &bytes) ||
+        !tspk_checked_mul(bytes, sizeof(float), &bytes))
+        return SIZE_MAX;
+    return bytes;
 }
 
 /* The bias [heads or 1, queries or 1, keys] of one head, spread over the logits. */
 static void spread_bias(const tspk_tensor *bias, const attention_size *s, size_t head,
                         float *logits)
 {
-    const tspk_shape *const shape = &bias->shape;
-    const size_t rows = tokens_of(shape);
-    const size_t heads = tspk_shape_elems(shape) / (rows * s->keys);
+    const size_t heads = (size_t)bias->shape.dim[0], rows = (size_t)bias->shape.dim[1];
     const float *const from = (const float *)bias->data + (heads > 1 ? head * rows * s->keys : 0);
 
     for (size_t i = 0; i < s->queries; i++)

@@ -83,7 +83,7 @@ TSPK_OP_SCRATCH_FN(tspk_scratch_linear)
 
 TSPK_OP_FN(tspk_eval_linear)
 {
-    const size_t k = tspk_shape_last(&in[0].shape), n = (size_t)in[1].shape.dim[0];
+    const size_t k = tspk_shape_last(&in[0].shape), n = tspk_shape_last(&out[0].shape);
     const uint32_t *const rows = node->attr.rows;
     const size_t m = node->attr.n_rows ? node->attr.n_rows : tspk_shape_rows(&in[0].shape);
     const float *const bias = node->n_in > 2 ? in[2].data : NULL;
@@ -92,6 +92,8 @@ TSPK_OP_FN(tspk_eval_linear)
 
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
+    if (node->n_in < 2)
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "no float weight: spikes alone drive this node");
     if (!tspk_sgemm_fits(m, n, k))
         return refuse_size(m, n, k, err);
     if (node->attr.n_rows && is_run(rows, node->attr.n_rows)) {

@@ -2,6 +2,7 @@
 /* Conv, two-dimensional, NCHW: im2col of one image and group, then a product with the BLAS. */
 #include <inttypes.h>
 
+#include "core/checked.h"
 #include "core/fail.h"
 #include "runtime/ann/blas.h"
 #include "runtime/ann/op_impl.h"
@@ -41,10 +42,14 @@ static bool is_pointwise(const tspk_attr *attr, const conv_size *s)
 TSPK_OP_SCRATCH_FN(tspk_scratch_conv)
 {
     const conv_size s = size_of(node, in, out);
+    size_t bytes;
 
     if (in[0].shape.rank != 4 || is_pointwise(&node->attr, &s))
         return 0;
-    return s.group_channels * s.kernel_h * s.kernel_w * s.out_h * s.out_w * sizeof(float);
+    if (!tspk_checked_mul(s.group_channels * s.kernel_h * s.kernel_w, s.out_h * s.out_w, &bytes) ||
+        !tspk_checked_mul(bytes, sizeof(float), &bytes))
+        return SIZE_MAX;
+    return bytes;
 }
 
 /* Row (c, ky, kx) of col: what that weight sees at each output position; 0 in the padding. */

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/fail.h"
 #include "runtime/ann/op_impl.h"
 
@@ -124,14 +125,16 @@ static void weighted_axis(const tspk_attr *attr, double factor, int64_t n_in, in
     }
 }
 
-/* Elements when axes before `axis` have the output's length and the others the input's. */
+/* Elements when axes before `axis` have the output's length and the others the input's; SIZE_MAX
+ * when they cannot be counted in bytes. */
 static size_t elems_at(const tspk_shape *from, const tspk_shape *to, int axis)
 {
-    size_t elems = 1;
+    int64_t dim[TSPK_MAX_RANK];
+    size_t elems;
 
     for (int i = 0; i < from->rank; i++)
-        elems *= (size_t)(i < axis ? to->dim[i] : from->dim[i]);
-    return elems;
+        dim[i] = i < axis ? to->dim[i] : from->dim[i];
+    return tspk_checked_elems(dim, from->rank, SIZE_MAX / 64, &elems) ? elems : SIZE_MAX;
 }
 
 static size_t largest_between(const tspk_shape *from, const tspk_shape *to)
@@ -157,6 +160,8 @@ TSPK_OP_SCRATCH_FN(tspk_scratch_resize)
     const size_t largest = largest_between(&in[0].shape, &out[0].shape);
 
     (void)node;
+    if (largest == SIZE_MAX)
+        return SIZE_MAX;
     return 2 * aligned(largest * sizeof(float)) + aligned(largest * sizeof(double));
 }
 
