@@ -25,7 +25,7 @@ typedef struct tspk_convert_settings {
     uint64_t seed;             /**< kept in the file: validate shuffles alike; default 0 */
     int threads;               /**< 0: all cores */
     tspk_preprocess_settings preprocess; /**< kept in the file */
-    tspk_progress_fn progress; /**< or NULL */
+    tspk_progress_fn progress;           /**< or NULL */
     void *progress_context;
 } tspk_convert_settings;
 
@@ -34,15 +34,16 @@ TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
 /**
  * Calibrates `model` on the first samples of `data` and makes the spike graph. No training.
  * @param spike_out owned by the caller, untouched on failure
- * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; fewer samples than asked for is
- *         not an error as long as there is one), SHAPE (samples), NOMEM, INTERRUPTED
+ * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; fewer samples than asked for
+ * is not an error as long as there is one), SHAPE (samples), NOMEM, INTERRUPTED
  * @source ECMT (arXiv 2502.21193), differential coding (arXiv 2503.00301); docs/calibration.md
  */
 TSPK_API tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
                                   const tspk_convert_settings *settings, tspk_spike **spike_out,
                                   tspk_error *err);
 
-/** Writes `path` atomically (temporary file beside it, renamed); the same graph gives the same bytes. */
+/** Writes `path` atomically (temporary file beside it, renamed); the same graph gives the same
+ * bytes. */
 TSPK_API tspk_status tspk_spike_save(const tspk_spike *spike, const char *path, tspk_error *err);
 
 /** Reads a .spike and verifies every checksum. */
@@ -62,6 +63,10 @@ typedef struct tspk_spike_info {
 } tspk_spike_info;
 TSPK_API void tspk_spike_info_get(const tspk_spike *spike, tspk_spike_info *info_out);
 TSPK_API const char *tspk_spike_class_name(const tspk_spike *spike, uint32_t i); /**< or NULL */
+/** Copies n names; to be called before the graph is shared. @errors RANGE (not one a class), NOMEM
+ */
+TSPK_API tspk_status tspk_spike_set_class_names(tspk_spike *spike, const char *const *names,
+                                                uint32_t n, tspk_error *err);
 /** True when an image with this content hash was used for calibration. */
 TSPK_API bool tspk_spike_has_calibrated_on(const tspk_spike *spike, const uint8_t hash[32]);
 
@@ -78,16 +83,17 @@ TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 
 /** Executor with all of its memory. One thread at a time may use it. */
 typedef struct tspk_session tspk_session;
-TSPK_API tspk_status tspk_session_open(const tspk_spike *spike, const tspk_session_settings *settings,
+TSPK_API tspk_status tspk_session_open(const tspk_spike *spike,
+                                       const tspk_session_settings *settings,
                                        tspk_session **session_out, tspk_error *err);
 TSPK_API void tspk_session_close(tspk_session *session);
 
 /** Work of one image up to and including one step. */
 typedef struct tspk_step_work {
-    uint64_t spikes;          /**< of this step alone */
-    uint64_t neurons;         /**< neurons that were computed at this step */
-    double energy_synaptic;   /**< cumulative, ratio to the source network's (design: section 7) */
-    double energy_full;       /**< cumulative */
+    uint64_t spikes;        /**< of this step alone */
+    uint64_t neurons;       /**< neurons that were computed at this step */
+    double energy_synaptic; /**< cumulative, ratio to the source network's (design: section 7) */
+    double energy_full;     /**< cumulative */
     double energy_quantised_ann; /**< the quantised network of the same information, once */
 } tspk_step_work;
 

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/refuse.h"
+#include "cli/source.h"
+
+static const char *const coding_choices[] = {"differential", "rate", NULL};
+static const char *const preset_choices[] = {"default", "ecmt", NULL};
+
+/* Everything that one `convert` holds. */
+typedef struct conversion {
+    const tspk_cli_args *args;
+    tspk_model *model;
+    tspk_dataset *data;
+    tspk_spike *spike;
+    tspk_cli_names names;
+    tspk_cli_progress progress;
+    tspk_convert_settings settings;
+} conversion;
+
+static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
+{
+    if (!args->data)
+        return tspk_cli_fail(err, TSPK_USAGE, "--data DATA is missing");
+    if (!args->output)
+        return tspk_cli_fail(err, TSPK_USAGE, "-o MODEL.spike is missing");
+    if (tspk_cli_is_stdout(args->output))
+        return tspk_cli_fail(err, TSPK_USAGE, "-o -: a .spike needs a file");
+    if (args->preset == 1 && args->coding == 0)
+        return tspk_cli_fail(err, TSPK_USAGE, "--preset ecmt means --coding rate");
+    return TSPK_OK;
+}
+
+static void take_settings(conversion *job)
+{
+    const tspk_cli_args *args = job->args;
+    tspk_convert_settings *settings = &job->settings;
+
+    tspk_convert_default_settings(settings);
+    if (args->calib_images > 0)
+        settings->calibration_images = (size_t)args->calib_images;
+    if (args->steps > 0)
+        settings->steps = (uint32_t)args->steps;
+    if (args->levels > 0)
+        settings->levels = (uint32_t)args->levels;
+    settings->is_rate = args->coding == 1 || args->preset == 1;
+    settings->is_ecmt = args->preset == 1;
+    settings->seed = args->seed;
+    settings->threads = args->threads > 0 ? (int)args->threads : 0;
+    settings->progress = tspk_cli_progress_step;
+    settings->progress_context = &job->progress;
+}
+
+static tspk_status open_data(conversion *job, tspk_error *err)
+{
+    tspk_dataset_settings settings;
+    tspk_port port;
+
+    TSPK_CLI_TRY(tspk_model_input(job->model, 0, &port));
+    if (port.rank != 4)
+        return tspk_cli_fail(err, TSPK_SHAPE,
+                             "%s: input \"%s\" has %d dimensions, expected [N, C, H, W]",
+                             job->args->inputs[0], port.name, port.rank);
+    tspk_dataset_default_settings(&settings);
+    settings.seed = job->args->seed;
+    TSPK_CLI_TRY(tspk_cli_guess_preprocess(job->args, job->args->data, port.dim + 1,
+                                           &settings.preprocess, err));
+    job->settings.preprocess = settings.preprocess;
+    return tspk_dataset_open(job->args->data, &settings, &job->data, err);
+}
+
+static tspk_status write_report(const conversion *job, double seconds, tspk_error *err)
+{
+    cJSON *json = cJSON_CreateObject();
+    tspk_status status;
+
+    if (!json || !cJSON_AddStringToObject(json, "schema", "transpike.convert/1") ||
+        !cJSON_AddNumberToObject(json, "seconds", seconds) || !cJSON_AddTrueToObject(json, "met") ||
+        !cJSON_AddObjectToObject(json, "chosen") || !cJSON_AddArrayToObject(json, "pareto")) {
+        cJSON_Delete(json);
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the JSON text");
+    }
+    status = tspk_cli_write_json(job->args->json, json, err);
+    cJSON_Delete(json);
+    return status;
+}
+
+static tspk_status set_class_names(conversion *job, tspk_error *err)
+{
+    if (!job->args->classes)
+        return TSPK_OK;
+    return tspk_spike_set_class_names(job->spike, (const char *const *)job->names.name,
+                                      (uint32_t)job->names.n, err);
+}
+
+static tspk_status finish(const conversion *job, double started, tspk_error *err)
+{
+    const tspk_cli_args *args = job->args;
+    tspk_spike_info info;
+    double seconds;
+
+    if (tspk_cli_is_interrupted())
+        return tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped before %s was written", args->output);
+    TSPK_CLI_TRY(tspk_spike_save(job->spike, args->output, err));
+    seconds = tspk_cli_seconds() - started;
+    tspk_spike_info_get(job->spike, &info);
+    if (args->json)
+        TSPK_CLI_TRY(write_report(job, seconds, err));
+    if (!tspk_cli_is_stdout(args->json))
+        printf("%s: %u steps, %u levels, %s coding, %zu calibration images, %.1f s\n", args->output,
+               info.steps, info.levels, job->settings.is_rate ? "rate" : "differential",
+               info.calibration_images, seconds);
+    return tspk_cli_flush(err);
+}
+
+static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
+{
+    const double started = tspk_cli_seconds();
+    conversion job = {.args = args};
+    tspk_status status = check_args(args, err);
+
+    tspk_cli_progress_init(&job.progress, tspk_cli_is_stdout(args->json));
+    take_settings(&job);
+    if (status == TSPK_OK && args->classes)
+        status = tspk_cli_names_read(args->classes, &job.names, err);
+    if (status == TSPK_OK)
+        status = tspk_model_open(args->inputs[0], NULL, &job.model, err);
+    if (status == TSPK_OK)
+        status = tspk_model_check_convertible(job.model, err);
+    if (status == TSPK_OK)
+        status = open_data(&job, err);
+    if (status == TSPK_OK)
+        status = tspk_convert(job.model, job.data, &job.settings, &job.spike, err);
+    tspk_cli_progress_done(&job.progress);
+    if (status == TSPK_OK)
+        status = set_class_names(&job, err);
+    if (status == TSPK_OK)
+        status = finish(&job, started, err);
+    tspk_spike_close(job.spike);
+    tspk_dataset_close(job.data);
+    tspk_model_close(job.model);
+    tspk_cli_names_done(&job.names);
+    return status;
+}
+
+static const tspk_cli_option options[] = {
+    {"data", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(data), 0, 0, NULL, "DATA",
+     "samples to calibrate on (needed)"},
+    {"output", 'o', TSPK_CLI_TEXT, TSPK_CLI_ARG(output), 0, 0, NULL, "MODEL.spike",
+     "file to write (needed)"},
+    {"calib-images", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(calib_images), 1, 1000000, NULL, "N",
+     "calibrate on the first N of the shuffled samples (default 128)"},
+    {"steps", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(steps), 1, 16, NULL, "N", "timesteps (default 4)"},
+    {"levels", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(levels), 1, 64, NULL, "N",
+     "n of a neuron's 2n thresholds (default 8)"},
+    {"coding", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(coding), 0, 0, coding_choices, "CODING",
+     "differential (default) or rate"},
+    {"preset", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(preset), 0, 0, preset_choices, "PRESET",
+     "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
+    {"classes", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(classes), 0, 0, NULL, "FILE",
+     "class names to keep in the file, one a line"},
+    {"seed", 0, TSPK_CLI_SEED, TSPK_CLI_ARG(seed), 0, 0, NULL, "N",
+     "of the shuffle (default 0); kept in the file"},
+    TSPK_CLI_THREADS_OPTION,
+    TSPK_CLI_PREPROCESS_OPTIONS,
+    TSPK_CLI_COMMON_OPTIONS,
+    TSPK_CLI_LATER_OPTION("max-loss"),
+    TSPK_CLI_LATER_OPTION("min-agreement"),
+    TSPK_CLI_LATER_OPTION("max-energy"),
+    TSPK_CLI_LATER_OPTION("time-budget"),
+    TSPK_CLI_LATER_OPTION("keep-analog"),
+    TSPK_CLI_LATER_OPTION("calib-cache"),
+    TSPK_CLI_LATER_SWITCH("deterministic"),
+};
+
+static const char *const notes[] = {
+    "DATA is a folder of images with labels.csv (file,label) or class subfolders, an .npz (images, "
+    "labels), an .npy with its labels beside it, a .tar of images, or an IDX pair (.gz too). "
+    "Labels "
+    "are not used. The samples are ordered by path, then shuffled by the seed.",
+    "The preprocessing is kept in MODEL.spike. Without --resize and --crop it is guessed: images "
+    "of "
+    "the input's size are used as they are, others are resized to 256/224 of it and cropped; "
+    "without "
+    "--mean and --std they are 0 and 1.",
+    NULL};
+
+static const char *const examples[] = {
+    "transpike convert model.onnx --data photos/ -o model.spike",
+    "transpike convert vit.onnx --data imagenet/ -o vit.spike --steps 2 --levels 16 --resize 248 "
+    "--crop 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic",
+    "transpike convert model.onnx --data train.npz -o ecmt.spike --preset ecmt --json -", NULL};
+
+static const tspk_cli_command command = {
+    "convert",
+    "Calibrates a Vision Transformer on sample data and writes it as a spiking network. No "
+    "training.",
+    "MODEL.onnx --data DATA -o MODEL.spike [options]",
+    options,
+    TSPK_CLI_COUNT_OF(options),
+    1,
+    1,
+    "one MODEL.onnx",
+    notes,
+    examples,
+    convert,
+};
+
+const tspk_cli_command *tspk_cli_command_convert(void)
+{
+    return &command;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/refuse.h"
+
+static void print_ports(const cJSON *json, const char *what)
+{
+    const cJSON *port, *dim;
+
+    cJSON_ArrayForEach(port, cJSON_GetObjectItemCaseSensitive(json, what))
+    {
+        bool is_first = true;
+
+        printf("  %-11s %s %s [", what[0] == 'i' ? "input" : "output",
+               tspk_cli_json_text(port, "name", ""), tspk_cli_json_text(port, "dtype", ""));
+        cJSON_ArrayForEach(dim, cJSON_GetObjectItemCaseSensitive(port, "shape"))
+        {
+            printf("%s%g", is_first ? "" : ", ", dim->valuedouble);
+            is_first = false;
+        }
+        printf("]\n");
+    }
+}
+
+static void print_sites(const cJSON *json)
+{
+    const cJSON *sites = cJSON_GetObjectItemCaseSensitive(json, "sites");
+    const cJSON *site;
+
+    if (cJSON_GetArraySize(sites) == 0)
+        return;
+    printf("\nSites (neuron layers): %d\n", cJSON_GetArraySize(sites));
+    printf("  %-36s %-10s %7s %8s %7s  %s\n", "name", "kind", "tokens", "channels", "fan-out",
+           "levels and ladders by step");
+    cJSON_ArrayForEach(site, sites)
+    {
+        const cJSON *levels = cJSON_GetObjectItemCaseSensitive(site, "levels");
+        const cJSON *ladders = cJSON_GetObjectItemCaseSensitive(site, "ladder");
+
+        printf("  %-36s %-10s %7g %8g %7g ", tspk_cli_json_text(site, "name", ""),
+               tspk_cli_json_text(site, "kind", ""), tspk_cli_json_number(site, "tokens", 0),
+               tspk_cli_json_number(site, "channels", 0), tspk_cli_json_number(site, "fan_out", 0));
+        for (int i = 0; i < cJSON_GetArraySize(levels); i++) {
+            const cJSON *ladder = cJSON_GetArrayItem(ladders, i);
+
+            printf(" %g %s", cJSON_GetArrayItem(levels, i)->valuedouble,
+                   cJSON_IsString(ladder) ? ladder->valuestring : "");
+        }
+        printf("\n");
+    }
+}
+
+/* "Name 12" pairs, wrapped. */
+static void print_operators(const cJSON *json)
+{
+    const cJSON *entry;
+    int column = 0;
+
+    printf("\nOperators\n ");
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "operators"))
+    {
+        if (column > 78) {
+            printf("\n ");
+            column = 0;
+        }
+        column += printf(" %s %g", tspk_cli_json_text(entry, "op", ""),
+                         tspk_cli_json_number(entry, "count", 0));
+    }
+    printf("\n");
+}
+
+static void print_model(const cJSON *json, const char *path)
+{
+    const cJSON *blocks = cJSON_GetObjectItemCaseSensitive(json, "blocks");
+    const cJSON *macs = cJSON_GetObjectItemCaseSensitive(json, "macs");
+    const cJSON *entry;
+
+    printf("%s: can be converted\n", path);
+    printf("  %-11s %s, opset %g\n", "exporter", tspk_cli_json_text(json, "producer", "unknown"),
+           tspk_cli_json_number(json, "opset", 0));
+    printf("  %-11s %s\n", "SHA-256", tspk_cli_json_text(json, "source_sha256", ""));
+    print_ports(json, "inputs");
+    print_ports(json, "outputs");
+    printf("  %-11s %g%s\n", "batch", tspk_cli_json_number(json, "batch", 1),
+           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "is_batch_fixed")) ? " (fixed)"
+                                                                                  : "");
+    printf("\nAttention blocks: %d\n", cJSON_GetArraySize(blocks));
+    printf("  %-40s %6s %6s %7s\n", "name", "heads", "width", "tokens");
+    cJSON_ArrayForEach(entry, blocks)
+        printf("  %-40s %6g %6g %7g\n", tspk_cli_json_text(entry, "name", ""),
+               tspk_cli_json_number(entry, "heads", 0), tspk_cli_json_number(entry, "width", 0),
+               tspk_cli_json_number(entry, "tokens", 0));
+    printf("\nMultiply-accumulates an image\n");
+    cJSON_ArrayForEach(entry, macs) printf("  %-11s %.0f\n", entry->string, entry->valuedouble);
+    print_sites(json);
+    print_operators(json);
+    printf("\nPasses (changes)\n");
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "passes"))
+        printf("  %-24s %6g  %s\n", tspk_cli_json_text(entry, "name", ""),
+               tspk_cli_json_number(entry, "changes", 0), tspk_cli_json_text(entry, "what", ""));
+}
+
+static void print_spike(const cJSON *json, const char *path)
+{
+    const cJSON *memory = cJSON_GetObjectItemCaseSensitive(json, "memory");
+    const cJSON *entry;
+    char text[32];
+
+    printf("%s: %g steps, %s coding, made by %s\n", path, tspk_cli_json_number(json, "steps", 0),
+           tspk_cli_json_text(json, "coding", ""), tspk_cli_json_text(json, "tool", ""));
+    printf("  %-11s %s\n", "source", tspk_cli_json_text(json, "source_sha256", ""));
+    print_sites(json);
+    printf("\nAnalog, every step\n");
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "analog"))
+        printf("  %-16s %5g  %s\n", tspk_cli_json_text(entry, "op", ""),
+               tspk_cli_json_number(entry, "count", 0), tspk_cli_json_text(entry, "why", ""));
+    printf("\nModes\n");
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "modes"))
+        printf("  %-16s %g steps, %g levels\n", tspk_cli_json_text(entry, "mode", ""),
+               tspk_cli_json_number(entry, "steps", 0), tspk_cli_json_number(entry, "levels", 0));
+    printf("\nMemory of a session (one image at a time, one thread)\n");
+    cJSON_ArrayForEach(entry, memory) printf(
+        "  %-16s %s\n", entry->string, tspk_cli_bytes_text(entry->valuedouble, text, sizeof text));
+}
+
+static tspk_status report(const tspk_cli_args *args, const char *text, bool is_spike,
+                          tspk_error *err)
+{
+    cJSON *json = cJSON_Parse(text);
+
+    if (!json)
+        return tspk_cli_fail(err, TSPK_FORMAT, "the description is not JSON");
+    if (tspk_cli_is_stdout(args->json)) {
+        cJSON_Delete(json);
+        return tspk_cli_write_json_text(args->json, text, err);
+    }
+    if (is_spike)
+        print_spike(json, args->inputs[0]);
+    else
+        print_model(json, args->inputs[0]);
+    cJSON_Delete(json);
+    if (args->json)
+        TSPK_CLI_TRY(tspk_cli_write_json_text(args->json, text, err));
+    return tspk_cli_flush(err);
+}
+
+static tspk_status describe_spike(const char *path, char **text_out, tspk_error *err)
+{
+    tspk_spike *spike = NULL;
+    tspk_status status = tspk_spike_open(path, &spike, err);
+
+    if (status == TSPK_OK)
+        status = tspk_spike_describe(spike, text_out, err);
+    tspk_spike_close(spike);
+    return status;
+}
+
+static tspk_status describe_model(const char *path, char **text_out, tspk_error *err)
+{
+    tspk_model *model = NULL;
+    tspk_status status = tspk_model_open(path, NULL, &model, err);
+
+    if (status == TSPK_OK)
+        status = tspk_model_check_convertible(model, err);
+    if (status == TSPK_OK)
+        status = tspk_model_describe(model, text_out, err);
+    tspk_model_close(model);
+    return status;
+}
+
+static tspk_status inspect(const tspk_cli_args *args, tspk_error *err)
+{
+    const char *path = args->inputs[0];
+    char *text = NULL;
+    bool is_spike;
+    tspk_status status;
+
+    TSPK_CLI_TRY(tspk_cli_is_spike(path, &is_spike, err));
+    status = is_spike ? describe_spike(path, &text, err) : describe_model(path, &text, err);
+    if (status == TSPK_OK)
+        status = report(args, text, is_spike, err);
+    tspk_text_free(text);
+    return status;
+}
+
+static const tspk_cli_option options[] = {TSPK_CLI_COMMON_OPTIONS};
+
+static const char *const notes[] = {
+    "Of an .onnx: can it be converted? Exit code 0 and its structure, or one line that names the "
+    "node "
+    "in the way. Of a .spike: its sites, what stays analog, its modes and its memory.",
+    NULL};
+
+static const char *const examples[] = {"transpike inspect model.onnx",
+                                       "transpike inspect model.spike --json -", NULL};
+
+static const tspk_cli_command command = {
+    "inspect",
+    "Shows the structure of a source network or of a spiking network.",
+    "MODEL.onnx|MODEL.spike [options]",
+    options,
+    TSPK_CLI_COUNT_OF(options),
+    1,
+    1,
+    "one MODEL.onnx or MODEL.spike",
+    notes,
+    examples,
+    inspect,
+};
+
+const tspk_cli_command *tspk_cli_command_inspect(void)
+{
+    return &command;
+}

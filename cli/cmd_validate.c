@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/refuse.h"
+#include "cli/source.h"
+
+static const char *const mode_choices[] = {"all", "exact", "balanced", "fast", NULL};
+
+/* Everything that one `validate` holds. */
+typedef struct validation {
+    tspk_spike *spike;
+    tspk_model *model;
+    tspk_dataset *data;
+    tspk_cli_progress progress;
+    char *json;
+} validation;
+
+/* Prints a share as per cent, or "-". */
+static void print_share(const cJSON *row, const char *name)
+{
+    const double share = tspk_cli_json_number(row, name, -1);
+
+    if (share < 0)
+        printf("  %7s", "-");
+    else
+        printf("  %6.2f%%", 100 * share);
+}
+
+static void print_number(const cJSON *row, const char *name, const char *format, const char *none)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(row, name);
+
+    if (cJSON_IsNumber(item))
+        printf(format, item->valuedouble);
+    else
+        printf("%s", none);
+}
+
+static void print_table(const cJSON *json)
+{
+    const cJSON *ann = cJSON_GetObjectItemCaseSensitive(json, "ann");
+    const cJSON *snn = cJSON_GetObjectItemCaseSensitive(json, "snn");
+    const cJSON *step;
+
+    printf("%g images, %g threads, batch %g\n\n", tspk_cli_json_number(json, "images", 0),
+           tspk_cli_json_number(json, "threads", 0), tspk_cli_json_number(json, "batch", 0));
+    printf("%4s  %7s  %7s  %9s  %8s  %24s  %7s  %8s\n", "", "", "", "", "", "energy / ANN's energy",
+           "firing", "ms per");
+    printf("%4s  %7s  %7s  %9s  %8s  %8s%8s%8s  %7s  %8s\n", "t", "top-1", "top-5", "agreement",
+           "KL", "synaptic", "full", "q. ANN", "rate", "image");
+    printf("%4s", "ANN");
+    print_share(ann, "top1");
+    print_share(ann, "top5");
+    printf("  %9s  %8s  %8s%8s%8s  %7s", "", "", "1", "1", "", "");
+    print_number(ann, "ms_per_image", "  %8.3f", "         -");
+    printf("\n");
+    cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(snn, "steps"))
+    {
+        printf("%4g", tspk_cli_json_number(step, "t", 0));
+        print_share(step, "top1");
+        print_share(step, "top5");
+        printf("  ");
+        print_share(step, "agreement");
+        print_number(step, "kl", "  %8.5f", "         -");
+        print_number(step, "energy_synaptic", "  %8.3f", "         -");
+        print_number(step, "energy_full", "%8.3f", "       -");
+        print_number(step, "energy_quantised_ann", "%8.3f", "       -");
+        print_number(step, "firing_rate", "  %7.4f", "        -");
+        print_number(step, "ms_per_image", "  %8.3f", "         -");
+        printf("\n");
+    }
+}
+
+static tspk_status report(const tspk_cli_args *args, const char *text, tspk_error *err)
+{
+    cJSON *json = cJSON_Parse(text);
+    double overlap;
+
+    if (!json)
+        return tspk_cli_fail(err, TSPK_FORMAT, "the result is not JSON");
+    overlap = tspk_cli_json_number(json, "calibration_overlap", 0);
+    if (overlap > 0)
+        tspk_cli_warn("validate",
+                      "%g of %g images were used for calibration too; --skip leaves out "
+                      "the first N",
+                      overlap, tspk_cli_json_number(json, "images", 0));
+    if (!tspk_cli_is_stdout(args->json))
+        print_table(json);
+    cJSON_Delete(json);
+    if (args->json)
+        TSPK_CLI_TRY(tspk_cli_write_json_text(args->json, text, err));
+    return tspk_cli_flush(err);
+}
+
+static tspk_status open_all(const tspk_cli_args *args, validation *job, tspk_error *err)
+{
+    tspk_dataset_settings settings;
+    tspk_spike_info info;
+
+    TSPK_CLI_TRY(tspk_spike_open(args->inputs[0], &job->spike, err));
+    tspk_spike_info_get(job->spike, &info);
+    if (args->steps > (int64_t)info.steps)
+        return tspk_cli_fail(err, TSPK_RANGE, "--steps %lld: %s has %u steps",
+                             (long long)args->steps, args->inputs[0], info.steps);
+    TSPK_CLI_TRY(tspk_model_open(args->onnx, NULL, &job->model, err));
+    if (!args->is_forced && strcmp(tspk_model_sha256(job->model), info.source_sha256) != 0)
+        return tspk_cli_fail(err, TSPK_MISMATCH,
+                             "%s (SHA-256 %.12s...) is not the source of %s (%.12s...); --force "
+                             "compares them all the same",
+                             args->onnx, tspk_model_sha256(job->model), args->inputs[0],
+                             info.source_sha256);
+    tspk_dataset_default_settings(&settings);
+    settings.seed = info.seed;
+    settings.preprocess = info.preprocess;
+    TSPK_CLI_TRY(tspk_cli_take_preprocess(args, &settings.preprocess, err));
+    return tspk_dataset_open(args->data, &settings, &job->data, err);
+}
+
+static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_error *err)
+{
+    tspk_validate_settings settings;
+
+    TSPK_CLI_TRY(open_all(args, job, err));
+    tspk_validate_default_settings(&settings);
+    settings.skip = args->skip > 0 ? (size_t)args->skip : 0;
+    settings.limit = args->limit > 0 ? (size_t)args->limit : 0;
+    settings.steps = args->steps > 0 ? (uint32_t)args->steps : 0;
+    if (args->batch > 0)
+        settings.batch = (uint32_t)args->batch;
+    settings.threads = args->threads > 0 ? (int)args->threads : 0;
+    settings.isa = tspk_cli_isa(args);
+    settings.is_forced = args->is_forced;
+    settings.progress = tspk_cli_progress_step;
+    settings.progress_context = &job->progress;
+    return tspk_validate(job->spike, job->model, job->data, &settings, &job->json, err);
+}
+
+static tspk_status validate(const tspk_cli_args *args, tspk_error *err)
+{
+    validation job = {0};
+    tspk_status status;
+
+    if (!args->onnx)
+        return tspk_cli_fail(err, TSPK_USAGE, "--onnx MODEL.onnx is missing");
+    if (!args->data)
+        return tspk_cli_fail(err, TSPK_USAGE, "--data DATA is missing");
+    if (args->mode > 1)
+        return tspk_cli_fail(err, TSPK_UNSUPPORTED,
+                             "%s has no mode %s; --mode exact, or no --mode, validates what it has",
+                             args->inputs[0], mode_choices[args->mode]);
+    tspk_cli_progress_init(&job.progress, tspk_cli_is_stdout(args->json));
+    status = run_all(args, &job, err);
+    tspk_cli_progress_done(&job.progress);
+    if (status == TSPK_OK)
+        status = report(args, job.json, err);
+    tspk_text_free(job.json);
+    tspk_dataset_close(job.data);
+    tspk_model_close(job.model);
+    tspk_spike_close(job.spike);
+    return status;
+}
+
+static const tspk_cli_option options[] = {
+    {"onnx", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(onnx), 0, 0, NULL, "MODEL.onnx",
+     "the source network (needed)"},
+    {"data", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(data), 0, 0, NULL, "DATA",
+     "samples, as convert takes them (needed)"},
+    {"skip", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(skip), 0, INT64_MAX, NULL, "N",
+     "leave out the first N of the shuffled samples (default 0)"},
+    {"limit", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(limit), 1, INT64_MAX, NULL, "N",
+     "then use N at most (default: all)"},
+    {"steps", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(steps), 1, 16, NULL, "N",
+     "steps 1 to N (default: all of the file)"},
+    {"mode", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mode), 0, 0, mode_choices, "MODE",
+     "operating points (default: all that the file has)"},
+    TSPK_CLI_BATCH_OPTION,
+    TSPK_CLI_THREADS_OPTION,
+    TSPK_CLI_ISA_OPTION,
+    {"force", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(is_forced), 0, 0, NULL, NULL,
+     "accept another network than the .spike's source"},
+    TSPK_CLI_PREPROCESS_OPTIONS,
+    TSPK_CLI_COMMON_OPTIONS,
+    TSPK_CLI_LATER_SWITCH("ablation"),
+    TSPK_CLI_LATER_SWITCH("layers"),
+    TSPK_CLI_LATER_OPTION("report"),
+    TSPK_CLI_LATER_OPTION("policy"),
+    TSPK_CLI_LATER_OPTION("exit"),
+    TSPK_CLI_LATER_OPTION("halt"),
+    TSPK_CLI_LATER_OPTION("merge"),
+    TSPK_CLI_LATER_OPTION("refine"),
+    TSPK_CLI_LATER_OPTION("halt-keys"),
+};
+
+static const char *const notes[] = {
+    "The samples are shuffled by the seed that the .spike keeps, so that --skip with the number of "
+    "calibration images leaves those out; images that were used for both are counted and warned "
+    "of. "
+    "The .spike's preprocessing is used; the flags override it.",
+    "Agreement: images whose top-1 equals the ANN's. KL: mean KL(ANN || SNN) of the softmax, in "
+    "nats. "
+    "Energies are ratios to the ANN's, cumulative up to step t; q. ANN: the quantised network of "
+    "the "
+    "same information. Firing rate: spikes of step t alone, over neurons. ms per image: a session "
+    "of "
+    "exactly t steps over tensors in memory.",
+    NULL};
+
+static const char *const examples[] = {
+    "transpike validate model.spike --onnx model.onnx --data photos/ --skip 128",
+    "transpike validate model.spike --onnx model.onnx --data test.npz --limit 1000 --json "
+    "result.json",
+    NULL};
+
+static const tspk_cli_command command = {
+    "validate",
+    "Runs a spiking network beside its source network and says what was lost.",
+    "MODEL.spike --onnx MODEL.onnx --data DATA [options]",
+    options,
+    TSPK_CLI_COUNT_OF(options),
+    1,
+    1,
+    "one MODEL.spike",
+    notes,
+    examples,
+    validate,
+};
+
+const tspk_cli_command *tspk_cli_command_validate(void)
+{
+    return &command;
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/refuse.h"
+
+#define MAX_OPTIONS 48
+#define FIRST_LONG  1000 /* what getopt_long() returns for option i is FIRST_LONG + i */
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[65];
+    const size_t n_b = strlen(b);
+
+    if (n_b > 64 || strlen(a) > 64)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n_b; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= n_b; j++) {
+            const size_t above = row[j];
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+            if (above + 1 < best)
+                best = above + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = above;
+            row[j] = best;
+        }
+    }
+    return row[n_b];
+}
+
+const char *tspk_cli_nearest(const char *word, const char *const *candidates, size_t n)
+{
+    const size_t length = strlen(word);
+    const char *best = NULL;
+    size_t best_distance = length / 3 + 2; /* one more than a typing error */
+
+    for (size_t i = 0; i < n; i++) {
+        const bool is_prefix = length >= 3 && strncmp(candidates[i], word, length) == 0;
+        const size_t distance = is_prefix ? 1 : edit_distance(word, candidates[i]);
+
+        if (distance < best_distance) {
+            best = candidates[i];
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+static tspk_status unknown_option(const tspk_cli_command *command, const char *text,
+                                  tspk_error *err)
+{
+    const char *names[MAX_OPTIONS];
+    size_t n = 0;
+    const bool is_long = text[0] == '-' && text[1] == '-';
+    char word[64];
+    const char *nearest = NULL;
+
+    for (size_t i = 0; i < command->n_options && n < MAX_OPTIONS; i++)
+        if (command->options[i].kind != TSPK_CLI_LATER &&
+            command->options[i].kind != TSPK_CLI_LATER_FLAG)
+            names[n++] = command->options[i].name;
+    if (is_long) {
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(text + 2, "="), text + 2);
+        nearest = tspk_cli_nearest(word, names, n);
+    }
+    if (nearest)
+        return tspk_cli_fail(err, TSPK_USAGE, "unknown option %s; did you mean --%s?", text,
+                             nearest);
+    return tspk_cli_fail(err, TSPK_USAGE, "unknown option %s; `transpike %s --help` lists them",
+                         text, command->name);
+}
+
+static tspk_status parse_whole(const tspk_cli_option *option, const char *text, int64_t *out,
+                               tspk_error *err)
+{
+    char *end;
+    long long value;
+
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    if (!isdigit((unsigned char)text[text[0] == '-' || text[0] == '+']) || *end != '\0')
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: not a whole number", option->name, text);
+    if (errno == ERANGE || value < option->least || value > option->most)
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: outside %lld to %lld", option->name, text,
+                             (long long)option->least, (long long)option->most);
+    *out = value;
+    return TSPK_OK;
+}
+
+static tspk_status parse_seed(const tspk_cli_option *option, const char *text, uint64_t *out,
+                              tspk_error *err)
+{
+    char *end;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno == ERANGE)
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: not a whole number from 0 to 2^64-1",
+                             option->name, text);
+    *out = value;
+    return TSPK_OK;
+}
+
+static tspk_status parse_numbers(const tspk_cli_option *option, const char *text,
+                                 tspk_cli_numbers *out, tspk_error *err)
+{
+    tspk_cli_numbers numbers = {0};
+    const char *at = text;
+
+    for (;;) {
+        char *end;
+        const float value = strtof(at, &end);
+
+        if (end == at || isspace((unsigned char)*at) || !isfinite(value) ||
+            (*end != ',' && *end != '\0'))
+            return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected numbers separated by commas",
+                                 option->name, text);
+        if (numbers.n == 4)
+            return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: more than 4 numbers", option->name,
+                                 text);
+        numbers.value[numbers.n++] = value;
+        if (*end == '\0')
+            break;
+        at = end + 1;
+    }
+    *out = numbers;
+    return TSPK_OK;
+}
+
+static tspk_status parse_choice(const tspk_cli_option *option, const char *text, int64_t *out,
+                                tspk_error *err)
+{
+    char all[160] = "";
+
+    for (int64_t i = 0; option->choices[i]; i++) {
+        const size_t used = strlen(all);
+
+        if (strcmp(option->choices[i], text) == 0) {
+            *out = i;
+            return TSPK_OK;
+        }
+        snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", option->choices[i]);
+    }
+    return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected one of %s", option->name, text, all);
+}
+
+static tspk_status take_value(const tspk_cli_option *option, const char *text, tspk_cli_args *args,
+                              tspk_error *err)
+{
+    void *field = (char *)args + option->offset;
+
+    switch (option->kind) {
+    case TSPK_CLI_FLAG:
+        *(bool *)field = true;
+        return TSPK_OK;
+    case TSPK_CLI_WHOLE:
+        return parse_whole(option, text, field, err);
+    case TSPK_CLI_SEED:
+        return parse_seed(option, text, field, err);
+    case TSPK_CLI_TEXT:
+        if (text[0] == '\0')
+            return tspk_cli_fail(err, TSPK_USAGE, "--%s: empty value", option->name);
+        *(const char **)field = text;
+        return TSPK_OK;
+    case TSPK_CLI_CHOICE:
+        return parse_choice(option, text, field, err);
+    case TSPK_CLI_NUMBERS:
+        return parse_numbers(option, text, field, err);
+    case TSPK_CLI_LATER_FLAG:
+    case TSPK_CLI_LATER:
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s is not in this version", option->name);
+    }
+    return TSPK_OK;
+}
+
+static bool has_value(const tspk_cli_option *option)
+{
+    return option->kind != TSPK_CLI_FLAG && option->kind != TSPK_CLI_LATER_FLAG;
+}
+
+static void set_defaults(tspk_cli_args *args)
+{
+    memset(args, 0, sizeof *args);
+    args->calib_images = args->steps = args->levels = args->threads = args->batch = args->top = -1;
+    args->skip = args->limit = args->resize = args->crop = -1;
+    args->coding = args->preset = args->isa = args->interpolation = args->mode = -1;
+}
+
+static tspk_status check_inputs(const tspk_cli_command *command, const tspk_cli_args *args,
+                                tspk_error *err)
+{
+    if (args->n_inputs < command->least_inputs)
+        return tspk_cli_fail(err, TSPK_USAGE, "expected %s; see `transpike %s --help`",
+                             command->inputs_what, command->name);
+    if (args->n_inputs > command->most_inputs)
+        return tspk_cli_fail(err, TSPK_USAGE, "too many operands at \"%s\": expected %s",
+                             args->inputs[command->most_inputs], command->inputs_what);
+    return TSPK_OK;
+}
+
+tspk_status tspk_cli_parse(const tspk_cli_command *command, int argc, char **argv,
+                           tspk_cli_args *args_out, tspk_error *err)
+{
+    struct option longs[MAX_OPTIONS + 1] = {{0}};
+    char shorts[2 * MAX_OPTIONS + 2] = ":";
+    size_t n_shorts = 1;
+    tspk_cli_args args;
+
+    set_defaults(&args);
+    for (size_t i = 0; i < command->n_options && i < MAX_OPTIONS; i++) {
+        const tspk_cli_option *option = &command->options[i];
+
+        longs[i].name = option->name;
+        longs[i].has_arg = has_value(option) ? required_argument : no_argument;
+        longs[i].val = FIRST_LONG + (int)i;
+        if (option->letter) {
+            shorts[n_shorts++] = option->letter;
+            if (has_value(option))
+                shorts[n_shorts++] = ':';
+        }
+    }
+    shorts[n_shorts] = '\0';
+    optind = 0; /* glibc: start afresh */
+    opterr = 0;
+    for (;;) {
+        const int at = optind ? optind : 1;
+        const int found = getopt_long(argc, argv, shorts, longs, NULL);
+        const tspk_cli_option *option = NULL;
+        const char *text;
+
+        if (found < 0)
+            break;
+        /* getopt_long() may have skipped operands: the option that it read ends before optind. */
+        text = argv[optind > at ? optind - 1 : at];
+        if (found >= FIRST_LONG)
+            option = &command->options[found - FIRST_LONG];
+        for (size_t i = 0; !option && i < command->n_options; i++)
+            if (command->options[i].letter && found == command->options[i].letter)
+                option = &command->options[i];
+        if (found == ':')
+            return tspk_cli_fail(err, TSPK_USAGE, "option %s needs a value", text);
+        if (!option && optopt >= FIRST_LONG)
+            return tspk_cli_fail(err, TSPK_USAGE, "option %.*s takes no value",
+                                 (int)strcspn(text, "="), text);
+        if (!option) {
+            const char letter[3] = {'-', (char)optopt, '\0'};
+
+            return unknown_option(command, optopt ? letter : text, err);
+        }
+        if (found >= FIRST_LONG) {
+            /* An abbreviation would change its meaning when options are added. */
+            const char *name = text;
+
+            if (optarg && optarg == text)
+                name = argv[optind - 2];
+            if (strncmp(name, "--", 2) != 0 || strcspn(name + 2, "=") != strlen(option->name))
+                return unknown_option(command, name, err);
+        }
+        TSPK_CLI_TRY(take_value(option, optarg ? optarg : "", &args, err));
+    }
+    args.n_inputs = argc - optind;
+    args.inputs = argv + optind;
+    if (!args.is_help)
+        TSPK_CLI_TRY(check_inputs(command, &args, err));
+    *args_out = args;
+    return TSPK_OK;
+}
+
+#define HELP_COLUMN 30
+#define HELP_WIDTH  98
+
+/* Prints text wrapped at HELP_WIDTH, continued at `indent`, starting at column `at`. */
+static void print_wrapped(FILE *out, const char *text, int at, int indent)
+{
+    while (*text) {
+        const int word = (int)strcspn(text, " ");
+
+        if (at > indent && at + 1 + word > HELP_WIDTH) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+        } else if (at > indent) {
+            fputc(' ', out);
+            at++;
+        }
+        fprintf(out, "%.*s", word, text);
+        at += word;
+        text += word;
+        while (*text == ' ')
+            text++;
+    }
+    fputc('\n', out);
+}
+
+void tspk_cli_print_exit_codes(FILE *out)
+{
+    static const struct {
+        tspk_status status;
+        const char *what;
+    } codes[] = {
+        {TSPK_USAGE, "wrong command line"},
+        {TSPK_NOMEM, "memory could not be had"},
+        {TSPK_IO, "a file could not be opened, read or written"},
+        {TSPK_FORMAT, "bytes are not what the format says"},
+        {TSPK_UNSUPPORTED, "well-formed, but not something that this version can do"},
+        {TSPK_SHAPE, "dimensions do not fit together"},
+        {TSPK_RANGE, "a value lies outside its domain"},
+        {TSPK_LIMIT, "larger than a documented limit"},
+        {TSPK_MISMATCH, "two inputs that belong together do not"},
+        {TSPK_INTERRUPTED, "stopped by Ctrl-C"},
+    };
+
+    fprintf(out, "Exit codes: 0, or that of the status in brackets at the end of the refusal:\n");
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        fprintf(out, "  %2d  %-12s %s\n", (int)codes[i].status, tspk_status_name(codes[i].status),
+                codes[i].what);
+}
+
+void tspk_cli_print_help(const tspk_cli_command *command, FILE *out)
+{
+    fprintf(out, "Usage: transpike %s %s\n\n", command->name, command->usage);
+    print_wrapped(out, command->summary, 0, 0);
+    for (size_t i = 0; command->notes && command->notes[i]; i++) {
+        fputc('\n', out);
+        print_wrapped(out, command->notes[i], 0, 0);
+    }
+    fprintf(out, "\nOptions:\n");
+    for (size_t i = 0; i < command->n_options; i++) {
+        const tspk_cli_option *option = &command->options[i];
+        char left[80];
+        int n;
+
+        if (option->kind == TSPK_CLI_LATER || option->kind == TSPK_CLI_LATER_FLAG)
+            continue;
+        n = snprintf(left, sizeof left, "  %c%c%c --%s%s%s", option->letter ? '-' : ' ',
+                     option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
+                     option->name, option->value ? " " : "", option->value ? option->value : "");
+        if (n + 2 > HELP_COLUMN)
+            fprintf(out, "%s\n%*s", left, HELP_COLUMN, "");
+        else
+            fprintf(out, "%-*s", HELP_COLUMN, left);
+        print_wrapped(out, option->help, HELP_COLUMN, HELP_COLUMN);
+    }
+    fprintf(out, "\nExamples:\n");
+    for (size_t i = 0; command->examples[i]; i++)
+        fprintf(out, "  %s\n", command->examples[i]);
+    fputc('\n', out);
+    tspk_cli_print_exit_codes(out);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/interrupt.h"
+
+#define BAR_CELLS    30
+#define FIRST_AFTER  0.7 /* [s] nothing is drawn for work that is over by then */
+#define REDRAW_AFTER 0.1 /* [s] */
+
+double tspk_cli_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void tspk_cli_progress_init(tspk_cli_progress *progress, bool is_quiet)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    const char *terminal = getenv("TERM");
+
+    memset(progress, 0, sizeof *progress);
+    progress->is_shown =
+        !is_quiet && isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
+    progress->has_colour = !no_colour || no_colour[0] == '\0';
+    progress->started = tspk_cli_seconds();
+}
+
+int tspk_cli_progress_step(void *context, const char *phase, size_t done, size_t total)
+{
+    tspk_cli_progress *progress = context;
+    const double now = tspk_cli_seconds();
+
+    if (progress->is_shown && total > 0 && now - progress->started > FIRST_AFTER &&
+        now - progress->drawn > REDRAW_AFTER) {
+        static const char full[] = "##############################";
+        static const char empty[] = "..............................";
+        const int cells =
+            (int)((double)BAR_CELLS * (double)(done < total ? done : total) / (double)total);
+
+        fprintf(stderr, "\r\033[K%-12s [%s%.*s%s%.*s] %zu/%zu  %.0f s", phase,
+                progress->has_colour ? "\033[32m" : "", cells, full,
+                progress->has_colour ? "\033[0m" : "", BAR_CELLS - cells, empty, done, total,
+                now - progress->started);
+        fflush(stderr);
+        progress->drawn = now;
+        progress->is_drawn = true;
+    }
+    return tspk_cli_is_interrupted();
+}
+
+void tspk_cli_progress_done(tspk_cli_progress *progress)
+{
+    if (progress->is_drawn) {
+        fprintf(stderr, "\r\033[K");
+        fflush(stderr);
+        progress->is_drawn = false;
+    }
+}

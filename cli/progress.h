@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A bar on a terminal for work that takes longer than a moment. */
+#ifndef TSPK_CLI_PROGRESS_H
+#define TSPK_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct tspk_cli_progress {
+    bool is_shown;   /* standard error is a terminal, and JSON does not go to standard output */
+    bool has_colour; /* NO_COLOR is not set */
+    bool is_drawn;   /* a bar stands on the terminal */
+    double started;  /* [s] monotonic */
+    double drawn;    /* [s] when the bar was last drawn */
+} tspk_cli_progress;
+
+/** @param is_quiet never draw */
+void tspk_cli_progress_init(tspk_cli_progress *progress, bool is_quiet);
+
+/** A tspk_progress_fn; context is a tspk_cli_progress. Non-zero once Ctrl-C came. */
+int tspk_cli_progress_step(void *context, const char *phase, size_t done, size_t total);
+
+/** Wipes the bar. */
+void tspk_cli_progress_done(tspk_cli_progress *progress);
+
+/** Seconds of the monotonic clock. */
+double tspk_cli_seconds(void);
+
+#endif

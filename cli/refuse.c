@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/refuse.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+tspk_status tspk_cli_fail(tspk_error *err, tspk_status status, const char *format, ...)
+{
+    va_list args;
+
+    err->status = status;
+    va_start(args, format);
+    vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    return status;
+}
+
+int tspk_cli_refuse(const char *command, const tspk_error *err)
+{
+    char line[2 * sizeof *err];
+
+    tspk_error_format(err, line, sizeof line);
+    fprintf(stderr, "transpike%s%s: %s\n", command[0] ? " " : "", command, line);
+    return (int)err->status;
+}
+
+void tspk_cli_warn(const char *command, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "transpike %s: warning: ", command);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}

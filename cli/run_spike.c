@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/refuse.h"
+#include "cli/report.h"
+#include "cli/source.h"
+
+#define DEFAULT_BATCH  16
+#define DUMP_IMAGES    64
+#define PRODUCT_IMAGES 4
+
+/* Everything that one `run` of a .spike holds. */
+typedef struct spike_run {
+    const tspk_cli_args *args;
+    tspk_spike *spike;
+    tspk_spike_info info;
+    tspk_session *session;
+    tspk_cli_source source;
+    tspk_cli_report report;
+    tspk_cli_progress progress;
+    uint32_t steps;
+    size_t chunk;         /* images read and run at a time */
+    float *images;        /* [chunk, channels, height, width] */
+    float *logits;        /* [chunk, steps, classes] */
+    tspk_step_work *work; /* [chunk, steps] */
+    float *kept;          /* [n_images, classes] for --output, else NULL */
+} spike_run;
+
+static void done(spike_run *run)
+{
+    free(run->kept);
+    free(run->work);
+    free(run->logits);
+    free(run->images);
+    tspk_cli_report_done(&run->report);
+    tspk_cli_source_done(&run->source);
+    tspk_session_close(run->session);
+    tspk_spike_close(run->spike);
+}
+
+static tspk_status allocate(spike_run *run, tspk_error *err)
+{
+    const size_t elems = (size_t)(run->source.dim[0] * run->source.dim[1] * run->source.dim[2]);
+    const size_t n = run->source.n_images;
+
+    run->chunk = run->args->batch > 0 ? (size_t)run->args->batch : DEFAULT_BATCH;
+    if (run->args->dump_spikes || run->chunk > n)
+        run->chunk = n;
+    run->images = calloc(run->chunk, elems * sizeof *run->images);
+    run->logits = calloc(run->chunk, (size_t)run->steps * run->info.classes * sizeof *run->logits);
+    run->work = calloc(run->chunk, run->steps * sizeof *run->work);
+    if (run->args->output)
+        run->kept = calloc(n, run->info.classes * sizeof *run->kept);
+    if (!run->images || !run->logits || !run->work || (run->args->output && !run->kept))
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for %zu images", n);
+    return TSPK_OK;
+}
+
+static tspk_status open_all(spike_run *run, tspk_error *err)
+{
+    const tspk_cli_args *args = run->args;
+    const char *path = args->inputs[0];
+    tspk_session_settings settings;
+    int64_t dim[3];
+
+    TSPK_CLI_TRY(tspk_spike_open(path, &run->spike, err));
+    tspk_spike_info_get(run->spike, &run->info);
+    if (args->steps > (int64_t)run->info.steps)
+        return tspk_cli_fail(err, TSPK_RANGE, "--steps %lld: %s has %u steps",
+                             (long long)args->steps, path, run->info.steps);
+    run->steps = args->steps > 0 ? (uint32_t)args->steps : run->info.steps;
+    for (int i = 0; i < 3; i++)
+        dim[i] = run->info.image_dim[i];
+    TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, "exact", run->spike, err));
+    TSPK_CLI_TRY(tspk_cli_source_open(args, args->inputs + 1, args->n_inputs - 1, dim,
+                                      &run->info.preprocess, &run->source, err));
+    if (args->dump_spikes) {
+        const size_t most = args->with_products ? PRODUCT_IMAGES : DUMP_IMAGES;
+
+        if (run->source.n_images > most)
+            return tspk_cli_fail(err, TSPK_RANGE, "%zu images, --dump-%s takes %zu at most",
+                                 run->source.n_images, args->with_products ? "products" : "spikes",
+                                 most);
+    }
+    tspk_session_default_settings(&settings);
+    settings.threads = args->threads > 0 ? (int)args->threads : 0;
+    settings.batch = args->batch > 0 ? (uint32_t)args->batch : DEFAULT_BATCH;
+    settings.steps = run->steps;
+    settings.isa = tspk_cli_isa(args);
+    TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
+    return allocate(run, err);
+}
+
+static tspk_status run_chunk(spike_run *run, size_t first, size_t n, tspk_error *err)
+{
+    const size_t classes = run->info.classes, steps = run->steps;
+
+    TSPK_CLI_TRY(tspk_cli_source_read(&run->source, first, n, run->images, err));
+    if (run->args->dump_spikes)
+        TSPK_CLI_TRY(tspk_session_dump(run->session, n, run->images, run->logits, run->work,
+                                       run->args->with_products, run->args->dump_spikes, err));
+    else
+        TSPK_CLI_TRY(tspk_session_run(run->session, n, run->images, run->logits, run->work, err));
+    for (size_t i = 0; i < n; i++) {
+        const float *last = run->logits + (i * steps + steps - 1) * classes;
+        char name[4096];
+
+        if (run->kept)
+            memcpy(run->kept + (first + i) * classes, last, classes * sizeof *last);
+        TSPK_CLI_TRY(tspk_cli_report_add(
+            &run->report, tspk_cli_source_name(&run->source, first + i, name, sizeof name), last,
+            classes, run->steps, &run->work[i * steps + steps - 1], err));
+    }
+    return TSPK_OK;
+}
+
+static tspk_status run_all(spike_run *run, tspk_error *err)
+{
+    const size_t n = run->source.n_images;
+
+    tspk_cli_progress_init(&run->progress, tspk_cli_is_stdout(run->args->json));
+    for (size_t first = 0; first < n; first += run->chunk) {
+        const size_t here = n - first < run->chunk ? n - first : run->chunk;
+        const tspk_status status =
+            tspk_cli_progress_step(&run->progress, "run", first, n)
+                ? tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped after %zu of %zu images", first, n)
+                : run_chunk(run, first, here, err);
+
+        if (status != TSPK_OK) {
+            tspk_cli_progress_done(&run->progress);
+            return status;
+        }
+    }
+    tspk_cli_progress_done(&run->progress);
+    if (run->kept) {
+        const tspk_array array = {
+            .dtype = 1, .rank = 2, .dim = {(int64_t)n, run->info.classes}, .data = run->kept};
+
+        TSPK_CLI_TRY(tspk_array_write(run->args->output, &array, err));
+    }
+    return tspk_cli_report_finish(&run->report, run->args, err);
+}
+
+tspk_status tspk_cli_run_spike(const tspk_cli_args *args, tspk_error *err)
+{
+    spike_run run = {.args = args};
+    tspk_status status = open_all(&run, err);
+
+    if (status == TSPK_OK)
+        status = run_all(&run, err);
+    done(&run);
+    return status;
+}

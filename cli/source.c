@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/refuse.h"
+
+tspk_status tspk_cli_refuse_preprocess(const tspk_cli_args *args, const char *operand,
+                                       tspk_error *err)
+{
+    if (args->resize >= 0 || args->crop >= 0 || args->interpolation >= 0 || args->mean.n > 0 ||
+        args->std.n > 0)
+        return tspk_cli_fail(
+            err, TSPK_USAGE,
+            "%s: a .npy batch is preprocessed already; leave out --resize, --crop, "
+            "--mean, --std and --interpolation",
+            operand);
+    return TSPK_OK;
+}
+
+static tspk_status take_numbers(const char *flag, const tspk_cli_numbers *numbers,
+                                uint32_t channels, float *out, tspk_error *err)
+{
+    if (numbers->n == 0)
+        return TSPK_OK;
+    if (numbers->n != 1 && channels > 0 && numbers->n != (int)channels)
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s: %d numbers for %u channels", flag, numbers->n,
+                             channels);
+    for (int i = 0; i < 4; i++)
+        out[i] = numbers->value[numbers->n == 1 ? 0 : (i < numbers->n ? i : numbers->n - 1)];
+    return TSPK_OK;
+}
+
+tspk_status tspk_cli_take_preprocess(const tspk_cli_args *args, tspk_preprocess_settings *settings,
+                                     tspk_error *err)
+{
+    for (int i = 0; i < args->std.n; i++)
+        if (!(args->std.value[i] > 0))
+            return tspk_cli_fail(err, TSPK_USAGE, "--std: %g is not above 0",
+                                 (double)args->std.value[i]);
+    if (args->resize >= 0)
+        settings->resize = (uint32_t)args->resize;
+    if (args->crop >= 0)
+        settings->crop = (uint32_t)args->crop;
+    if (args->interpolation >= 0)
+        settings->interpolation = (tspk_interpolation)args->interpolation;
+    TSPK_CLI_TRY(take_numbers("mean", &args->mean, settings->channels, settings->mean, err));
+    return take_numbers("std", &args->std, settings->channels, settings->std, err);
+}
+
+/* Can the first sample be used as it is, without resizing? */
+static tspk_status try_plain(const char *data, const tspk_preprocess_settings *settings,
+                             const int64_t dim[3], bool *fits_out, tspk_error *err)
+{
+    tspk_dataset_settings dataset_settings;
+    tspk_dataset *dataset = NULL;
+    float *tensor;
+    tspk_status status;
+
+    tspk_dataset_default_settings(&dataset_settings);
+    dataset_settings.preprocess = *settings;
+    dataset_settings.is_shuffled = false;
+    TSPK_CLI_TRY(tspk_dataset_open(data, &dataset_settings, &dataset, err));
+    tensor = malloc((size_t)(dim[0] * dim[1] * dim[2]) * sizeof *tensor);
+    status = tensor ? TSPK_OK : tspk_cli_fail(err, TSPK_NOMEM, "no memory for an image");
+    if (tensor)
+        status = tspk_dataset_read(dataset, 0, dim, tensor, NULL, err);
+    free(tensor);
+    tspk_dataset_close(dataset);
+    if (status != TSPK_OK && status != TSPK_SHAPE)
+        return status;
+    *fits_out = status == TSPK_OK;
+    if (status == TSPK_SHAPE)
+        tspk_error_init(err);
+    return TSPK_OK;
+}
+
+tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const char *data,
+                                      const int64_t dim[3], tspk_preprocess_settings *settings_out,
+                                      tspk_error *err)
+{
+    static const char *const names[] = {"nearest", "bilinear", "bicubic"};
+    tspk_preprocess_settings settings;
+
+    tspk_preprocess_default_settings(&settings);
+    settings.channels = (uint32_t)dim[0];
+    TSPK_CLI_TRY(tspk_cli_take_preprocess(args, &settings, err));
+    if (args->resize < 0 && args->crop < 0 && dim[1] == dim[2]) {
+        bool fits = true;
+
+        TSPK_CLI_TRY(try_plain(data, &settings, dim, &fits, err));
+        if (!fits) {
+            settings.crop = (uint32_t)dim[1];
+            settings.resize = (uint32_t)((dim[1] * 256 + 112) / 224);
+        }
+        if (args->is_verbose)
+            fprintf(stderr,
+                    "preprocessing: resize %u, crop %u (guessed; 0: none), %s, mean %g, "
+                    "std %g\n",
+                    settings.resize, settings.crop, names[settings.interpolation],
+                    (double)settings.mean[0], (double)settings.std[0]);
+    }
+    *settings_out = settings;
+    return TSPK_OK;
+}
+
+bool tspk_cli_is_npy(const char *operand)
+{
+    const size_t length = strlen(operand);
+
+    return length > 4 && strcmp(operand + length - 4, ".npy") == 0;
+}
+
+static tspk_status open_array(const char *path, const int64_t dim[3], tspk_cli_source *source,
+                              tspk_error *err)
+{
+    tspk_array *array = &source->array;
+
+    TSPK_CLI_TRY(tspk_array_read(path, 1, array, err));
+    source->array_path = path;
+    if (!array->is_from_floats)
+        return tspk_cli_fail(err, TSPK_FORMAT,
+                             "%s: whole numbers, expected a preprocessed float32 batch", path);
+    if (array->rank != 4 || array->dim[1] != dim[0] || array->dim[2] != dim[1] ||
+        array->dim[3] != dim[2]) {
+        char shape[96] = "";
+
+        for (int i = 0; i < array->rank; i++)
+            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", i ? ", " : "",
+                     (long long)array->dim[i]);
+        return tspk_cli_fail(err, TSPK_SHAPE,
+                             "%s: shape [%s], the network takes [N, %lld, %lld, %lld]", path, shape,
+                             (long long)dim[0], (long long)dim[1], (long long)dim[2]);
+    }
+    if (array->dim[0] == 0)
+        return tspk_cli_fail(err, TSPK_RANGE, "%s: no images", path);
+    source->n_images = (size_t)array->dim[0];
+    return TSPK_OK;
+}
+
+static tspk_status open_sets(const tspk_cli_args *args, char *const *operands, int n_operands,
+                             const int64_t dim[3], const tspk_preprocess_settings *stored,
+                             tspk_cli_source *source, tspk_error *err)
+{
+    source->set = calloc((size_t)n_operands, sizeof(tspk_dataset *));
+    if (!source->set)
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for %d operands", n_operands);
+    source->operand = (const char *const *)operands;
+    for (int i = 0; i < n_operands; i++) {
+        tspk_dataset_settings settings;
+
+        tspk_dataset_default_settings(&settings);
+        settings.is_shuffled = false;
+        if (stored) {
+            settings.preprocess = *stored;
+            TSPK_CLI_TRY(tspk_cli_take_preprocess(args, &settings.preprocess, err));
+        } else {
+            TSPK_CLI_TRY(
+                tspk_cli_guess_preprocess(args, operands[i], dim, &settings.preprocess, err));
+        }
+        TSPK_CLI_TRY(tspk_dataset_open(operands[i], &settings, &source->set[i], err));
+        source->n_sets = (size_t)i + 1;
+        source->n_images += tspk_dataset_count(source->set[i]);
+    }
+    if (source->n_images == 0)
+        return tspk_cli_fail(err, TSPK_RANGE, "%s: no images", operands[0]);
+    return TSPK_OK;
+}
+
+tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operands, int n_operands,
+                                 const int64_t dim[3], const tspk_preprocess_settings *stored,
+                                 tspk_cli_source *source_out, tspk_error *err)
+{
+    tspk_cli_source source = {0};
+    tspk_status status;
+
+    memcpy(source.dim, dim, sizeof source.dim);
+    if (n_operands == 1 && tspk_cli_is_npy(operands[0])) {
+        status = tspk_cli_refuse_preprocess(args, operands[0], err);
+        if (status == TSPK_OK)
+            status = open_array(operands[0], dim, &source, err);
+    } else {
+        status = TSPK_OK;
+        for (int i = 0; i < n_operands && status == TSPK_OK; i++)
+            if (tspk_cli_is_npy(operands[i]))
+                status = tspk_cli_fail(err, TSPK_USAGE, "%s: a .npy batch must be the only operand",
+                                       operands[i]);
+        if (status == TSPK_OK)
+            status = open_sets(args, operands, n_operands, dim, stored, &source, err);
+    }
+    if (status != TSPK_OK) {
+        tspk_cli_source_done(&source);
+        return status;
+    }
+    *source_out = source;
+    return TSPK_OK;
+}
+
+void tspk_cli_source_done(tspk_cli_source *source)
+{
+    tspk_array_done(&source->array);
+    for (size_t i = 0; i < source->n_sets; i++)
+        tspk_dataset_close(source->set[i]);
+    free(source->set);
+    memset(source, 0, sizeof *source);
+}
+
+/* The set that holds image i, and its index there. */
+static size_t find_set(const tspk_cli_source *source, size_t *i)
+{
+    size_t s = 0;
+
+    while (s + 1 < source->n_sets && *i >= tspk_dataset_count(source->set[s])) {
+        *i -= tspk_dataset_count(source->set[s]);
+        s++;
+    }
+    return s;
+}
+
+tspk_status tspk_cli_source_read(const tspk_cli_source *source, size_t first, size_t n, float *out,
+                                 tspk_error *err)
+{
+    const size_t elems = (size_t)(source->dim[0] * source->dim[1] * source->dim[2]);
+
+    if (source->array.data) {
+        memcpy(out, (const float *)source->array.data + first * elems, n * elems * sizeof *out);
+        return TSPK_OK;
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t at = first + i;
+        const size_t s = find_set(source, &at);
+
+        TSPK_CLI_TRY(
+            tspk_dataset_read(source->set[s], at, source->dim, out + i * elems, NULL, err));
+    }
+    return TSPK_OK;
+}
+
+char *tspk_cli_source_name(const tspk_cli_source *source, size_t i, char *buf, size_t size)
+{
+    size_t at = i, s, length;
+
+    if (source->array.data) {
+        snprintf(buf, size, "%s[%zu]", source->array_path, i);
+        return buf;
+    }
+    s = find_set(source, &at);
+    length = strlen(source->operand[s]);
+    if (tspk_dataset_count(source->set[s]) == 1 && length > 0 &&
+        source->operand[s][length - 1] != '/' &&
+        strstr(source->operand[s], tspk_dataset_name(source->set[s], at)))
+        snprintf(buf, size, "%s", source->operand[s]);
+    else if (source->n_sets == 1)
+        snprintf(buf, size, "%s", tspk_dataset_name(source->set[s], at));
+    else
+        snprintf(buf, size, "%s%s%s", source->operand[s],
+                 length > 0 && source->operand[s][length - 1] == '/' ? "" : "/",
+                 tspk_dataset_name(source->set[s], at));
+    return buf;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `run` is given: image files and folders, or one .npy batch, as preprocessed tensors. */
+#ifndef TSPK_CLI_SOURCE_H
+#define TSPK_CLI_SOURCE_H
+
+#include "cli/options.h"
+
+/** Overwrites those fields of `settings` that the command line names. @errors USAGE */
+tspk_status tspk_cli_take_preprocess(const tspk_cli_args *args, tspk_preprocess_settings *settings,
+                                     tspk_error *err);
+
+/**
+ * The preprocessing for images of `data` and a network whose file says nothing about it. Flags win.
+ * Without --resize and --crop: none of both when the first sample fits as it is, else crop = side
+ * of the input and resize = 256/224 of it, rounded. Said on standard error with -v.
+ * @param dim  channels, height, width of the network's input
+ */
+tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const char *data,
+                                      const int64_t dim[3], tspk_preprocess_settings *settings_out,
+                                      tspk_error *err);
+
+typedef struct tspk_cli_source {
+    size_t n_images;
+    int64_t dim[3];   /* channels, height, width */
+    tspk_array array; /* of a .npy batch; data NULL when images are files */
+    size_t n_sets;
+    tspk_dataset **set;         /* [n_sets], one an operand */
+    const char *const *operand; /* [n_sets] borrowed */
+    const char *array_path;
+} tspk_cli_source;
+
+/**
+ * Opens the operands: one .npy batch, or any number of images and folders.
+ * @param stored  preprocessing that the network's file names; NULL: it is guessed
+ */
+tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operands, int n_operands,
+                                 const int64_t dim[3], const tspk_preprocess_settings *stored,
+                                 tspk_cli_source *source_out, tspk_error *err);
+void tspk_cli_source_done(tspk_cli_source *source);
+
+/** Tensors of images [first, first + n) into out [n, channels, height, width]. */
+tspk_status tspk_cli_source_read(const tspk_cli_source *source, size_t first, size_t n, float *out,
+                                 tspk_error *err);
+
+/** Name of image i into buf: a file as it was given; an image in a folder by its path in it, behind
+ * the folder's when there are several operands; an image of a batch by file and index. */
+char *tspk_cli_source_name(const tspk_cli_source *source, size_t i, char *buf, size_t size);
+
+/** A .npy batch is preprocessed already: flags of the preprocessing are refused. @errors USAGE */
+tspk_status tspk_cli_refuse_preprocess(const tspk_cli_args *args, const char *operand,
+                                       tspk_error *err);
+
+/** True when the operand's name ends in ".npy". */
+bool tspk_cli_is_npy(const char *operand);
+
+#endif

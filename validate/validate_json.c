@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "validate/validate_json.h"
+
+#include <cjson/cJSON.h>
+
+#include "core/fail.h"
+
+/* What is not finite becomes null: JSON has no other word for it. */
+static bool add_number(cJSON *object, const char *name, double value)
+{
+    return cJSON_AddNumberToObject(object, name, value) != NULL;
+}
+
+static bool add_top(cJSON *object, const tspk_tally *tally, bool is_labelled)
+{
+    const double images = (double)tally->images;
+
+    if (!is_labelled)
+        return cJSON_AddNullToObject(object, "top1") && cJSON_AddNullToObject(object, "top5");
+    return add_number(object, "top1", (double)tally->top1 / images) &&
+           add_number(object, "top5", (double)tally->top5 / images);
+}
+
+static bool add_step(cJSON *steps, const tspk_validation *result, uint32_t t)
+{
+    const tspk_tally *tally = &result->step[t];
+    const double images = (double)tally->images;
+    cJSON *json = cJSON_CreateObject();
+
+    return json && cJSON_AddItemToArray(steps, json) && add_number(json, "t", t + 1) &&
+           add_top(json, tally, result->is_labelled) &&
+           add_number(json, "agreement", (double)tally->agreed / images) &&
+           add_number(json, "kl", tally->kl / images) &&
+           add_number(json, "energy_synaptic", tally->synaptic / images) &&
+           add_number(json, "energy_full", tally->full / images) &&
+           add_number(json, "energy_quantised_ann", tally->quantised_ann / images) &&
+           add_number(json, "firing_rate",
+                      tally->neurons > 0 ? tally->spikes / tally->neurons : 0) &&
+           add_number(json, "ms_per_image", result->step_ms[t]);
+}
+
+static bool add_all(cJSON *json, const tspk_validation *result)
+{
+    cJSON *ann, *snn, *steps;
+
+    if (!cJSON_AddStringToObject(json, "schema", "transpike.validate/1") ||
+        !add_number(json, "images", (double)result->ann.images) ||
+        !add_number(json, "threads", result->threads) ||
+        !add_number(json, "batch", result->batch) ||
+        !add_number(json, "calibration_overlap", (double)result->overlap) ||
+        !(ann = cJSON_AddObjectToObject(json, "ann")) ||
+        !add_top(ann, &result->ann, result->is_labelled) ||
+        !(result->is_ann_timed ? add_number(ann, "ms_per_image", result->ann_ms)
+                               : cJSON_AddNullToObject(ann, "ms_per_image") != NULL) ||
+        !(snn = cJSON_AddObjectToObject(json, "snn")) ||
+        !(steps = cJSON_AddArrayToObject(snn, "steps")))
+        return false;
+    for (uint32_t t = 0; t < result->n_steps; t++)
+        if (!add_step(steps, result, t))
+            return false;
+    return cJSON_AddArrayToObject(snn, "adaptive") && cJSON_AddArrayToObject(json, "layers");
+}
+
+tspk_status tspk_validation_json(const tspk_validation *result, char **json_out, tspk_error *err)
+{
+    cJSON *json = cJSON_CreateObject();
+    char *text = NULL;
+
+    if (json && add_all(json, result))
+        text = cJSON_Print(json);
+    cJSON_Delete(json);
+    if (!text)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the JSON text");
+    *json_out = text;
+    return TSPK_OK;
+}
