@@ -44,6 +44,7 @@ static tspk_status write_file(const tspk_spikegraph *spikes, tspk_members *membe
     uint8_t *bytes;
     size_t n_bytes;
 
+    TSPK_TRY(tspk_graph_verify(spikes->graph, err));
     TSPK_TRY(tspk_spikegraph_verify(spikes, err));
     TSPK_TRY(write_sections(spikes, members, &file, err));
     n_bytes = spike__file__get_packed_size(&file);
@@ -112,7 +113,8 @@ static tspk_status read_sections(const Spike__File *file, tspk_container *contai
         && (status = tspk_section_points_read(file, container, spikes, err)) == TSPK_OK
         && (status = tspk_section_meta_read(file, container, spikes, err)) == TSPK_OK
         && (status = tspk_container_finish(container, file->version_minor > VERSION_MINOR, err))
-               == TSPK_OK)
+               == TSPK_OK
+        && (status = tspk_graph_verify(graph, err)) == TSPK_OK)
         status = tspk_spikegraph_verify(spikes, err);
     if (status != TSPK_OK) {
         tspk_spikegraph_free(spikes);

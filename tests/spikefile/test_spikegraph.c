@@ -18,7 +18,8 @@ static void expect_valid(const tiny_settings *settings)
     char line[512];
 
     tspk_error_init(&err);
-    if (tspk_spikegraph_verify(spikes, &err) != TSPK_OK) {
+    if (tspk_graph_verify(spikes->graph, &err) != TSPK_OK
+        || tspk_spikegraph_verify(spikes, &err) != TSPK_OK) {
         tspk_error_format(&err, line, sizeof line);
         fail_msg("%s", line);
     }
