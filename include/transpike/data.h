@@ -24,7 +24,7 @@ typedef struct tspk_preprocess_settings {
     uint32_t resize;      /**< short side [pixels]; 0: no resize (default) */
     uint32_t crop;        /**< side of the centre crop [pixels]; 0: no crop (default) */
     tspk_interpolation interpolation; /**< default bilinear */
-    uint32_t channels;    /**< 1 grey or 3 RGB; 0: as the source (default) */
+    uint32_t channels;    /**< 1 grey or 3 RGB; 0: as the network expects (default) */
     float mean[4];        /**< subtracted from pixels in [0, 1]; default 0 */
     float std[4];         /**< divides after it; default 1; > 0 */
 } tspk_preprocess_settings;
@@ -45,7 +45,7 @@ TSPK_API void tspk_dataset_default_settings(tspk_dataset_settings *settings);
 /**
  * Opens DATA: a folder of images with labels.csv (file,label) or class subfolders or neither, an .npz
  * (images, labels), an .npy with labels beside it (X_labels.npy, labels.npy) or not, a .tar of images
- * (WebDataset naming too), an IDX images file (.gz too; its labels file is found beside it by name), a
+ * (labels.csv, WebDataset naming, class folders; packed too; .zip likewise), an IDX images file (.gz too; its labels file is found beside it by name), a
  * CIFAR binary archive, or one image file. Order: relative path bytewise, then the seeded shuffle
  * (Fisher-Yates from the end, SplitMix64).
  * @errors IO (missing, unreadable), FORMAT (what is wrong and where), RANGE (labels negative), LIMIT
@@ -62,7 +62,8 @@ TSPK_API int64_t tspk_dataset_label(const tspk_dataset *dataset, size_t i);
 /** Relative path or index text; borrowed until the set is closed. */
 TSPK_API const char *tspk_dataset_name(const tspk_dataset *dataset, size_t i);
 
-/** Class name from the folder names, NULL when there are none. */
+/** Class name from the folder names, or from the lines of classes.txt beside labels.csv; NULL when there
+ * are none. */
 TSPK_API const char *tspk_dataset_class_name(const tspk_dataset *dataset, int64_t label);
 
 /**
