@@ -90,12 +90,27 @@ static tspk_status write_report(const conversion *job, double seconds, tspk_erro
     return status;
 }
 
+/* Those of --classes, else the folders' names when there is one for every class. */
 static tspk_status set_class_names(conversion *job, tspk_error *err)
 {
-    if (!job->args->classes)
-        return TSPK_OK;
-    return tspk_spike_set_class_names(job->spike, (const char *const *)job->names.name,
-                                      (uint32_t)job->names.n, err);
+    tspk_spike_info info;
+    const char **names;
+    tspk_status status = TSPK_OK;
+    uint32_t n = 0;
+
+    if (job->args->classes)
+        return tspk_spike_set_class_names(job->spike, (const char *const *)job->names.name,
+                                          (uint32_t)job->names.n, err);
+    tspk_spike_info_get(job->spike, &info);
+    names = calloc(info.classes, sizeof *names);
+    if (!names)
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for %u class names", info.classes);
+    while (n < info.classes && (names[n] = tspk_dataset_class_name(job->data, n)))
+        n++;
+    if (n == info.classes)
+        status = tspk_spike_set_class_names(job->spike, names, n, err);
+    free(names);
+    return status;
 }
 
 static tspk_status finish(const conversion *job, double started, tspk_error *err)
@@ -192,14 +207,13 @@ static const char *const notes[] = {
 
 static const char *const examples[] = {
     "transpike convert model.onnx --data photos/ -o model.spike",
-    "transpike convert vit.onnx --data imagenet/ -o vit.spike --steps 2 --levels 16 --resize 248 "
-    "--crop 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic",
+    "transpike convert vit.onnx --data imagenet/ -o vit.spike --steps 2 --levels 16 \\\n"
+    "      --resize 248 --crop 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic",
     "transpike convert model.onnx --data train.npz -o ecmt.spike --preset ecmt --json -", NULL};
 
 static const tspk_cli_command command = {
     "convert",
-    "Calibrates a Vision Transformer on sample data and writes it as a spiking network. No "
-    "training.",
+    "Calibrates a Vision Transformer on samples and writes it as a spiking network.",
     "MODEL.onnx --data DATA -o MODEL.spike [options]",
     options,
     TSPK_CLI_COUNT_OF(options),

@@ -123,8 +123,8 @@ static const char *const examples[] = {
     "transpike run model.spike cat.jpg dog.png",
     "transpike run model.spike photos/ --steps 2 --top 1 --json -",
     "transpike run model.spike batch.npy --output logits.npy",
-    "transpike run model.onnx photos/ --resize 248 --crop 224 --mean 0.5 --std 0.5 "
-    "--interpolation bicubic",
+    "transpike run model.onnx photos/ --resize 248 --crop 224 --mean 0.5 --std 0.5 \\\n"
+    "      --interpolation bicubic",
     "transpike run model.onnx pixels=images.npy mask=mask.npy --output out.npy",
     "transpike run model.spike cat.jpg --dump-spikes spikes.npz",
     NULL};

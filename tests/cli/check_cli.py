@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command from outside: help, exit codes, one-line refusals, JSON.
+
+usage: check_cli.py TRANSPIKE SOURCE_ROOT
+
+The parts that need a network use the sample model and its data; each says when it is left out.
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import zlib
+
+TOOL = pathlib.Path(sys.argv[1])
+ROOT = pathlib.Path(sys.argv[2])
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+MODELS = sorted((ROOT / "samples").glob("*.onnx"))
+STATUS = {"USAGE": 2, "NOMEM": 3, "IO": 10, "FORMAT": 20, "UNSUPPORTED": 30, "SHAPE": 40,
+          "RANGE": 50, "LIMIT": 60, "MISMATCH": 61, "INTERRUPTED": 62}
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+
+def run(*words, **options):
+    return subprocess.run([TOOL, *map(str, words)], capture_output=True, text=True, timeout=300,
+                          **options)
+
+
+def write_npy(path, shape, dtype, payload):
+    """A .npy file without numpy."""
+    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + payload)
+
+
+def write_png(path, width, height, grey=0):
+    """A grey PNG of one value."""
+    def chunk(kind, body):
+        return (struct.pack(">I", len(body)) + kind + body
+                + struct.pack(">I", zlib.crc32(kind + body)))
+
+    rows = b"".join(b"\x00" + bytes([(grey + x + y) % 256 for x in range(width)])
+                    for y in range(height))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n"
+                     + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def refused(self, status, *words, naming=None, **options):
+        """The line of a refusal, after its form was checked."""
+        result = run(*words, **options)
+        lines = result.stderr.splitlines()
+        self.assertEqual(len(lines), 1, f"{words}: {result.stderr!r}")
+        self.assertTrue(lines[0].endswith(f" [{status}]"), f"{words}: {lines[0]}")
+        self.assertEqual(result.returncode, STATUS[status], words)
+        self.assertEqual(result.stdout, "", words)
+        if naming:
+            self.assertIn(str(naming), lines[0])
+        return lines[0]
+
+
+class Line(Case):
+    def test_help_is_as_kept(self):
+        for name, words in [("transpike", []), *((c, [c]) for c in
+                                                 ("convert", "run", "validate", "inspect"))]:
+            result = run(*words, "--help")
+            self.assertEqual(result.returncode, 0)
+            self.assertEqual(result.stderr, "")
+            self.assertEqual(result.stdout, (GOLDEN / f"help_{name}.txt").read_text(),
+                             f"{name} --help differs from tests/cli/golden/help_{name}.txt")
+
+    def test_help_names_every_exit_code_and_has_examples(self):
+        for command in ("convert", "run", "validate", "inspect"):
+            text = run(command, "--help").stdout
+            self.assertIn("Examples:\n  transpike " + command, text)
+            for name, code in STATUS.items():
+                self.assertRegex(text, rf"(?m)^ +{code}  {name} ")
+
+    def test_documentation_names_every_option(self):
+        text = (ROOT / "docs" / "cli.md").read_text()
+        for command in ("convert", "run", "validate", "inspect"):
+            for option in re.findall(r"--[a-z][a-z-]+", run(command, "--help").stdout):
+                self.assertIn(option, text)
+
+    def test_version(self):
+        result = run("--version")
+        self.assertEqual(result.returncode, 0)
+        self.assertRegex(result.stdout, r"^transpike \d+\.\d+\.\d+\n$")
+
+    def test_wrong_lines(self):
+        self.refused("USAGE", naming="convert, run, validate or inspect")
+        self.refused("USAGE", "valdiate", naming="did you mean validate?")
+        self.refused("USAGE", "train", naming='"train"')
+        self.refused("USAGE", "run", "m.onnx", "a.png", "--stesp", "3", naming="mean --steps?")
+        self.refused("USAGE", "run", "m.onnx", naming="INPUT")
+        self.refused("USAGE", "inspect", "a", "b", naming='"b"')
+        self.refused("USAGE", "convert", "m.onnx", "-o", "x.spike", naming="--data")
+        self.refused("USAGE", "convert", "m.onnx", "--data", "d", naming="-o MODEL.spike")
+        self.refused("USAGE", "validate", "m.spike", "--data", "d", naming="--onnx")
+        self.refused("USAGE", "run", "m", "a", "--dump-products", naming="--dump-spikes")
+        self.refused("USAGE", "run", "m", "a", "--isa", "sse9", naming="scalar, avx2")
+        self.refused("USAGE", "run", "m", "a", "--steps", "0", naming="1 to 16")
+
+    def test_reserved_options_are_said_to_be_missing(self):
+        for words in (["--max-loss", "1"], ["--min-agreement", "0.9"], ["--max-energy", "0.2"],
+                      ["--time-budget", "10m"], ["--keep-analog", "x"], ["--calib-cache", "2GiB"],
+                      ["--deterministic"]):
+            self.refused("USAGE", "convert", "m.onnx", *words,
+                         naming=f"{words[0]} is not in this version")
+        for words in (["--policy", "net"], ["--exit", "0.5"], ["--halt", "on"], ["--merge", "on"],
+                      ["--refine", "on"], ["--halt-keys", "keep"], ["--explain", "x.png"]):
+            self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
+        for words in (["--ablation"], ["--layers"], ["--report", "x.html"]):
+            self.refused("USAGE", "validate", "m", *words, naming=f"{words[0]} is not in")
+
+    def test_full_standard_output(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([TOOL, "--help"], stdout=full, stderr=subprocess.PIPE,
+                                    text=True)
+        self.assertEqual(result.returncode, STATUS["IO"])
+        self.assertRegex(result.stderr, r"^transpike: standard output: .* \[IO\]\n$")
+
+
+class Files(Case):
+    def test_missing_models(self):
+        gone = self.folder / "gone"
+        for name in ("gone.onnx", "gone.spike", "gone"):
+            path = self.folder / name
+            self.refused("IO", "inspect", path, naming=path)
+            self.refused("IO", "run", path, "a.png", naming=path)
+        self.refused("IO", "convert", gone, "--data", "d", "-o", self.folder / "x.spike",
+                     naming=gone)
+        self.refused("IO", "validate", gone, "--onnx", "m.onnx", "--data", "d", naming=gone)
+
+    def test_a_folder_is_no_model(self):
+        self.refused("IO", "inspect", self.folder, naming=self.folder)
+
+    def test_not_a_model(self):
+        for content in (b"", b"hello, this is no model at all\n", bytes(range(256)) * 20):
+            for name in ("m.onnx", "m.spike"):
+                path = self.folder / name
+                path.write_bytes(content)
+                self.refused("FORMAT", "inspect", path, naming=path)
+                self.refused("FORMAT", "run", path, "a.png", naming=path)
+
+
+@unittest.skipUnless(MODELS, "no sample model in samples/")
+class Network(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.model = MODELS[0]
+        result = run("inspect", cls.model, "--json", "-")
+        assert result.returncode == 0, result.stderr
+        cls.shape = json.loads(result.stdout)["inputs"][0]["shape"]
+        cls.work = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.work.cleanup)
+        cls.data = pathlib.Path(cls.work.name) / "images"
+        cls.data.mkdir()
+        side = cls.shape[2]
+        for i in range(12):
+            write_png(cls.data / f"{i:02}.png", side, side, 20 * i)
+        (cls.data / "labels.csv").write_text(
+            "file,label\n" + "".join(f"{i:02}.png,{i % 10}\n" for i in range(12)))
+        cls.spike = pathlib.Path(cls.work.name) / "model.spike"
+        result = run("convert", cls.model, "--data", cls.data, "-o", cls.spike, "--calib-images",
+                     "8", "--steps", "2", "--json", "-")
+        assert result.returncode == 0, result.stderr
+        cls.converted = json.loads(result.stdout)
+
+    def batch(self, n, shape=None, dtype="<f4", size=4):
+        path = self.folder / "batch.npy"
+        shape = [n, *(shape or self.shape[1:])]
+        elements = 1
+        for d in shape:
+            elements *= d
+        write_npy(path, shape, dtype, bytes(size * elements))
+        return path
+
+    def test_convert_report(self):
+        self.assertEqual(self.converted["schema"], "transpike.convert/1")
+        self.assertIs(self.converted["met"], True)
+        self.assertEqual((self.converted["chosen"], self.converted["pareto"]), ({}, []))
+        self.assertGreater(self.converted["seconds"], 0)
+
+    def test_inspect(self):
+        text = run("inspect", self.model).stdout
+        self.assertIn("can be converted", text)
+        self.assertIn("blocks.0.attn", text)
+        described = json.loads(run("inspect", self.spike, "--json", "-").stdout)
+        self.assertEqual(described["schema"], "transpike.inspect/1")
+        self.assertEqual(described["steps"], 2)
+        self.assertEqual(described["coding"], "differential")
+        self.assertTrue(described["sites"] and described["analog"])
+        self.assertEqual({"weights", "state", "arena"}, set(described["memory"]))
+        for site in described["sites"]:
+            self.assertIn(site["kind"], ("linear", "query", "key", "value", "numerator"))
+            self.assertEqual(len(site["levels"]), 2)
+            self.assertEqual(len(site["ladder"]), 2)
+        self.assertIn("Analog", run("inspect", self.spike).stdout)
+
+    def test_run_prints_and_reports_alike(self):
+        for model in (self.model, self.spike):
+            report = self.folder / "run.json"
+            result = run("run", model, self.data, "--top", "2", "--json", report)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            read = json.loads(report.read_text())
+            self.assertEqual(read["schema"], "transpike.run/1")
+            self.assertEqual([i["name"] for i in read["images"]],
+                             [f"{i:02}.png" for i in range(12)])
+            for image in read["images"]:
+                self.assertEqual(len(image["top"]), 2)
+                self.assertIn(image["name"], result.stdout)
+                self.assertEqual(image["steps"], 2 if model == self.spike else None)
+            self.assertEqual(read, json.loads(run("run", model, self.data, "--top", "2", "--json",
+                                                  "-").stdout))
+
+    def test_class_names(self):
+        names = self.folder / "names.txt"
+        names.write_text("".join(f"class {i}\n" for i in range(10)))
+        image = self.data / "03.png"
+        read = json.loads(run("run", self.spike, image, "--classes", names, "--json", "-").stdout)
+        top = read["images"][0]["top"][0]
+        self.assertEqual(top["name"], f"class {top['class']}")
+        self.assertEqual(read["images"][0]["name"], str(image))
+
+    @unittest.skipUnless(numpy, "numpy is missing")
+    def test_logits_do_not_depend_on_how_they_are_computed(self):
+        def logits(*words):
+            out = self.folder / "out.npy"
+            result = run("run", *words, "--output", out)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return numpy.load(out)
+
+        first = logits(self.spike, self.data)
+        self.assertEqual((first.shape, first.dtype), ((12, 10), numpy.float32))
+        for words in (["--threads", "1"], ["--threads", "3"], ["--batch", "1"], ["--batch", "5"],
+                      ["--isa", "scalar"], ["--steps", "2"]):
+            self.assertEqual(first.tobytes(), logits(self.spike, self.data, *words).tobytes(), words)
+        self.assertNotEqual(first.tobytes(), logits(self.spike, self.data, "--steps", "1").tobytes())
+        source = logits(self.model, self.data)
+        self.assertEqual(source.tobytes(),
+                         logits(self.model, self.data, "--threads", "1", "--batch", "1").tobytes())
+
+    @unittest.skipUnless(numpy, "numpy is missing")
+    def test_spikes_are_dumped(self):
+        dump = self.folder / "spikes.npz"
+        result = run("run", self.spike, self.data / "00.png", "--dump-spikes", dump)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        sites = [s["name"] for s in
+                 json.loads(run("inspect", self.spike, "--json", "-").stdout)["sites"]]
+        with numpy.load(dump) as arrays:
+            for site in sites:
+                for t in (1, 2):
+                    self.assertEqual(arrays[f"{site}/t{t}/codes"].dtype, numpy.int8)
+                    self.assertEqual(arrays[f"{site}/t{t}/fan_out"].dtype, numpy.int32)
+
+    def test_validate(self):
+        report = self.folder / "validate.json"
+        result = run("validate", self.spike, "--onnx", self.model, "--data", self.data, "--skip",
+                     "6", "--json", report)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("used for calibration too", result.stderr)
+        self.assertIn("agreement", result.stdout)
+        read = json.loads(report.read_text())
+        self.assertEqual(read["schema"], "transpike.validate/1")
+        self.assertEqual((read["images"], read["calibration_overlap"]), (6, 2))
+        self.assertEqual([s["t"] for s in read["snn"]["steps"]], [1, 2])
+        self.assertEqual((read["snn"]["adaptive"], read["layers"]), ([], []))
+        for step in read["snn"]["steps"]:
+            for name in ("top1", "top5", "agreement", "firing_rate"):
+                self.assertTrue(0 <= step[name] <= 1, name)
+            for name in ("kl", "energy_synaptic", "energy_full", "energy_quantised_ann",
+                         "ms_per_image"):
+                self.assertGreaterEqual(step[name], 0, name)
+
+    def test_validate_without_labels(self):
+        unlabelled = self.folder / "plain"
+        unlabelled.mkdir()
+        for name in ("08.png", "09.png"):
+            (unlabelled / name).write_bytes((self.data / name).read_bytes())
+        result = run("validate", self.spike, "--onnx", self.model, "--data", unlabelled, "--json",
+                     "-")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        read = json.loads(result.stdout)
+        self.assertIsNone(read["ann"]["top1"])
+        self.assertIsNone(read["snn"]["steps"][0]["top5"])
+
+    def test_refused_data(self):
+        empty = self.folder / "empty"
+        empty.mkdir()
+        out = self.folder / "x.spike"
+        for command in (["convert", self.model, "-o", out, "--data"], ["run", self.spike],
+                        ["run", self.model],
+                        ["validate", self.spike, "--onnx", self.model, "--data"]):
+            self.refused("FORMAT", *command, empty, naming=empty)
+            self.refused("IO", *command, self.folder / "gone", naming="gone")
+        broken = self.folder / "broken.png"
+        broken.write_bytes((self.data / "00.png").read_bytes()[:60])
+        self.refused("FORMAT", "run", self.spike, broken, naming=broken.name)
+        text = self.folder / "text.jpg"
+        text.write_text("not a JPEG")
+        self.refused("FORMAT", "run", self.spike, text, naming=text.name)
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()),
+                         ["broken.png", "empty", "text.jpg"])
+
+    def test_refused_labels(self):
+        labelled = self.folder / "labelled"
+        labelled.mkdir()
+        (labelled / "a.png").write_bytes((self.data / "00.png").read_bytes())
+        (labelled / "labels.csv").write_text("file,label\na.png,10\n")
+        self.refused("RANGE", "validate", self.spike, "--onnx", self.model, "--data", labelled,
+                     naming="a.png: label 10, the network has 10 classes")
+
+    def test_refused_ranges(self):
+        common = ["validate", self.spike, "--onnx", self.model, "--data", self.data]
+        self.refused("RANGE", *common, "--skip", "12", naming="12 in all")
+        self.refused("RANGE", *common, "--steps", "3", naming="--steps 3")
+        self.refused("RANGE", "run", self.spike, self.data, "--steps", "3", naming="--steps 3")
+        self.refused("RANGE", "run", self.spike, self.data, "--dump-spikes", self.folder / "x.npz",
+                     "--dump-products", naming="4 at most")
+        self.refused("UNSUPPORTED", "run", self.spike, self.data, "--mode", "fast",
+                     naming="no mode fast")
+
+    def test_refused_arrays(self):
+        side = self.shape[2]
+        self.refused("SHAPE", "run", self.spike, self.batch(2, [self.shape[1], side, side + 1]),
+                     naming="batch.npy")
+        self.refused("SHAPE", "run", self.model, self.batch(2, [self.shape[1], side, side + 1]),
+                     naming="batch.npy")
+        self.refused("FORMAT", "run", self.spike, self.batch(2, dtype="|u1", size=1),
+                     naming="batch.npy")
+        self.refused("RANGE", "run", self.spike, self.batch(0), naming="batch.npy")
+        self.refused("USAGE", "run", self.spike, self.batch(2), "--mean", "0.5", naming="batch.npy")
+        self.assertEqual(run("run", self.spike, self.batch(2)).returncode, 0)
+        self.assertEqual(run("run", self.model, self.batch(2)).returncode, 0)
+
+    def test_mismatch(self):
+        changed = self.folder / "changed.onnx"
+        content = bytearray(self.model.read_bytes())
+        changed.write_bytes(content)
+        common = ["validate", self.spike, "--onnx", changed, "--data", self.data, "--limit", "2"]
+        self.assertEqual(run(*common).returncode, 0)
+        changed.write_bytes(content + b"\x32\x01x")  # doc_string: another file, the same network
+        self.refused("MISMATCH", *common, naming=changed)
+        self.assertEqual(run(*common, "--force").returncode, 0)
+
+    def test_full_disk(self):
+        for words in (["convert", self.model, "--data", self.data, "--calib-images", "4", "-o",
+                       "/dev/full"],
+                      ["run", self.spike, self.data, "--output", "/dev/full"],
+                      ["run", self.spike, self.data, "--json", "/dev/full"],
+                      ["run", self.spike, self.data, "--dump-spikes", "/dev/full"],
+                      ["inspect", self.spike, "--json", "/dev/full"]):
+            result = run(*words)
+            self.assertEqual(result.returncode, STATUS["IO"], words)
+            self.assertRegex(result.stderr, r"^transpike [^\n]*/dev/full[^\n]* \[IO\]\n$", words)
+        self.assertTrue(pathlib.Path("/dev/full").is_char_device())
+
+    def test_unwritable_folder(self):
+        self.refused("IO", "run", self.spike, self.data, "--output", self.folder / "no" / "x.npy",
+                     naming="x.npy")
+        self.refused("IO", "convert", self.model, "--data", self.data, "--calib-images", "4", "-o",
+                     self.folder / "no" / "x.spike", naming="x.spike")
+
+    def test_interrupt_leaves_nothing(self):
+        out = self.folder / "x.spike"
+        many = self.folder / "many.npy"
+        write_npy(many, [4096, *self.shape[1:]], "<f4",
+                  bytes(4 * 4096 * self.shape[1] * self.shape[2] * self.shape[3]))
+        child = subprocess.Popen([TOOL, "run", self.spike, many, "--threads", "1", "--isa",
+                                  "scalar", "--output", out], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        text = child.communicate(timeout=60)[1]
+        if child.returncode == 0:
+            self.skipTest("it was over before the signal came")
+        self.assertEqual(child.returncode, STATUS["INTERRUPTED"], text)
+        self.assertRegex(text, r"^transpike run: [^\n]* \[INTERRUPTED\]\n$")
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["many.npy"])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
