@@ -38,9 +38,8 @@ void tspk_spike_close(tspk_spike *spike)
 
 static tspk_preprocess_settings public_preprocess(const tspk_preprocess *stored)
 {
-    tspk_preprocess_settings settings;
+    tspk_preprocess_settings settings = {0};
 
-    tspk_preprocess_default_settings(&settings);
     settings.resize = stored->resize;
     settings.crop = stored->crop_height;
     settings.interpolation = (tspk_interpolation)stored->interpolation;
