@@ -16,6 +16,32 @@ typedef struct tspk_pass {
     tspk_pass_fn run;
 } tspk_pass;
 
+/* In the order in which they first run; what each does, its file says. */
+tspk_status tspk_pass_drop_neutral(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                   tspk_error *err);
+tspk_status tspk_pass_fold_constants(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                     tspk_error *err);
+tspk_status tspk_pass_simplify_movement(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                        tspk_error *err);
+tspk_status tspk_pass_fuse_linear(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                  tspk_error *err);
+tspk_status tspk_pass_fuse_layer_norm(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                      tspk_error *err);
+tspk_status tspk_pass_fuse_activation(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                      tspk_error *err);
+tspk_status tspk_pass_split_linear(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                   tspk_error *err);
+tspk_status tspk_pass_fuse_attention(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                     tspk_error *err);
+tspk_status tspk_pass_slice_tokens(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                   tspk_error *err);
+tspk_status tspk_pass_name_layers(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                  tspk_error *err);
+
+/** Runs after every pass; sweeps the graph, so that node ids change. */
+tspk_status tspk_pass_remove_dead(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                  tspk_error *err);
+
 /** All passes in the order in which they run; *n_out of them. Static table. */
 const tspk_pass *tspk_passes(size_t *n_out);
 
@@ -43,6 +69,9 @@ typedef struct tspk_structure {
 /** Analyses a canonical graph; arrays come from `arena`. */
 tspk_status tspk_find_structure(const tspk_graph *graph, tspk_arena *arena,
                                 tspk_structure *structure_out, tspk_error *err);
+
+/** The first output that is float32 [batch, classes]: the one that is converted; UINT32_MAX: none. */
+uint32_t tspk_find_class_output(const tspk_graph *graph);
 
 /** TSPK_OK when the canonical graph can become a spike graph, else the refusal naming the node. */
 tspk_status tspk_check_convertible(const tspk_graph *graph, tspk_error *err);
