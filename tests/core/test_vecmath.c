@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Error bounds of core/mathfun.h against double precision, and the same bytes from every
+ * instruction set. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/mathfun.h"
+#include "core/rng.h"
+#include "core/vecmath.h"
+
+#define POINTS 200000
+
+static double ulps(float found, double expected)
+{
+    const float near = (float)expected;
+    const double ulp = (double)nextafterf(fabsf(near), INFINITY) - (double)fabsf(near);
+
+    return fabs((double)found - expected) / ulp;
+}
+
+static double sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+static const struct {
+    const char *name;
+    float (*fn)(float x);
+    double (*reference)(double x);
+    double least, most, bound; /* [ulp] */
+} claims[] = {
+    {"exp", tspk_expf, exp, -86.97, 88.7, 2.0},
+    {"exp", tspk_expf, exp, -1.0, 1.0, 2.0},
+    {"log", tspk_logf, log, 1e-3, 10.0, 2.0},
+    {"log", tspk_logf, log, 1.0, 1e30, 2.0},
+    {"erf", tspk_erff, erf, -5.0, 5.0, 6.0},
+    {"erf", tspk_erff, erf, -1e-3, 1e-3, 6.0},
+    {"tanh", tspk_tanhf, tanh, -12.0, 12.0, 6.0},
+    {"tanh", tspk_tanhf, tanh, -1e-2, 1e-2, 6.0},
+    {"sigmoid", tspk_sigmoidf, sigmoid, -86.0, 86.0, 4.0},
+};
+
+static void functions_keep_their_error_bounds(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof claims / sizeof claims[0]; k++) {
+        double worst = 0.0;
+
+        for (int i = 0; i <= POINTS; i++) {
+            const double at = claims[k].least + (claims[k].most - claims[k].least) * i / POINTS;
+            const float x = (float)at;
+            const double error = ulps(claims[k].fn(x), claims[k].reference((double)x));
+
+            worst = error > worst ? error : worst;
+        }
+        print_message("%s on [%g, %g]: %.2f ulp\n", claims[k].name, claims[k].least, claims[k].most,
+                      worst);
+        assert_true(worst <= claims[k].bound);
+    }
+}
+
+static void gelu_keeps_its_absolute_error(void **state)
+{
+    double worst_erf = 0.0, worst_tanh = 0.0;
+
+    (void)state;
+    for (int i = -POINTS; i <= POINTS; i++) {
+        const float at = 10.0f * (float)i / POINTS;
+        const double x = (double)at;
+        const double inner = sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x);
+
+        worst_erf =
+            fmax(worst_erf, fabs((double)tspk_gelu_erf(at) - 0.5 * x * (1.0 + erf(x * sqrt(0.5)))));
+        worst_tanh =
+            fmax(worst_tanh, fabs((double)tspk_gelu_tanh(at) - 0.5 * x * (1.0 + tanh(inner))));
+    }
+    print_message("gelu: %.2g (erf), %.2g (tanh)\n", worst_erf, worst_tanh);
+    assert_true(worst_erf <= 2e-6 && worst_tanh <= 2e-6);
+}
+
+static void the_ends_of_the_range(void **state)
+{
+    (void)state;
+    assert_true(tspk_expf(0.0f) == 1.0f);
+    assert_true(tspk_expf(-INFINITY) == 0.0f && tspk_expf(-87.0f) == 0.0f);
+    assert_true(tspk_expf(TSPK_EXP_LEAST) > 0.0f);
+    assert_true(isinf(tspk_expf(INFINITY)) && isinf(tspk_expf(88.8f)) &&
+                isfinite(tspk_expf(88.7f)));
+    assert_true(isnan(tspk_expf(NAN)) && isnan(tspk_erff(NAN)) && isnan(tspk_tanhf(NAN)));
+    assert_true(tspk_logf(1.0f) == 0.0f && tspk_logf(0.0f) == -INFINITY);
+    assert_true(tspk_logf(INFINITY) == INFINITY && isnan(tspk_logf(-1.0f)) &&
+                isnan(tspk_logf(NAN)));
+    assert_true(tspk_erff(INFINITY) == 1.0f && tspk_erff(-4.0f) == -1.0f &&
+                tspk_erff(0.0f) == 0.0f);
+    assert_true(tspk_sigmoidf(-INFINITY) == 0.0f && tspk_sigmoidf(INFINITY) == 1.0f);
+}
+
+#define MOST 700
+
+static void fill(tspk_rng *rng, size_t n, float span, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = span * ((float)(tspk_rng_next(rng) >> 40) / 8388608.0f - 1.0f);
+    if (n && tspk_rng_below(rng, 4) == 0)
+        x[tspk_rng_below(rng, n)] = -INFINITY;
+}
+
+/* Equal bytes; a NaN may have any payload. */
+static void expect_same(size_t n, const float *a, const float *b)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof a[i]) && !(isnan(a[i]) && isnan(b[i])))
+            fail_msg("element %zu of %zu: %.9g and %.9g", i, n, (double)a[i], (double)b[i]);
+}
+
+static void every_set_gives_the_same_bytes(void **state)
+{
+    const char *const text = getenv("TSPK_TEST_SEED");
+    tspk_rng rng = {text ? strtoull(text, NULL, 10) : 1};
+    const tspk_vecmath *const sets[] = {tspk_vecmath_for(TSPK_ISA_SCALAR),
+                                        tspk_vecmath_for(TSPK_ISA_AUTO)};
+    float x[MOST], weight[MOST], bias[MOST], y[2][MOST], z[2][MOST];
+
+    (void)state;
+    print_message("seed %llu (TSPK_TEST_SEED sets another)\n", (unsigned long long)rng.state);
+    if (!tspk_isa_is_supported(TSPK_ISA_AVX2))
+        skip();
+    for (int trial = 0; trial < 500; trial++) {
+        const size_t n = (size_t)tspk_rng_below(&rng, MOST);
+        const float span = trial % 2 ? 4.0f : 120.0f;
+        float number[2][4];
+
+        fill(&rng, n, span, x);
+        fill(&rng, n, 1.0f, weight);
+        fill(&rng, n, 1.0f, bias);
+#define BOTH(call)                                                                                 \
+    for (int s = 0; s < 2; s++)                                                                    \
+        sets[s]->call;                                                                             \
+    expect_same(n, y[0], y[1])
+        BOTH(exp(n, x, y[s]));
+        BOTH(log(n, x, y[s]));
+        BOTH(erf(n, x, y[s]));
+        BOTH(tanh(n, x, y[s]));
+        BOTH(sigmoid(n, x, y[s]));
+        BOTH(gelu_erf(n, x, y[s]));
+        BOTH(gelu_tanh(n, x, y[s]));
+        BOTH(silu(n, 1.702f, x, y[s]));
+        BOTH(scale(n, 0.3f, x, y[s]));
+        BOTH(softmax(n, x, y[s]));
+        BOTH(layer_norm(n, x, weight, bias, 1e-6f, y[s]));
+        BOTH(layer_norm(n, x, weight, NULL, 1e-6f, y[s]));
+        BOTH(layer_norm(n, x, NULL, bias, 1e-6f, y[s]));
+        BOTH(layer_norm(n, x, NULL, NULL, 1e-6f, y[s]));
+        BOTH(rms_norm(n, x, weight, 1e-6f, y[s]));
+        BOTH(rms_norm(n, x, NULL, 1e-6f, y[s]));
+        for (int s = 0; s < 2; s++) {
+            number[s][0] = sets[s]->sum(n, x);
+            number[s][1] = sets[s]->max(n, x);
+            number[s][2] = sets[s]->exp_minus(n, 1.5f, x, z[s]);
+            /* in place is allowed */
+            memcpy(y[s], x, sizeof x);
+            sets[s]->softmax(n, y[s], y[s]);
+            number[s][3] = 0.0f;
+        }
+        expect_same(n, z[0], z[1]);
+        expect_same(n, y[0], y[1]);
+        expect_same(4, number[0], number[1]);
+        sets[1]->softmax(n, x, z[1]);
+        expect_same(n, y[0], z[1]);
+    }
+}
+
+static void rows_of_known_result(void **state)
+{
+    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
+    float x[40], y[40];
+
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        x[i] = (float)(i - 10);
+    assert_true(vec->sum(40, x) == 380.0f && vec->max(40, x) == 29.0f);
+    assert_true(vec->sum(0, x) == 0.0f && vec->max(0, x) == -INFINITY);
+    assert_true(vec->sum(1, x) == -10.0f && vec->max(1, x) == -10.0f);
+    vec->softmax(2, (const float[]){3.0f, 3.0f}, y);
+    assert_true(y[0] == 0.5f && y[1] == 0.5f);
+    vec->layer_norm(2, (const float[]){1.0f, 3.0f}, (const float[]){2.0f, 4.0f},
+                    (const float[]){10.0f, 20.0f}, 0.0f, y);
+    assert_true(y[0] == 8.0f && y[1] == 24.0f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(functions_keep_their_error_bounds),
+        cmocka_unit_test(gelu_keeps_its_absolute_error),
+        cmocka_unit_test(the_ends_of_the_range),
+        cmocka_unit_test(every_set_gives_the_same_bytes),
+        cmocka_unit_test(rows_of_known_result),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
