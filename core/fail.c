@@ -2,6 +2,7 @@
 #include "core/fail.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,9 +84,18 @@ tspk_status tspk_at_tensor(tspk_error *err, tspk_status status, const char *tens
     return status;
 }
 
+/* Does the message start with this path, or with one below it? */
+static bool names_path(const char *message, const char *path)
+{
+    const size_t n = strlen(path);
+
+    return strncmp(message, path, n) == 0 &&
+           (message[n] == ':' || message[n] == '/' || (n && path[n - 1] == '/'));
+}
+
 tspk_status tspk_in_file(tspk_error *err, tspk_status status, const char *path)
 {
-    if (err && status != TSPK_OK && strncmp(err->message, path, strlen(path)) != 0) {
+    if (err && status != TSPK_OK && !names_path(err->message, path)) {
         char message[sizeof err->message];
 
         memcpy(message, err->message, sizeof message);

@@ -27,7 +27,8 @@ tspk_status tspk_in_stage(tspk_error *err, tspk_status status, const char *stage
 tspk_status tspk_at_node(tspk_error *err, tspk_status status, const char *node, const char *op);
 tspk_status tspk_at_tensor(tspk_error *err, tspk_status status, const char *tensor);
 
-/** Puts `path: ` in front of a message that does not start with it yet. Returns `status`. */
+/** Puts `path: ` in front of a message that does not start with it, or with a path below it, yet.
+ * Returns `status`. */
 tspk_status tspk_in_file(tspk_error *err, tspk_status status, const char *path);
 
 #endif
