@@ -11,6 +11,7 @@
 #define TSPK_TARGET_FILE_AVX2 _Pragma("GCC target(\"avx2,fma\")")
 /* Before a loop: no iteration depends on another, though pointers may be equal. */
 #define TSPK_IVDEP _Pragma("GCC ivdep")
+#define TSPK_ALWAYS_INLINE __attribute__((always_inline)) inline
 #define TSPK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define TSPK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define TSPK_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))

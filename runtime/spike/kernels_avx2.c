@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AVX2 with FMA. The integers are the scalar ones; every float operation is the scalar one per lane.
+ * Levels and weights are multiplied as int16 pairs (vpmaddwd): exact for every level up to 128 and
+ * every weight, int8 or int16, so that no saturating byte product has to be guarded. */
+#include "runtime/spike/kernels.h"
+
+#include "core/compiler.h"
+
+#if TSPK_HAVE_X86
+#include <immintrin.h>
+
+#define AVX2 TSPK_TARGET("avx2,fma")
+#define KERNEL static AVX2
+#include "runtime/spike/kernels_body.h"
+
+/* Rows of a register block: 6 rows of two vectors of sums, two of weights, one of levels. */
+#define BLOCK_ROWS 6
+
+static AVX2 TSPK_ALWAYS_INLINE __m256 blend_levels(__m256 p, const tspk_fire_table *table, size_t c)
+{
+    __m256 m = _mm256_setzero_ps();
+
+    for (uint32_t i = 0; i < table->n_positive; i++) {
+        const size_t at = i * table->stride + c;
+        const __m256 passed =
+            _mm256_cmp_ps(p, _mm256_loadu_ps(table->positive_threshold + at), _CMP_GT_OQ);
+
+        m = _mm256_blendv_ps(m, _mm256_loadu_ps(table->positive_level + at), passed);
+    }
+    for (uint32_t i = 0; i < table->n_negative; i++) {
+        const size_t at = i * table->stride + c;
+        const __m256 passed =
+            _mm256_cmp_ps(p, _mm256_loadu_ps(table->negative_threshold + at), _CMP_LT_OQ);
+
+        m = _mm256_blendv_ps(m, _mm256_loadu_ps(table->negative_level + at), passed);
+    }
+    return m;
+}
+
+/* Every lane has the same thresholds: the first that no lane passes ends the search. */
+static AVX2 TSPK_ALWAYS_INLINE __m256 blend_alike(__m256 p, const tspk_fire_table *table, size_t c)
+{
+    __m256 m = _mm256_setzero_ps();
+
+    for (uint32_t i = 0; i < table->n_positive; i++) {
+        const size_t at = i * table->stride + c;
+        const __m256 passed = _mm256_cmp_ps(
+            p, _mm256_broadcast_ss(table->positive_threshold + at), _CMP_GT_OQ);
+
+        if (!_mm256_movemask_ps(passed))
+            break;
+        m = _mm256_blendv_ps(m, _mm256_broadcast_ss(table->positive_level + at), passed);
+    }
+    for (uint32_t i = 0; i < table->n_negative; i++) {
+        const size_t at = i * table->stride + c;
+        const __m256 passed = _mm256_cmp_ps(
+            p, _mm256_broadcast_ss(table->negative_threshold + at), _CMP_LT_OQ);
+
+        if (!_mm256_movemask_ps(passed))
+            break;
+        m = _mm256_blendv_ps(m, _mm256_broadcast_ss(table->negative_level + at), passed);
+    }
+    return m;
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void fire_vector(const tspk_fire_args *args, size_t r, size_t i,
+                                                bool is_alike)
+{
+    const tspk_fire_table *const table = args->table;
+    const size_t c = is_alike ? args->neuron : i;
+    const __m256 step =
+        is_alike ? _mm256_broadcast_ss(table->step + c) : _mm256_loadu_ps(table->step + c);
+    const __m256 reciprocal = is_alike ? _mm256_broadcast_ss(table->reciprocal + c)
+                                       : _mm256_loadu_ps(table->reciprocal + c);
+    const __m256 o =
+        args->o_in ? _mm256_loadu_ps(args->o_in + r * args->ldo_in + i) : _mm256_setzero_ps();
+    __m256 x = _mm256_loadu_ps(args->x + r * args->ldx + i);
+    __m256 p, m;
+    __m256i level;
+
+    if (args->is_rate)
+        x = _mm256_mul_ps(_mm256_set1_ps(args->t), x);
+    p = _mm256_mul_ps(_mm256_sub_ps(x, o), reciprocal);
+    m = is_alike ? blend_alike(p, table, c) : blend_levels(p, table, c);
+    if (args->o_out)
+        _mm256_storeu_ps(args->o_out + r * args->ldo_out + i,
+                         _mm256_add_ps(o, _mm256_mul_ps(m, step)));
+    level = _mm256_cvtps_epi32(m);
+    _mm_storeu_si128((__m128i *)(args->level + r * args->ldl + i),
+                     _mm_packs_epi32(_mm256_castsi256_si128(level),
+                                     _mm256_extracti128_si256(level, 1)));
+}
+
+/* Channels outside, rows inside: the thresholds of a vector of channels stay in the first cache. */
+static AVX2 void fire(const tspk_fire_args *args)
+{
+    for (size_t i = 0; i < args->n; i += 8)
+        for (size_t r = 0; r < args->rows; r++)
+            fire_vector(args, r, i, false);
+}
+
+static AVX2 void fire_alike(const tspk_fire_args *args)
+{
+    for (size_t r = 0; r < args->rows; r++)
+        for (size_t i = 0; i < args->n; i += 8)
+            fire_vector(args, r, i, true);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE uint64_t sum_words(__m256i words)
+{
+    const __m256i pairs = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(pairs),
+                                       _mm256_extracti128_si256(pairs, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+
+    return (uint64_t)(uint32_t)(_mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1));
+}
+
+/* 16 levels at a time; a lane's bits stay below 8 * 1024 between two sums. */
+static AVX2 tspk_level_count count(size_t n, const int16_t *level)
+{
+    const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
+    tspk_level_count counted = {0, 0};
+    size_t i = 0;
+
+    while (i + 16 <= n) {
+        const size_t stop = n - i > 16 * 1024 ? i + 16 * 1024 : n;
+        __m256i spikes = zero, bits = zero;
+
+        for (; i + 16 <= stop; i += 16) {
+            const __m256i m =
+                _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)(level + i)));
+            const __m256i is_power =
+                _mm256_cmpeq_epi16(_mm256_and_si256(m, _mm256_sub_epi16(m, one)), zero);
+            __m256i length = zero;
+
+            spikes = _mm256_sub_epi16(spikes, _mm256_cmpgt_epi16(m, zero));
+            for (int bit = 0; bit < 8; bit++)
+                length = _mm256_sub_epi16(
+                    length, _mm256_cmpgt_epi16(m, _mm256_set1_epi16((short)((1 << bit) - 1))));
+            bits = _mm256_add_epi16(bits, _mm256_andnot_si256(is_power, length));
+        }
+        counted.spikes += sum_words(spikes);
+        counted.bits += sum_words(bits);
+    }
+    for (; i < n; i++) {
+        const unsigned magnitude = (unsigned)(level[i] < 0 ? -level[i] : level[i]);
+
+        counted.spikes += magnitude != 0;
+        if (magnitude & (magnitude - 1))
+            for (unsigned rest = magnitude; rest; rest >>= 1)
+                counted.bits++;
+    }
+    return counted;
+}
+
+/* 16 int16: 8 lanes of one pair of positions. */
+static AVX2 TSPK_ALWAYS_INLINE __m256i load_weights(const void *weight, size_t at, bool is_byte)
+{
+    if (is_byte)
+        return _mm256_cvtepi8_epi16(
+            _mm_loadu_si128((const __m128i *)((const int8_t *)weight + at)));
+    return _mm256_loadu_si256((const __m256i *)((const int16_t *)weight + at));
+}
+
+static AVX2 TSPK_ALWAYS_INLINE __m256i load_pair(const int16_t *level)
+{
+    int32_t both;
+
+    memcpy(&both, level, sizeof both);
+    return _mm256_set1_epi32(both);
+}
+
+/* sum[2 r], sum[2 r + 1]: 16 lanes of row r over `pairs` pairs from `first` on. */
+static AVX2 TSPK_ALWAYS_INLINE void sum_block(size_t rows, size_t first, size_t pairs,
+                                              const int16_t *level, size_t ldl,
+                                              const void *weight, bool is_byte, __m256i *sum)
+{
+#pragma GCC unroll 12
+    for (size_t r = 0; r < 2 * rows; r++)
+        sum[r] = _mm256_setzero_si256();
+    for (size_t p = first; p < first + pairs; p++) {
+        const __m256i w0 = load_weights(weight, p * 32, is_byte);
+        const __m256i w1 = load_weights(weight, p * 32 + 16, is_byte);
+
+#pragma GCC unroll 6
+        for (size_t r = 0; r < rows; r++) {
+            const __m256i two = load_pair(level + r * ldl + 2 * p);
+
+            sum[2 * r] = _mm256_add_epi32(sum[2 * r], _mm256_madd_epi16(two, w0));
+            sum[2 * r + 1] = _mm256_add_epi32(sum[2 * r + 1], _mm256_madd_epi16(two, w1));
+        }
+    }
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void linear_block(size_t rows, size_t n_groups, size_t pairs,
+                                                 const int16_t *level, size_t ldl,
+                                                 const void *weight, bool is_byte,
+                                                 const float *scale, float *z)
+{
+    __m256i sum[2 * BLOCK_ROWS];
+
+    for (size_t g = 0; g < n_groups; g++) {
+        const __m256 s0 = _mm256_loadu_ps(scale + g * 16);
+        const __m256 s1 = _mm256_loadu_ps(scale + g * 16 + 8);
+
+        sum_block(rows, g * pairs, pairs, level, ldl, weight, is_byte, sum);
+#pragma GCC unroll 6
+        for (size_t r = 0; r < rows; r++) {
+            float *const at = z + r * 16;
+            const __m256 z0 = g ? _mm256_loadu_ps(at) : _mm256_setzero_ps();
+            const __m256 z1 = g ? _mm256_loadu_ps(at + 8) : _mm256_setzero_ps();
+
+            _mm256_storeu_ps(at, _mm256_fmadd_ps(s0, _mm256_cvtepi32_ps(sum[2 * r]), z0));
+            _mm256_storeu_ps(at + 8, _mm256_fmadd_ps(s1, _mm256_cvtepi32_ps(sum[2 * r + 1]), z1));
+        }
+    }
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void linear_rows(size_t rows, size_t n_groups, size_t pairs,
+                                                const int16_t *level, size_t ldl,
+                                                const void *weight, bool is_byte,
+                                                const float *scale, float *z)
+{
+    size_t r = 0;
+
+    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+        linear_block(BLOCK_ROWS, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale,
+                     z + r * 16);
+    for (; r + 2 <= rows; r += 2)
+        linear_block(2, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale, z + r * 16);
+    if (r < rows)
+        linear_block(1, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale, z + r * 16);
+}
+
+static AVX2 void linear_i8(size_t rows, size_t n_groups, size_t pairs, const int16_t *level,
+                           size_t ldl, const int8_t *weight, const float *scale, float *z)
+{
+    linear_rows(rows, n_groups, pairs, level, ldl, weight, true, scale, z);
+}
+
+static AVX2 void linear_i16(size_t rows, size_t n_groups, size_t pairs, const int16_t *level,
+                            size_t ldl, const int16_t *weight, const float *scale, float *z)
+{
+    linear_rows(rows, n_groups, pairs, level, ldl, weight, false, scale, z);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void sum_events(uint32_t from, uint32_t to,
+                                               const tspk_events *events, const void *weight,
+                                               bool is_byte, __m256i *sum0, __m256i *sum1)
+{
+    __m256i a = _mm256_setzero_si256(), b = a;
+
+    for (uint32_t e = from; e < to; e++) {
+        const __m256i two = _mm256_set1_epi32(events->value[e]);
+        const size_t at = (size_t)events->pair[e] * 32;
+
+        a = _mm256_add_epi32(a, _mm256_madd_epi16(two, load_weights(weight, at, is_byte)));
+        b = _mm256_add_epi32(b, _mm256_madd_epi16(two, load_weights(weight, at + 16, is_byte)));
+    }
+    *sum0 = a;
+    *sum1 = b;
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void linear_events(size_t n_groups, const tspk_events *events,
+                                                  const void *weight, bool is_byte,
+                                                  const float *scale, float *z)
+{
+    __m256 z0 = _mm256_setzero_ps(), z1 = z0;
+    uint32_t from = 0;
+
+    for (size_t g = 0; g < n_groups; from = events->end[g++]) {
+        __m256i a, b;
+
+        if (from == events->end[g])
+            continue;
+        sum_events(from, events->end[g], events, weight, is_byte, &a, &b);
+        z0 = _mm256_fmadd_ps(_mm256_loadu_ps(scale + g * 16), _mm256_cvtepi32_ps(a), z0);
+        z1 = _mm256_fmadd_ps(_mm256_loadu_ps(scale + g * 16 + 8), _mm256_cvtepi32_ps(b), z1);
+    }
+    _mm256_storeu_ps(z, z0);
+    _mm256_storeu_ps(z + 8, z1);
+}
+
+static AVX2 void linear_events_i8(size_t n_groups, const tspk_events *events,
+                                  const int8_t *weight, const float *scale, float *z)
+{
+    linear_events(n_groups, events, weight, true, scale, z);
+}
+
+static AVX2 void linear_events_i16(size_t n_groups, const tspk_events *events,
+                                   const int16_t *weight, const float *scale, float *z)
+{
+    linear_events(n_groups, events, weight, false, scale, z);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void store_product(__m256i sum, __m256 factor, bool is_first,
+                                                  float *out)
+{
+    const __m256 before = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
+
+    _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, before));
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void product_block(size_t rows, size_t pairs, const int16_t *a,
+                                                  size_t lda, const int16_t *b, __m256 factor,
+                                                  bool is_first, float *out, size_t ldo)
+{
+    __m256i sum[2 * BLOCK_ROWS];
+
+    sum_block(rows, 0, pairs, a, lda, b, false, sum);
+#pragma GCC unroll 6
+    for (size_t r = 0; r < rows; r++) {
+        store_product(sum[2 * r], factor, is_first, out + r * ldo);
+        store_product(sum[2 * r + 1], factor, is_first, out + r * ldo + 8);
+    }
+}
+
+static AVX2 void product(size_t rows, size_t pairs, const int16_t *a, size_t lda, const int16_t *b,
+                         float factor, bool is_first, float *out, size_t ldo)
+{
+    const __m256 scale = _mm256_set1_ps(factor);
+    size_t r = 0;
+
+    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+        product_block(BLOCK_ROWS, pairs, a + r * lda, lda, b, scale, is_first, out + r * ldo, ldo);
+    for (; r + 2 <= rows; r += 2)
+        product_block(2, pairs, a + r * lda, lda, b, scale, is_first, out + r * ldo, ldo);
+    if (r < rows)
+        product_block(1, pairs, a + r * lda, lda, b, scale, is_first, out + r * ldo, ldo);
+}
+
+static AVX2 void product_events(size_t n_events, const tspk_events *events, const int16_t *b,
+                                float factor, bool is_first, float *out)
+{
+    __m256i low, high;
+
+    sum_events(0, (uint32_t)n_events, events, b, false, &low, &high);
+    store_product(low, _mm256_set1_ps(factor), is_first, out);
+    store_product(high, _mm256_set1_ps(factor), is_first, out + 8);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void gemm_block(size_t rows, size_t inner, const float *a,
+                                               size_t lda, const float *b, const float *bias,
+                                               size_t n, float *out, size_t ldo)
+{
+    __m256 sum[2 * BLOCK_ROWS];
+
+#pragma GCC unroll 12
+    for (size_t r = 0; r < 2 * rows; r++)
+        sum[r] = _mm256_setzero_ps();
+    for (size_t k = 0; k < inner; k++) {
+        const __m256 b0 = _mm256_loadu_ps(b + k * 16), b1 = _mm256_loadu_ps(b + k * 16 + 8);
+
+#pragma GCC unroll 6
+        for (size_t r = 0; r < rows; r++) {
+            const __m256 one = _mm256_broadcast_ss(a + r * lda + k);
+
+            sum[2 * r] = _mm256_fmadd_ps(one, b0, sum[2 * r]);
+            sum[2 * r + 1] = _mm256_fmadd_ps(one, b1, sum[2 * r + 1]);
+        }
+    }
+    for (size_t r = 0; r < rows; r++) {
+        float line[16];
+
+        _mm256_storeu_ps(line, sum[2 * r]);
+        _mm256_storeu_ps(line + 8, sum[2 * r + 1]);
+        for (size_t j = 0; j < n; j++)
+            out[r * ldo + j] = bias ? line[j] + bias[j] : line[j];
+    }
+}
+
+static AVX2 void gemm_f32(size_t rows, size_t inner, const float *a, size_t lda, const float *b,
+                          const float *bias, size_t n, float *out, size_t ldo)
+{
+    size_t r = 0;
+
+    for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
+        gemm_block(BLOCK_ROWS, inner, a + r * lda, lda, b, bias, n, out + r * ldo, ldo);
+    for (; r + 2 <= rows; r += 2)
+        gemm_block(2, inner, a + r * lda, lda, b, bias, n, out + r * ldo, ldo);
+    if (r < rows)
+        gemm_block(1, inner, a + r * lda, lda, b, bias, n, out + r * ldo, ldo);
+}
+
+static const tspk_kernels table = {
+    .name = "avx2",
+    .fire = fire,
+    .fire_alike = fire_alike,
+    .count = count,
+    .linear_i8 = linear_i8,
+    .linear_i16 = linear_i16,
+    .linear_events_i8 = linear_events_i8,
+    .linear_events_i16 = linear_events_i16,
+    .product = product,
+    .product_events = product_events,
+    .finish = finish,
+    .gemm_f32 = gemm_f32,
+    .logits = logits,
+    .scale_out = scale_out,
+    .add_scaled = add_scaled,
+    .pack = pack,
+};
+
+const tspk_kernels *tspk_kernels_avx2(void)
+{
+    return &table;
+}
+
+#else
+
+const tspk_kernels *tspk_kernels_avx2(void)
+{
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernels that a compiler vectorises well by itself, compiled once per instruction set: the file
+ * that includes this defines KERNEL, the prefix of every function (`static`, a target attribute).
+ */
+#include <math.h>
+#include <string.h>
+
+KERNEL void finish(size_t n, float rho, const float *z, float *y_kept, bool is_first,
+                   float divisor, const float *bias, float *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float before = y_kept && !is_first ? y_kept[i] : 0.0f;
+        const float y = fmaf(rho, z[i], before);
+
+        if (y_kept)
+            y_kept[i] = y;
+        out[i] = (divisor > 0.0f ? y / divisor : y) + bias[i];
+    }
+}
+
+KERNEL void logits(size_t n, float factor, const float *key_factor, const float *add,
+                   const float *bias, float *l)
+{
+    if (bias)
+        for (size_t j = 0; j < n; j++)
+            l[j] = fmaf(factor * key_factor[j], l[j], add[j]) + bias[j];
+    else
+        for (size_t j = 0; j < n; j++)
+            l[j] = fmaf(factor * key_factor[j], l[j], add[j]);
+}
+
+KERNEL void scale_out(size_t n, float factor, const float *unit, const float *acc,
+                      const float *offset, float *out)
+{
+    if (offset)
+        for (size_t c = 0; c < n; c++)
+            out[c] = fmaf(factor * unit[c], acc[c], offset[c]);
+    else
+        for (size_t c = 0; c < n; c++)
+            out[c] = fmaf(factor * unit[c], acc[c], 0.0f);
+}
+
+KERNEL void add_scaled(size_t n, float a, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = fmaf(a, x[i], y[i]);
+}
+
+KERNEL void pack(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles)
+{
+    const size_t pairs = (inner + 1) / 2;
+
+    for (size_t column = 0; column < width; column += TSPK_LANES) {
+        const size_t n = width - column < TSPK_LANES ? width - column : TSPK_LANES;
+
+        for (size_t p = 0; p < pairs; p++, tiles += 2 * TSPK_LANES) {
+            const int16_t *const first = level + 2 * p * ldl + column;
+            const int16_t *const second = 2 * p + 1 < inner ? first + ldl : NULL;
+
+            if (n < TSPK_LANES || !second)
+                memset(tiles, 0, 2 * TSPK_LANES * sizeof *tiles);
+            if (second)
+                for (size_t lane = 0; lane < n; lane++) {
+                    tiles[2 * lane] = first[lane];
+                    tiles[2 * lane + 1] = second[lane];
+                }
+            else
+                for (size_t lane = 0; lane < n; lane++)
+                    tiles[2 * lane] = first[lane];
+        }
+    }
+}
