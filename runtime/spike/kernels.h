@@ -61,8 +61,8 @@ typedef struct tspk_level_count {
 /** Nonzero pairs of one row of levels: pair index within the row, and the two levels as they stand in
  * memory (low half first). */
 typedef struct tspk_events {
-    uint32_t *pair;  /* [pairs of the row] */
-    int32_t *value;  /* [pairs of the row] */
+    uint32_t *pair;  /* [pairs of the row + 1] */
+    int32_t *value;  /* [pairs of the row + 1] */
     uint32_t *end;   /* [n_groups] events up to the end of each group */
 } tspk_events;
 
@@ -121,9 +121,17 @@ typedef struct tspk_kernels {
     /** y[i] = fma(a, x[i], y[i]) */
     void (*add_scaled)(size_t n, float a, const float *x, float *y);
 
+    /** Σ a[i] b[i] in a fixed order that depends on n alone. */
+    float (*dot)(size_t n, const float *a, const float *b);
+
+    /** out[i] = (o[i] - prior[i]) / divisor; prior NULL: zeros; divisor 0: no division. */
+    void (*decode)(size_t n, const float *o, const float *prior, float divisor, float *out);
+
     /** Packs rows [inner, width] of levels into tiles: tile[(column / LANES)][pair][lane][2], zeros
-     * where there is no row or column. */
+     * where there is no row or column. pack_rows takes the transpose: rows [width, inner]. */
     void (*pack)(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles);
+    void (*pack_rows)(size_t inner, size_t width, const int16_t *level, size_t ldl,
+                      int16_t *tiles);
 } tspk_kernels;
 
 /** The definition. */

@@ -399,7 +399,10 @@ static const tspk_kernels table = {
     .logits = logits,
     .scale_out = scale_out,
     .add_scaled = add_scaled,
+    .dot = dot,
+    .decode = decode,
     .pack = pack,
+    .pack_rows = pack_rows,
 };
 
 const tspk_kernels *tspk_kernels_avx2(void)

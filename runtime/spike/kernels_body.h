@@ -47,6 +47,53 @@ KERNEL void add_scaled(size_t n, float a, const float *x, float *y)
         y[i] = fmaf(a, x[i], y[i]);
 }
 
+/* Element i goes to lane i mod 16 in rising order; the lanes are added pairwise. */
+KERNEL float dot(size_t n, const float *a, const float *b)
+{
+    float lane[TSPK_LANES] = {0};
+    size_t i = 0;
+
+    for (; i + TSPK_LANES <= n; i += TSPK_LANES)
+        for (size_t j = 0; j < TSPK_LANES; j++)
+            lane[j] = fmaf(a[i + j], b[i + j], lane[j]);
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] = fmaf(a[i + j], b[i + j], lane[j]);
+    for (size_t half = TSPK_LANES / 2; half; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return lane[0];
+}
+
+KERNEL void decode(size_t n, const float *o, const float *prior, float divisor, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = prior ? o[i] - prior[i] : o[i];
+    if (divisor > 0.0f)
+        for (size_t i = 0; i < n; i++)
+            out[i] = out[i] / divisor;
+}
+
+KERNEL void pack_rows(size_t inner, size_t width, const int16_t *level, size_t ldl,
+                      int16_t *tiles)
+{
+    const size_t pairs = (inner + 1) / 2;
+
+    for (size_t row = 0; row < width; row += TSPK_LANES, tiles += pairs * 2 * TSPK_LANES) {
+        const size_t n = width - row < TSPK_LANES ? width - row : TSPK_LANES;
+
+        memset(tiles, 0, pairs * 2 * TSPK_LANES * sizeof *tiles);
+        for (size_t lane = 0; lane < n; lane++) {
+            const int16_t *const from = level + (row + lane) * ldl;
+
+            for (size_t p = 0; p < pairs; p++) {
+                tiles[(p * TSPK_LANES + lane) * 2] = from[2 * p];
+                if (2 * p + 1 < inner)
+                    tiles[(p * TSPK_LANES + lane) * 2 + 1] = from[2 * p + 1];
+            }
+        }
+    }
+}
+
 KERNEL void pack(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles)
 {
     const size_t pairs = (inner + 1) / 2;

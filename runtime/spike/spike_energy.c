@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Energy, design section 7: ratios to the source network, synaptic (the papers' figure) and full.
+ *
+ * Full counts on both sides what the synaptic figure leaves out: stem, head, the functions between
+ * the contractions and every weight read once from a large memory (once an image for the source
+ * network in float32, once a step for the spikes in integers). The spiking side alone pays for
+ * membranes, thresholds, state carried from step to step and for levels that are no powers of two.
+ */
+#include "runtime/spike/spike_energy.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014, figure 1.1.9:
+ * 45 nm, 0.9 V [pJ]. */
+static const double FLOAT_ADD = 0.9;       /* fp32 addition; the papers' accumulate */
+static const double FLOAT_MULTIPLY = 3.7;  /* fp32 multiplication */
+static const double FLOAT_MAC = 4.6;       /* both; the papers' multiply-accumulate */
+static const double INT8_MULTIPLY = 0.2;   /* 8 x 8 bits; fewer bits in proportion */
+static const double INT32_ADD = 0.1;
+static const double MEMORY_BYTE = 100.0 / 8; /* 1 MB cache, 64 bits: 100 pJ */
+
+/* Operations an element of functions that have no instruction of their own. */
+static const double EXP_MACS = 8;    /* polynomial of core/mathfun.h and range reduction */
+static const double GELU_MACS = 16;  /* erf or tanh, and the product */
+
+static double elems_of(const tspk_graph *graph, tspk_value_id id)
+{
+    return (double)tspk_shape_elems(&graph->value[id].shape);
+}
+
+/* Multiply-accumulates of an analog contraction. */
+static double macs_of(const tspk_spike_plan *plan, uint32_t n)
+{
+    const tspk_node *const node = &plan->graph->node[n];
+    const tspk_gemm_plan *const gemm = plan->node[n].record;
+    const double out = elems_of(plan->graph, node->out[0]);
+
+    switch (plan->node[n].kind) {
+    case TSPK_NODE_LINEAR:
+    case TSPK_NODE_CONV:
+        return out * (double)gemm->inner;
+    case TSPK_NODE_MATMUL:
+        return out * (double)tspk_shape_last(&plan->graph->value[node->in[0]].shape);
+    case TSPK_NODE_ATTENTION:
+        return (out + elems_of(plan->graph, node->in[0]))
+               * (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape);
+    case TSPK_NODE_EVAL:
+    case TSPK_NODE_ALIAS:
+    case TSPK_NODE_SPIKE_LINEAR:
+    case TSPK_NODE_SPIKE_ATTENTION:
+        break;
+    }
+    return 0.0;
+}
+
+/* Softmax of `elems` logits: maximum, difference, exponential, sum, quotient. */
+static double softmax_energy(double elems)
+{
+    return elems * (3 * FLOAT_ADD + EXP_MACS * FLOAT_MAC + FLOAT_MULTIPLY);
+}
+
+/* One evaluation of a function between contractions [pJ]. */
+static double function_energy(const tspk_spike_plan *plan, uint32_t n)
+{
+    const tspk_node *const node = &plan->graph->node[n];
+    const double elems = elems_of(plan->graph, node->out[0]);
+
+    if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION
+        || plan->node[n].kind == TSPK_NODE_ATTENTION)
+        return softmax_energy((double)node->attr.heads
+                              * (double)tspk_shape_rows(&plan->graph->value[node->in[0]].shape)
+                              * (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape));
+    if (plan->node[n].kind != TSPK_NODE_EVAL || tspk_op_is_movement(node->op))
+        return 0.0;
+    switch (node->op) {
+    case TSPK_OP_LAYER_NORM: /* mean, variance, quotient, scale and bias */
+    case TSPK_OP_RMS_NORM:
+        return elems * (2 * FLOAT_ADD + 2 * FLOAT_MAC + FLOAT_MULTIPLY);
+    case TSPK_OP_SOFTMAX:
+        return softmax_energy(elems);
+    case TSPK_OP_GELU:
+    case TSPK_OP_ERF:
+    case TSPK_OP_TANH:
+    case TSPK_OP_SIGMOID:
+    case TSPK_OP_SILU:
+    case TSPK_OP_EXP:
+        return elems * GELU_MACS * FLOAT_MAC;
+    case TSPK_OP_MUL:
+    case TSPK_OP_DIV:
+    case TSPK_OP_POW:
+        return elems * FLOAT_MULTIPLY;
+    default:
+        return elems * FLOAT_ADD;
+    }
+}
+
+/* Does a contraction stand behind this node? A Linear with none behind it is the classifier. */
+static void mark_heads(const tspk_spike_plan *plan, bool *feeds, bool *is_head)
+{
+    const tspk_graph *const graph = plan->graph;
+
+    for (uint32_t n = graph->n_nodes; n-- > 0;) {
+        const tspk_node *const node = &graph->node[n];
+        bool feeds_one = false;
+
+        for (uint32_t i = 0; i < node->n_out; i++)
+            feeds_one |= feeds[node->out[i]];
+        is_head[n] = !feeds_one;
+        feeds_one |= plan->node[n].kind >= TSPK_NODE_SPIKE_LINEAR;
+        for (uint32_t i = 0; i < node->n_in; i++)
+            if (node->in[i] != TSPK_ID_NONE)
+                feeds[node->in[i]] |= feeds_one;
+    }
+}
+
+/* Membrane updates and threshold comparisons of a step; a channel's thresholds are searched by
+ * halving. */
+static double membrane_energy(const tspk_spike_plan *plan)
+{
+    const double searched = ceil(log2(2.0 * plan->point->n_levels + 1));
+    double neurons = 0.0;
+
+    for (uint32_t i = 0; i < plan->spikes->n_sites; i++)
+        neurons += (double)plan->site[i].n_neurons;
+    return neurons * (2 * FLOAT_ADD + 2 * FLOAT_MULTIPLY + searched * FLOAT_ADD);
+}
+
+void tspk_plan_energy(tspk_spike_plan *plan)
+{
+    const tspk_ann_cost *const cost = &plan->spikes->ann_cost;
+    const double linear = (double)cost->linear, product = (double)cost->product;
+    const double bits = ceil(log2(2.0 * plan->point->n_levels + 1));
+    tspk_energy_plan *const energy = &plan->energy;
+    tspk_arena *const scratch = tspk_arena_new(0);
+    bool *const feeds = scratch ? tspk_arena_array(scratch, plan->graph->n_values, 1) : NULL;
+    bool *const is_head = scratch ? tspk_arena_array(scratch, plan->graph->n_nodes, 1) : NULL;
+    double functions = 0.0, weights = 0.0;
+
+    *energy = (tspk_energy_plan){0};
+    if (feeds && is_head)
+        mark_heads(plan, feeds, is_head);
+    for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
+        const double macs = macs_of(plan, n) * FLOAT_MAC, function = function_energy(plan, n);
+
+        functions += function;
+        if (plan->node[n].is_static) {
+            energy->once_full += macs + function;
+        } else {
+            energy->step_full += macs + function;
+            if (is_head && !is_head[n])
+                energy->analog_synaptic += macs;
+        }
+    }
+    for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
+        weights += (double)plan->linear[i].linear->n_out * plan->linear[i].site->site->channels;
+    for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
+        energy->step_full += (double)plan->linear[i].linear->n_out
+                             * plan->linear[i].site->site->channels
+                             * (plan->linear[i].linear->weight_bits / 8) * MEMORY_BYTE;
+    energy->step_full += membrane_energy(plan);
+    energy->state_full = 2.0 * (double)plan->state_bytes * MEMORY_BYTE;
+    energy->ann_synaptic = FLOAT_MAC * (linear + product);
+    energy->ann_full = FLOAT_MAC * (linear + product + (double)cost->stem + (double)cost->head)
+                       + functions + weights * sizeof(float) * MEMORY_BYTE;
+    if (energy->ann_synaptic > 0.0)
+        energy->quantised =
+            (linear * (INT8_MULTIPLY * bits / 8 + INT32_ADD)
+             + product * (INT8_MULTIPLY * bits * bits / 64 + INT32_ADD))
+            / energy->ann_synaptic;
+    tspk_arena_free(scratch);
+}
+
+void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_counter *counter,
+                      tspk_spike_counter *total, tspk_step_work *work_out)
+{
+    const tspk_energy_plan *const energy = &plan->energy;
+    double synaptic, full;
+
+    total->accumulates += counter->accumulates;
+    total->head += counter->head;
+    total->level_bits += counter->level_bits;
+    synaptic = FLOAT_ADD * (double)total->accumulates + energy->analog_synaptic * t;
+    full = FLOAT_ADD * ((double)total->accumulates + (double)total->head)
+           + INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full
+           + energy->step_full * t + energy->state_full * (t - 1);
+    *work_out = (tspk_step_work){.spikes = counter->spikes, .neurons = counter->neurons};
+    if (energy->ann_synaptic > 0.0)
+        work_out->energy_synaptic = synaptic / energy->ann_synaptic;
+    if (energy->ann_full > 0.0)
+        work_out->energy_full = full / energy->ann_full;
+    work_out->energy_quantised_ann = energy->quantised;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Execution of one step of one image: the walk over the graph and its kinds of node. */
+#ifndef TSPK_RUNTIME_SPIKE_EXEC_H
+#define TSPK_RUNTIME_SPIKE_EXEC_H
+
+#include "core/parallel.h"
+#include "runtime/spike/spike_plan.h"
+
+/* Work of one worker; integers, so that their sums do not depend on who did what. */
+typedef struct tspk_spike_counter {
+    uint64_t spikes, neurons;
+    uint64_t site_spikes;  /* of the site that fires now */
+    uint64_t accumulates;  /* spikes times fan-out, blocks */
+    uint64_t head;         /* spikes times fan-out, sites that feed the classifier alone */
+    uint64_t level_bits;   /* Σ bits * weight bits / 8 times fan-out, levels not powers of two */
+    uint8_t pad[16];
+} tspk_spike_counter;
+
+/* Where a dump wants what sites did; NULL pointers are skipped. Arrays of one image. */
+typedef struct tspk_site_record {
+    int16_t *level; /* [steps] x the site's shape in natural order: rows, channels; numerators:
+                       heads, rows, keys */
+    float *input;   /* the same */
+} tspk_site_record;
+
+/* One image on its way. */
+typedef struct tspk_spike_run {
+    const tspk_spike_plan *plan;
+    uint8_t *slot;               /* [slot_bytes] */
+    uint8_t *scratch;            /* [threads of the session, scratch_bytes] */
+    tspk_spike_counter *counter; /* [threads of the session] */
+    int threads;                 /* that work on this image */
+    int worker;                  /* scratch to use when threads is 1 */
+    uint32_t t;                  /* step, from 1 */
+    double *rate;                /* [n_sites] firing rate of this step, once the site has fired */
+    tspk_site_record *record;    /* [n_sites] or NULL */
+} tspk_spike_run;
+
+/** Body of a loop over blocks; `worker` names the scratch and the counter. */
+void tspk_run_blocks(const tspk_spike_run *run, size_t n, tspk_parallel_fn fn, void *context);
+
+/** Executes step run->t; at step 1 the input values are in place. */
+tspk_status tspk_spike_step(tspk_spike_run *run, tspk_error *err);
+
+/** Elements of a value in the run's slot, or of a constant. */
+void *tspk_run_value(const tspk_spike_run *run, tspk_value_id id);
+
+/* --- kinds of node, each in a file of its own --- */
+
+size_t tspk_linear_scratch_bytes(const tspk_linear_plan *linear);
+void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *linear);
+
+size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan,
+                                    const tspk_attention_plan *attention);
+void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_plan *attention);
+
+/** Strides of an Attention's additive bias [heads or 1, queries or 1, keys]; 0 where it broadcasts. */
+void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_out);
+
+/** Linear, Conv, MatMul and Attention in float, in a fixed order. */
+size_t tspk_analog_scratch_bytes(const tspk_spike_plan *plan, tspk_node_id node);
+void tspk_run_analog(const tspk_spike_run *run, tspk_node_id node);
+
+/**
+ * Fires a site of rows: x [rows, channels] to levels [rows, n] (of computed rows) and state.
+ * Linear sites are gathered into their sorted order.
+ */
+size_t tspk_fire_scratch_bytes(const tspk_site_plan *site);
+void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level);
+
+/** Adds a row of levels to a worker's counter. */
+void tspk_count_row(const tspk_spike_run *run, const tspk_site_plan *site, int worker, size_t n,
+                    const int16_t *level, uint32_t fan_out);
+
+/** Lists the pairs of positions of a row in which anything fired, group by group.
+ * @return events */
+size_t tspk_list_events(size_t n_groups, size_t pairs, const int16_t *level, tspk_events *events);
+
+/* --- scratch: the same function adds up what it needs and hands it out --- */
+
+typedef struct tspk_carver {
+    uint8_t *base; /* NULL: count only */
+    size_t used;
+} tspk_carver;
+
+static inline void *tspk_carve(tspk_carver *carver, size_t bytes)
+{
+    void *const p = carver->base ? carver->base + carver->used : NULL;
+
+    carver->used +=
+        (bytes + TSPK_ALIGN_BYTES - 1) / TSPK_ALIGN_BYTES * TSPK_ALIGN_BYTES + TSPK_ALIGN_BYTES;
+    return p;
+}
+
+static inline uint8_t *tspk_run_scratch(const tspk_spike_run *run, int worker)
+{
+    return run->scratch + (size_t)worker * run->plan->scratch_bytes;
+}
+
+#endif

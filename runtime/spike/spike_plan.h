@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a session derives from a spike graph when it is opened: thresholds per step, packed weights,
+ * and where every value and state lies in a slot. Immutable while images run.
+ *
+ * A slot is one block of memory for one image. Offsets into it are the same for all slots.
+ */
+#ifndef TSPK_RUNTIME_SPIKE_PLAN_H
+#define TSPK_RUNTIME_SPIKE_PLAN_H
+
+#include "core/spikegraph.h"
+#include "core/vecmath.h"
+#include "runtime/spike/kernels.h"
+
+#define TSPK_NOWHERE SIZE_MAX
+
+/* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
+#define TSPK_FIRE_ROWS 16u
+#define TSPK_LINEAR_ROWS 96u
+#define TSPK_LINEAR_TILES 4u
+#define TSPK_EVENT_ROWS 8u
+#define TSPK_ATTENTION_ROWS 24u
+#define TSPK_GEMM_ROWS 48u
+
+/* Firing rate up to which a layer is executed from its list of events: the AVX2 event kernel takes
+ * about 2.5 times as long a pair of positions as the dense one, and a rate of 0.2 makes a share of
+ * 0.36 of the pairs fire. */
+#define TSPK_EVENT_RATE 0.2
+
+typedef struct tspk_site_plan {
+    const tspk_site *site;
+    const tspk_site_params *params;
+    size_t n;               /* neurons a row, padded: sorted positions, channels, or keys */
+    size_t pairs;           /* linear: pairs of positions a group; else 0 */
+    uint32_t *fan_out;      /* [rows] 0: the row is not computed */
+    uint32_t *gather;       /* linear: [n] channel at each position, 0 for padding; else NULL */
+    float *prior;           /* [n_classes, n]; NULL: zeros */
+    tspk_fire_table *table; /* [steps, n_classes]; numerators: an entry a head */
+    uint64_t n_neurons;     /* computed a step */
+    uint32_t weight_bits;   /* of the weights that its spikes meet; 8 at products */
+    size_t o_at;            /* state [rows, n] f32; numerators: [heads, rows, n]; or NOWHERE */
+    size_t level_at;        /* linear, query: [rows, n] int16 (query: a plane a step); or NOWHERE */
+} tspk_site_plan;
+
+typedef struct tspk_linear_plan {
+    const tspk_spike_linear *linear;
+    const tspk_site_plan *site;
+    uint32_t site_id;
+    bool is_first; /* it fires the site */
+    size_t rows;   /* computed */
+    size_t tiles;
+    void *weight;  /* [tiles, n_groups * pairs, LANES, 2] */
+    size_t tile_bytes;
+    float *scale;  /* [tiles, n_groups, LANES] */
+    const float *bias; /* [steps, n_classes, n_out] */
+    size_t y_at;   /* [rows, n_out] f32, or NOWHERE */
+} tspk_linear_plan;
+
+typedef struct tspk_attention_plan {
+    const tspk_spike_attention *attention;
+    const tspk_node *node;
+    const tspk_site_plan *query, *key, *value, *numerator;
+    uint32_t query_id, key_id, value_id, numerator_id;
+    size_t heads, depth, width; /* heads; channels a head of q and k; of v */
+    size_t queries, keys, keys_padded, width_padded;
+    size_t depth_pairs, key_pairs;
+    size_t key_plane, value_plane; /* elements of one packed plane */
+    float *key_factor;  /* [keys_padded] κ_k(j) */
+    uint32_t n_special; /* keys of a class other than 0 */
+    uint32_t *special;  /* [n_special] */
+    float *key_offset;  /* [steps, n_classes, channels] b_k(κ) - b_k(0); NULL: zeros */
+    float *value_offset;/* the same of v */
+    /* offsets into the slot */
+    size_t key_level_at, value_level_at; /* [keys, n] int16, of this step */
+    size_t key_at, value_at;   /* packed planes, one a step */
+    size_t add_at;             /* [n_classes, heads, keys_padded] what class and key add to a logit */
+    size_t decoded_at;         /* [keys, n of k] k° */
+    size_t logit_at;           /* L [heads, queries, keys_padded]; or NOWHERE */
+    size_t max_at;             /* [heads, queries] */
+    size_t acc_at;             /* Acc [heads, queries, width_padded]; or NOWHERE */
+    size_t code_at;            /* [steps - 1, heads, queries, keys_padded] int8; or NOWHERE */
+} tspk_attention_plan;
+
+/* Packed constants of an analog contraction: tiles of LANES outputs. */
+typedef struct tspk_gemm_plan {
+    float *weight; /* [groups, tiles, inner, LANES] */
+    const float *bias; /* [groups * n] or NULL; borrowed */
+    size_t groups, n, inner, tiles;
+} tspk_gemm_plan;
+
+typedef enum tspk_node_kind {
+    TSPK_NODE_EVAL = 0,  /* tspk_op_eval() */
+    TSPK_NODE_ALIAS,     /* same elements, no work */
+    TSPK_NODE_SPIKE_LINEAR,
+    TSPK_NODE_SPIKE_ATTENTION,
+    TSPK_NODE_LINEAR,
+    TSPK_NODE_CONV,
+    TSPK_NODE_MATMUL,
+    TSPK_NODE_ATTENTION
+} tspk_node_kind;
+
+typedef struct tspk_node_plan {
+    tspk_node_kind kind;
+    bool is_static; /* depends on no site: executed at step 1 only */
+    void *record;   /* tspk_linear_plan, tspk_attention_plan or tspk_gemm_plan */
+} tspk_node_plan;
+
+/* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */
+typedef struct tspk_energy_plan {
+    double ann_synaptic, ann_full;   /* denominators */
+    double analog_synaptic;          /* a step: analog contractions of the blocks */
+    double once_full, step_full;     /* stem; analog work, membranes, thresholds, weights a step */
+    double state_full;               /* state carried from one step to the next */
+    double quantised;                /* ratio */
+} tspk_energy_plan;
+
+typedef struct tspk_spike_plan {
+    const tspk_spikegraph *spikes;
+    const tspk_graph *graph;
+    const tspk_point *point;
+    const tspk_kernels *kernels;
+    const tspk_vecmath *math;
+    tspk_arena *arena; /* owns everything derived */
+    uint32_t steps, n_classes;
+    tspk_site_plan *site;           /* [n_sites] */
+    tspk_linear_plan *linear;       /* [n_linears] */
+    tspk_attention_plan *attention; /* [n_attentions] */
+    tspk_node_plan *node;           /* [n_nodes] */
+    tspk_value_id *root;            /* [n_values] value whose memory it shares */
+    size_t *value_at;               /* [n_values] of roots; NOWHERE for constants */
+    size_t state_bytes;             /* of a slot: kept from step to step */
+    size_t slot_bytes;              /* with values */
+    size_t scratch_bytes;           /* a worker */
+    size_t weight_bytes;            /* integer and float weights with their scales */
+    tspk_energy_plan energy;
+} tspk_spike_plan;
+
+/**
+ * Makes the plan of `steps` steps of operating point `point`.
+ * @param plan_out zeroed by the caller; tspk_spike_plan_done() frees it, after a failure too
+ * @errors UNSUPPORTED (several images or inputs a run, analog weights that are no constants), RANGE
+ */
+tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, uint32_t steps,
+                                 const tspk_kernels *kernels, const tspk_vecmath *math,
+                                 tspk_spike_plan *plan_out, tspk_error *err);
+void tspk_spike_plan_done(tspk_spike_plan *plan);
+
+/* --- parts of it, each in a file of its own --- */
+
+/** spike_tables.c: site[].table, prior, gather, fan-out. */
+tspk_status tspk_plan_sites(tspk_spike_plan *plan, tspk_error *err);
+
+/** spike_pack.c: linear[], attention[] and the packed constants of analog contractions. */
+tspk_status tspk_plan_weights(tspk_spike_plan *plan, tspk_error *err);
+
+/** spike_layout.c: every offset, slot_bytes, state_bytes, scratch_bytes. */
+tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err);
+
+/** spike_energy.c */
+void tspk_plan_energy(tspk_spike_plan *plan);
+
+static inline const tspk_fire_table *tspk_site_table(const tspk_spike_plan *plan,
+                                                     const tspk_site_plan *site, uint32_t t,
+                                                     uint32_t token_class)
+{
+    return &site->table[(size_t)(t - 1) * plan->n_classes + token_class];
+}
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public session: settings, memory, images over threads. */
+#include "runtime/spike/spike_session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checked.h"
+#include "core/cpu.h"
+#include "core/fail.h"
+#include "core/spike_handle.h"
+#include "runtime/spike/spike_energy.h"
+
+#define MAX_THREADS 1024
+
+void tspk_session_default_settings(tspk_session_settings *settings)
+{
+    *settings = (tspk_session_settings){.threads = 0, .batch = 16, .steps = 0, .isa = TSPK_ISA_AUTO};
+}
+
+static tspk_status check_settings(const tspk_session_settings *settings, tspk_error *err)
+{
+    if (settings->threads < 0 || settings->threads > MAX_THREADS)
+        return TSPK_FAIL(err, TSPK_USAGE, "%d threads, expected 0 to %d", settings->threads,
+                         MAX_THREADS);
+    if (!settings->batch)
+        return TSPK_FAIL(err, TSPK_USAGE, "a batch of 0 images");
+    return TSPK_OK;
+}
+
+/* One block for slots and scratch, so that a run takes nothing more. */
+static tspk_status take_memory(tspk_session *session, tspk_error *err)
+{
+    const tspk_spike_plan *const plan = &session->plan;
+    const size_t n_slots = (size_t)session->n_slots, threads = (size_t)session->threads;
+    size_t slots, scratch, total;
+
+    if (!tspk_checked_mul(n_slots, plan->slot_bytes, &slots)
+        || !tspk_checked_mul(threads, plan->scratch_bytes, &scratch)
+        || !tspk_checked_add(slots, scratch, &total)
+        || !tspk_checked_add(total, TSPK_ALIGN_BYTES, &total))
+        return TSPK_FAIL(err, TSPK_NOMEM, "the session's memory exceeds the address space");
+    session->arena_bytes = total;
+    session->memory = tspk_arena_array(plan->arena, total, 1);
+    session->counter = tspk_arena_array(plan->arena, threads, sizeof *session->counter);
+    session->rate =
+        tspk_arena_array(plan->arena, n_slots * plan->spikes->n_sites, sizeof *session->rate);
+    session->error = tspk_arena_array(plan->arena, n_slots, sizeof *session->error);
+    session->failed = tspk_arena_array(plan->arena, n_slots, sizeof *session->failed);
+    if (!session->memory || !session->counter || !session->rate || !session->error
+        || !session->failed)
+        return TSPK_FAIL(err, TSPK_NOMEM,
+                         "no memory for %d images of %zu bytes side by side", session->n_slots,
+                         plan->slot_bytes);
+    session->scratch = session->memory + slots;
+    return TSPK_OK;
+}
+
+static tspk_status open_session(const tspk_spikegraph *spikes,
+                                const tspk_session_settings *settings, tspk_session *session,
+                                tspk_error *err)
+{
+    const tspk_kernels *kernels;
+    const tspk_graph *const graph = spikes->graph;
+
+    TSPK_TRY(check_settings(settings, err));
+    TSPK_TRY(tspk_kernels_select(settings->isa, &kernels, err));
+    session->threads = settings->threads ? settings->threads : tspk_parallel_max_threads();
+    session->n_slots =
+        (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
+    TSPK_TRY(tspk_spike_plan_init(spikes, 0, settings->steps, kernels,
+                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)),
+                                  &session->plan, err));
+    session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
+    session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
+    return take_memory(session, err);
+}
+
+tspk_status tspk_session_open(const tspk_spike *spike, const tspk_session_settings *settings,
+                              tspk_session **session_out, tspk_error *err)
+{
+    tspk_session_settings chosen;
+    tspk_session *session;
+    tspk_status status;
+
+    tspk_session_default_settings(&chosen);
+    if (settings)
+        chosen = *settings;
+    session = calloc(1, sizeof *session);
+    status = session ? open_session(spike->graph, &chosen, session, err)
+                     : TSPK_FAIL(err, TSPK_NOMEM, "no memory for a session");
+    if (status != TSPK_OK) {
+        tspk_session_close(session);
+        return tspk_in_stage(err, status, "session");
+    }
+    *session_out = session;
+    return TSPK_OK;
+}
+
+void tspk_session_close(tspk_session *session)
+{
+    if (!session)
+        return;
+    tspk_spike_plan_done(&session->plan);
+    free(session);
+}
+
+static void sum_counters(const tspk_spike_run *run, tspk_spike_counter *sum)
+{
+    const int first = run->threads <= 1 ? run->worker : 0;
+    const int end = run->threads <= 1 ? first + 1 : run->threads;
+
+    memset(sum, 0, sizeof *sum);
+    for (int w = first; w < end; w++) {
+        tspk_spike_counter *const counter = &run->counter[w];
+
+        sum->spikes += counter->spikes;
+        sum->neurons += counter->neurons;
+        sum->accumulates += counter->accumulates;
+        sum->head += counter->head;
+        sum->level_bits += counter->level_bits;
+        memset(counter, 0, sizeof *counter);
+    }
+}
+
+tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
+                                   const float *image, float *logits, tspk_step_work *work,
+                                   tspk_site_record *record, tspk_error *err)
+{
+    const tspk_spike_plan *const plan = &session->plan;
+    const tspk_graph *const graph = plan->graph;
+    tspk_spike_counter step, total = {0};
+    tspk_spike_run run = {.plan = plan,
+                          .slot = session->memory + (size_t)slot * plan->slot_bytes,
+                          .scratch = session->scratch,
+                          .counter = session->counter,
+                          .threads = threads,
+                          .worker = slot,
+                          .rate = session->rate + (size_t)slot * plan->spikes->n_sites,
+                          .record = record};
+
+    sum_counters(&run, &step);
+    memcpy(tspk_run_value(&run, graph->input[0]), image, session->image_elems * sizeof *image);
+    for (run.t = 1; run.t <= plan->steps; run.t++) {
+        tspk_step_work done;
+
+        TSPK_TRY(tspk_spike_step(&run, err));
+        memcpy(logits + (run.t - 1) * session->logit_elems,
+               tspk_run_value(&run, graph->output[0]), session->logit_elems * sizeof *logits);
+        sum_counters(&run, &step);
+        tspk_step_energy(plan, run.t, &step, &total, &done);
+        if (work)
+            work[run.t - 1] = done;
+    }
+    return TSPK_OK;
+}
+
+typedef struct batch_job {
+    tspk_session *session;
+    const float *images;
+    float *logits;
+    tspk_step_work *work;
+} batch_job;
+
+static tspk_status run_one(const batch_job *job, size_t i, int slot, int threads, tspk_error *err)
+{
+    const uint32_t steps = job->session->plan.steps;
+
+    return tspk_session_run_image(job->session, slot, threads,
+                                  job->images + i * job->session->image_elems,
+                                  job->logits + i * steps * job->session->logit_elems,
+                                  job->work ? job->work + i * steps : NULL, NULL, err);
+}
+
+/* A failure is kept with its image, so that the first image's is reported whoever met it first. */
+static void run_in_slot(void *context, size_t i, int worker)
+{
+    const batch_job *const job = context;
+    tspk_session *const session = job->session;
+    tspk_error error;
+
+    tspk_error_init(&error);
+    if (run_one(job, i, worker, 1, &error) != TSPK_OK && i < session->failed[worker]) {
+        session->failed[worker] = i;
+        session->error[worker] = error;
+    }
+}
+
+static tspk_status run_side_by_side(const batch_job *job, size_t n, tspk_error *err)
+{
+    tspk_session *const session = job->session;
+    int first = 0;
+
+    for (int w = 0; w < session->n_slots; w++)
+        session->failed[w] = SIZE_MAX;
+    tspk_parallel_for(session->n_slots, n, run_in_slot, (void *)(uintptr_t)job);
+    for (int w = 1; w < session->n_slots; w++)
+        if (session->failed[w] < session->failed[first])
+            first = w;
+    if (session->failed[first] == SIZE_MAX)
+        return TSPK_OK;
+    if (err)
+        *err = session->error[first];
+    return session->error[first].status;
+}
+
+tspk_status tspk_session_run(tspk_session *session, size_t n, const float *images, float *logits,
+                             tspk_step_work *work, tspk_error *err)
+{
+    const batch_job job = {session, images, logits, work};
+
+    if (n >= (size_t)session->threads && session->n_slots == session->threads)
+        return tspk_in_stage(err, run_side_by_side(&job, n, err), "session");
+    for (size_t i = 0; i < n; i++)
+        TSPK_TRY(tspk_in_stage(err, run_one(&job, i, 0, session->threads, err), "session"));
+    return TSPK_OK;
+}
+
+void tspk_session_memory_get(const tspk_session *session, tspk_session_memory *memory_out)
+{
+    const tspk_spike_plan *const plan = &session->plan;
+
+    memory_out->weights = plan->weight_bytes;
+    memory_out->state = (size_t)session->n_slots * plan->state_bytes;
+    memory_out->arena = session->arena_bytes;
+}

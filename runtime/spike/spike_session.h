@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of a session: the plan and its memory. */
+#ifndef TSPK_RUNTIME_SPIKE_SESSION_H
+#define TSPK_RUNTIME_SPIKE_SESSION_H
+
+#include "runtime/spike/spike_exec.h"
+
+struct tspk_session {
+    tspk_spike_plan plan;
+    int threads;
+    int n_slots;                 /* images side by side */
+    size_t image_elems, logit_elems;
+    uint8_t *memory;             /* slots, then scratch */
+    uint8_t *scratch;            /* [threads, plan.scratch_bytes] */
+    tspk_spike_counter *counter; /* [threads] */
+    double *rate;                /* [n_slots, n_sites] */
+    tspk_error *error;           /* [n_slots] first failure of the slot's images */
+    size_t *failed;              /* [n_slots] its image, SIZE_MAX: none */
+    size_t arena_bytes;
+};
+
+/** Runs one image in a slot; `record` as in tspk_spike_run. */
+tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
+                                   const float *image, float *logits, tspk_step_work *work,
+                                   tspk_site_record *record, tspk_error *err);
+
+#endif

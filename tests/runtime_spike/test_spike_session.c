@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions on the toy network: same bytes over threads, batches and instruction sets; decoded logits
+ * approach those of the float network; a run allocates nothing. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/cpu.h"
+#include "core/spike_handle.h"
+#include "runtime/ann/ann_exec.h"
+#include "tests/spikefile/tiny_spikegraph.h"
+
+enum { IMAGES = 19, MOST_STEPS = 4 };
+
+static float images[IMAGES][TINY_IMAGE_ELEMS];
+
+static int make_images(void **state)
+{
+    (void)state;
+    for (int i = 0; i < IMAGES; i++)
+        tiny_image((uint64_t)i + 1, images[i]);
+    return 0;
+}
+
+/* Logits and work of all images with these settings. */
+static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, uint32_t steps,
+                    tspk_isa isa, size_t a_call, float *logits, tspk_step_work *work)
+{
+    const tspk_spike spike = {.graph = (tspk_spikegraph *)(uintptr_t)graph};
+    const uint32_t kept = steps ? steps : graph->point[0].n_steps;
+    tspk_session_settings settings;
+    tspk_session *session;
+    tspk_error err;
+
+    tspk_error_init(&err);
+    tspk_session_default_settings(&settings);
+    settings.threads = threads;
+    settings.batch = batch;
+    settings.steps = steps;
+    settings.isa = isa;
+    if (tspk_session_open(&spike, &settings, &session, &err) != TSPK_OK)
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < IMAGES; i += a_call) {
+        const size_t n = IMAGES - i < a_call ? IMAGES - i : a_call;
+
+        if (tspk_session_run(session, n, images[i], logits + i * kept * TINY_CLASSES,
+                             work ? work + i * kept : NULL, &err) != TSPK_OK)
+            fail_msg("%s", err.message);
+    }
+    tspk_session_close(session);
+}
+
+static tiny_settings variant(int which)
+{
+    tiny_settings settings = tiny_default_settings(11);
+
+    settings.n_steps = MOST_STEPS;
+    settings.coding = which & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
+    settings.is_exponent = (which & 2) != 0;
+    settings.is_quotient = (which & 4) != 0;
+    settings.is_max_fixed = (which & 8) != 0;
+    settings.weight_bits = which & 16 ? 16 : 8;
+    return settings;
+}
+
+static void test_same_bytes(void **state)
+{
+    static float first[IMAGES * MOST_STEPS * TINY_CLASSES], other[IMAGES * MOST_STEPS * TINY_CLASSES];
+    static tspk_step_work first_work[IMAGES * MOST_STEPS], other_work[IMAGES * MOST_STEPS];
+    const int threads[] = {1, 2, 3, 7};
+    const uint32_t batches[] = {1, 16};
+
+    (void)state;
+    for (int which = 0; which < 32; which++) {
+        const tiny_settings settings = variant(which);
+        tspk_spikegraph *const graph = tiny_spikegraph_new(&settings, NULL);
+
+        run_all(graph, 1, 1, 0, TSPK_ISA_SCALAR, 1, first, first_work);
+        for (size_t i = 0; i < IMAGES * MOST_STEPS * TINY_CLASSES; i++)
+            assert_true(isfinite(first[i]));
+        for (int isa = 1; isa <= TSPK_ISA_AVX2; isa++)
+            for (size_t a = 0; a < 4 && tspk_isa_is_supported((tspk_isa)isa); a++)
+                for (size_t b = 0; b < 2; b++) {
+                    memset(other, 0, sizeof other);
+                    memset(other_work, 0, sizeof other_work);
+                    run_all(graph, threads[a], batches[b], 0, (tspk_isa)isa, b ? IMAGES : 1, other,
+                            other_work);
+                    assert_memory_equal(first, other, sizeof first);
+                    for (size_t i = 0; i < IMAGES * MOST_STEPS; i++) {
+                        assert_int_equal(first_work[i].spikes, other_work[i].spikes);
+                        assert_int_equal(first_work[i].neurons, other_work[i].neurons);
+                        assert_true(first_work[i].energy_synaptic == other_work[i].energy_synaptic);
+                        assert_true(first_work[i].energy_full == other_work[i].energy_full);
+                    }
+                }
+        tspk_spikegraph_free(graph);
+    }
+}
+
+/* Fewer steps are a prefix of more. */
+static void test_prefix(void **state)
+{
+    static float all[IMAGES * MOST_STEPS * TINY_CLASSES], few[IMAGES * MOST_STEPS * TINY_CLASSES];
+
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        const tiny_settings settings = variant(which);
+        tspk_spikegraph *const graph = tiny_spikegraph_new(&settings, NULL);
+
+        run_all(graph, 1, 1, 0, TSPK_ISA_AUTO, IMAGES, all, NULL);
+        for (uint32_t steps = 1; steps < MOST_STEPS; steps++) {
+            run_all(graph, 2, 4, steps, TSPK_ISA_AUTO, IMAGES, few, NULL);
+            for (size_t i = 0; i < IMAGES; i++)
+                assert_memory_equal(all + i * MOST_STEPS * TINY_CLASSES,
+                                    few + i * steps * TINY_CLASSES,
+                                    steps * TINY_CLASSES * sizeof(float));
+        }
+        tspk_spikegraph_free(graph);
+    }
+}
+
+static void test_approaches_float(void **state)
+{
+    static float logits[IMAGES * 16 * TINY_CLASSES], wanted[IMAGES * TINY_CLASSES];
+
+    (void)state;
+    for (int which = 0; which < 32; which++) {
+        tiny_settings settings = variant(which);
+        tspk_graph *ann;
+        tspk_spikegraph *graph;
+        tspk_ann_exec *exec;
+        const void *in = images;
+        void *out = wanted;
+        double error[16] = {0}, size = 0.0;
+
+        settings.n_steps = 8;
+        settings.weight_bits = 16;
+        graph = tiny_spikegraph_new(&settings, &ann);
+        assert_int_equal(tspk_ann_exec_new(ann, 1, &exec, NULL), TSPK_OK);
+        assert_int_equal(tspk_ann_exec_run(exec, IMAGES, &in, &out, NULL), TSPK_OK);
+        tspk_ann_exec_free(exec);
+        run_all(graph, 2, 16, 0, TSPK_ISA_AUTO, IMAGES, logits, NULL);
+        for (size_t i = 0; i < IMAGES * TINY_CLASSES; i++)
+            size += fabs((double)wanted[i]);
+        for (size_t t = 0; t < settings.n_steps; t++)
+            for (size_t i = 0; i < IMAGES; i++)
+                for (size_t c = 0; c < TINY_CLASSES; c++)
+                    error[t] += fabs((double)logits[(i * settings.n_steps + t) * TINY_CLASSES + c]
+                                     - (double)wanted[i * TINY_CLASSES + c]);
+        printf("variant %2d: relative error", which);
+        for (size_t t = 0; t < settings.n_steps; t++)
+            printf(" %.3g", error[t] / size);
+        printf("\n");
+        /* ECMT's rule with powers of two clips here, whatever the number of steps */
+        assert_true(error[settings.n_steps - 1] < (which & 2 ? 0.4 : which & 1 ? 0.25 : 0.01) * size);
+        assert_true(error[settings.n_steps - 1] < error[0]);
+        tspk_spikegraph_free(graph);
+        tspk_graph_free(ann);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_approaches_float),
+    };
+
+    return cmocka_run_group_tests(tests, make_images, NULL);
+}
