@@ -177,9 +177,12 @@ tspk_status tspk_emit_node(tspk_graph *graph, tspk_node_id *at, tspk_op op, cons
                            const tspk_value_id *in, uint32_t n_in, const tspk_shape *shape,
                            const tspk_attr *attr, tspk_value_id *out, tspk_error *err)
 {
-    TSPK_TRY(tspk_graph_add_value(graph, "", TSPK_DTYPE_F32, shape, out, err));
-    TSPK_TRY(tspk_graph_insert_node(graph, *at, op, name, tspk_op_name(op), in, n_in, out, 1, attr,
+    tspk_value_id id;
+
+    TSPK_TRY(tspk_graph_add_value(graph, "", TSPK_DTYPE_F32, shape, &id, err));
+    TSPK_TRY(tspk_graph_insert_node(graph, *at, op, name, tspk_op_name(op), in, n_in, &id, 1, attr,
                                     NULL, err));
     (*at)++;
+    *out = id;
     return TSPK_OK;
 }

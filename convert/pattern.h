@@ -56,7 +56,8 @@ tspk_status tspk_rewrite_node(tspk_graph *graph, tspk_node_id id, tspk_op op,
                               const tspk_value_id *in, uint32_t n_in, const tspk_attr *attr,
                               tspk_error *err);
 
-/** Inserts a node with a new output of this shape before `*at`, which moves on by one. */
+/** Inserts a node with a new output of this shape before `*at`, which moves on by one. `out` may be
+ * `in`. */
 tspk_status tspk_emit_node(tspk_graph *graph, tspk_node_id *at, tspk_op op, const char *name,
                            const tspk_value_id *in, uint32_t n_in, const tspk_shape *shape,
                            const tspk_attr *attr, tspk_value_id *out, tspk_error *err);
