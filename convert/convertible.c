@@ -19,6 +19,20 @@ uint32_t tspk_find_class_output(const tspk_graph *graph)
     return UINT32_MAX;
 }
 
+tspk_status tspk_keep_class_output(tspk_graph *graph, tspk_error *err)
+{
+    const uint32_t chosen = tspk_find_class_output(graph);
+
+    if (chosen == UINT32_MAX)
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "none of the %u outputs is float32 [1, classes]",
+                         graph->n_outputs);
+    if (graph->n_outputs == 1)
+        return TSPK_OK;
+    graph->output[0] = graph->output[chosen];
+    graph->n_outputs = 1;
+    return tspk_run_passes(graph, NULL, err);
+}
+
 static tspk_status check_ports(const tspk_graph *graph, tspk_error *err)
 {
     char text[128];

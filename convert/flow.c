@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "convert/flow.h"
 
+#include "convert/passes.h"
 #include "core/fail.h"
 
 static bool is_product(tspk_op op)
@@ -34,8 +35,10 @@ static void mark_stem(const tspk_graph *graph, bool *has_product, bool *is_drive
 static void mark_head(const tspk_graph *graph, bool *is_near_output, const bool *is_stem,
                       bool *is_head)
 {
+    const uint32_t chosen = tspk_find_class_output(graph);
+
     for (uint32_t i = 0; i < graph->n_outputs; i++)
-        is_near_output[graph->output[i]] = true;
+        is_near_output[graph->output[i]] = chosen == UINT32_MAX || chosen == i;
     for (uint32_t n = graph->n_nodes; n-- > 0;) {
         const tspk_node *node = &graph->node[n];
 

@@ -29,6 +29,7 @@ typedef struct place {
     uint32_t n_after;  /* Linears between that attention and it; 0 while it feeds one */
     int role;          /* ROLE_…, -1 when it feeds no attention directly */
     bool shares_input; /* query, key and value Linear read the same value */
+    tspk_node_id sibling[3]; /* the Linears of that attention, TSPK_ID_NONE where there is none */
 } place;
 
 typedef struct names {
@@ -155,6 +156,7 @@ static void find_places(names *s)
             s->place[source[i]].block = n_attentions;
             s->place[source[i]].role = i;
             s->place[source[i]].shares_input = true;
+            memcpy(s->place[source[i]].sibling, source, sizeof source);
             for (int k = 0; k < 3; k++)
                 if (source[k] == TSPK_ID_NONE ||
                     layer_input(graph, &graph->node[source[k]]) !=
@@ -201,16 +203,50 @@ static void from_place(const names *s, tspk_node_id id, char out[NAME_BYTES])
         snprintf(out, NAME_BYTES, "blocks.%u.mlp.fc%u", p->block, p->n_after);
 }
 
+/* A path that this pass gave before: with dots and without slashes. */
+static bool from_earlier_run(const char *name, char out[NAME_BYTES])
+{
+    return strchr(name, '.') && !strchr(name, '/') && copy_clean(out, name, strlen(name));
+}
+
+static bool from_file(const tspk_graph *graph, const tspk_node *node, char out[NAME_BYTES])
+{
+    return from_parameter(graph, node, 1, ".weight", ".in_proj_weight", out) ||
+           from_parameter(graph, node, 2, ".bias", ".in_proj_bias", out) ||
+           from_path(node->name, out) || from_earlier_run(node->name, out);
+}
+
+/* "blocks.0.attn.k_proj" beside "blocks.0.attn.q_proj", for a key that has no bias to tell. */
+static bool from_sibling(const names *s, tspk_node_id id, char out[NAME_BYTES])
+{
+    static const char letters[] = "qkv";
+    const place *p = &s->place[id];
+
+    for (int i = 0; p->role >= 0 && i < 3; i++) {
+        const tspk_node_id sibling = p->sibling[i];
+        char *last;
+
+        if (i == p->role || sibling == TSPK_ID_NONE ||
+            !from_file(s->graph, &s->graph->node[sibling], out))
+            continue;
+        last = strrchr(out, '.');
+        last = last ? last + 1 : out;
+        if (!strncmp(last, "qkv", 3))
+            return true;
+        if (last[0] == letters[i]) {
+            last[0] = letters[p->role];
+            return true;
+        }
+    }
+    return false;
+}
+
 static void name_layer(names *s, tspk_node_id id)
 {
-    const tspk_node *node = &s->graph->node[id];
     char *const out = s->text[id];
 
-    if (from_parameter(s->graph, node, 1, ".weight", ".in_proj_weight", out) ||
-        from_parameter(s->graph, node, 2, ".bias", ".in_proj_bias", out) ||
-        from_path(node->name, out))
-        return;
-    from_place(s, id, out);
+    if (!from_file(s->graph, &s->graph->node[id], out) && !from_sibling(s, id, out))
+        from_place(s, id, out);
 }
 
 /* The components that all of the names begin with; of equal names, all but the last. */

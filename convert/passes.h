@@ -73,6 +73,9 @@ tspk_status tspk_find_structure(const tspk_graph *graph, tspk_arena *arena,
 /** The first output that is float32 [batch, classes]: the one that is converted; UINT32_MAX: none. */
 uint32_t tspk_find_class_output(const tspk_graph *graph);
 
+/** Drops every other output, and runs the passes again when there were others. */
+tspk_status tspk_keep_class_output(tspk_graph *graph, tspk_error *err);
+
 /** TSPK_OK when the canonical graph can become a spike graph, else the refusal naming the node. */
 tspk_status tspk_check_convertible(const tspk_graph *graph, tspk_error *err);
 
