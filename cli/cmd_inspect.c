@@ -19,7 +19,7 @@ static void print_ports(const cJSON *json, const char *what)
                tspk_cli_json_text(port, "name", ""), tspk_cli_json_text(port, "dtype", ""));
         cJSON_ArrayForEach(dim, cJSON_GetObjectItemCaseSensitive(port, "shape"))
         {
-            printf("%s%g", is_first ? "" : ", ", dim->valuedouble);
+            printf("%s%.0f", is_first ? "" : ", ", dim->valuedouble);
             is_first = false;
         }
         printf("]\n");
@@ -41,13 +41,13 @@ static void print_sites(const cJSON *json)
         const cJSON *levels = cJSON_GetObjectItemCaseSensitive(site, "levels");
         const cJSON *ladders = cJSON_GetObjectItemCaseSensitive(site, "ladder");
 
-        printf("  %-36s %-10s %7g %8g %7g ", tspk_cli_json_text(site, "name", ""),
+        printf("  %-36s %-10s %7.0f %8.0f %7.0f ", tspk_cli_json_text(site, "name", ""),
                tspk_cli_json_text(site, "kind", ""), tspk_cli_json_number(site, "tokens", 0),
                tspk_cli_json_number(site, "channels", 0), tspk_cli_json_number(site, "fan_out", 0));
         for (int i = 0; i < cJSON_GetArraySize(levels); i++) {
             const cJSON *ladder = cJSON_GetArrayItem(ladders, i);
 
-            printf(" %g %s", cJSON_GetArrayItem(levels, i)->valuedouble,
+            printf(" %.0f %s", cJSON_GetArrayItem(levels, i)->valuedouble,
                    cJSON_IsString(ladder) ? ladder->valuestring : "");
         }
         printf("\n");
@@ -67,7 +67,7 @@ static void print_operators(const cJSON *json)
             printf("\n ");
             column = 0;
         }
-        column += printf(" %s %g", tspk_cli_json_text(entry, "op", ""),
+        column += printf(" %s %.0f", tspk_cli_json_text(entry, "op", ""),
                          tspk_cli_json_number(entry, "count", 0));
     }
     printf("\n");
@@ -80,18 +80,18 @@ static void print_model(const cJSON *json, const char *path)
     const cJSON *entry;
 
     printf("%s: can be converted\n", path);
-    printf("  %-11s %s, opset %g\n", "exporter", tspk_cli_json_text(json, "producer", "unknown"),
+    printf("  %-11s %s, opset %.0f\n", "exporter", tspk_cli_json_text(json, "producer", "unknown"),
            tspk_cli_json_number(json, "opset", 0));
     printf("  %-11s %s\n", "SHA-256", tspk_cli_json_text(json, "source_sha256", ""));
     print_ports(json, "inputs");
     print_ports(json, "outputs");
-    printf("  %-11s %g%s\n", "batch", tspk_cli_json_number(json, "batch", 1),
+    printf("  %-11s %.0f%s\n", "batch", tspk_cli_json_number(json, "batch", 1),
            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "is_batch_fixed")) ? " (fixed)"
                                                                                   : "");
     printf("\nAttention blocks: %d\n", cJSON_GetArraySize(blocks));
     printf("  %-40s %6s %6s %7s\n", "name", "heads", "width", "tokens");
     cJSON_ArrayForEach(entry, blocks)
-        printf("  %-40s %6g %6g %7g\n", tspk_cli_json_text(entry, "name", ""),
+        printf("  %-40s %6.0f %6.0f %7.0f\n", tspk_cli_json_text(entry, "name", ""),
                tspk_cli_json_number(entry, "heads", 0), tspk_cli_json_number(entry, "width", 0),
                tspk_cli_json_number(entry, "tokens", 0));
     printf("\nMultiply-accumulates an image\n");
@@ -100,7 +100,7 @@ static void print_model(const cJSON *json, const char *path)
     print_operators(json);
     printf("\nPasses (changes)\n");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "passes"))
-        printf("  %-24s %6g  %s\n", tspk_cli_json_text(entry, "name", ""),
+        printf("  %-24s %6.0f  %s\n", tspk_cli_json_text(entry, "name", ""),
                tspk_cli_json_number(entry, "changes", 0), tspk_cli_json_text(entry, "what", ""));
 }
 
@@ -110,17 +110,17 @@ static void print_spike(const cJSON *json, const char *path)
     const cJSON *entry;
     char text[32];
 
-    printf("%s: %g steps, %s coding, made by %s\n", path, tspk_cli_json_number(json, "steps", 0),
+    printf("%s: %.0f steps, %s coding, made by %s\n", path, tspk_cli_json_number(json, "steps", 0),
            tspk_cli_json_text(json, "coding", ""), tspk_cli_json_text(json, "tool", ""));
     printf("  %-11s %s\n", "source", tspk_cli_json_text(json, "source_sha256", ""));
     print_sites(json);
     printf("\nAnalog, every step\n");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "analog"))
-        printf("  %-16s %5g  %s\n", tspk_cli_json_text(entry, "op", ""),
+        printf("  %-16s %5.0f  %s\n", tspk_cli_json_text(entry, "op", ""),
                tspk_cli_json_number(entry, "count", 0), tspk_cli_json_text(entry, "why", ""));
     printf("\nModes\n");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "modes"))
-        printf("  %-16s %g steps, %g levels\n", tspk_cli_json_text(entry, "mode", ""),
+        printf("  %-16s %.0f steps, %.0f levels\n", tspk_cli_json_text(entry, "mode", ""),
                tspk_cli_json_number(entry, "steps", 0), tspk_cli_json_number(entry, "levels", 0));
     printf("\nMemory of a session (one image at a time, one thread)\n");
     cJSON_ArrayForEach(entry, memory) printf(

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/refuse.h"
 
 const char *const tspk_cli_isa_choices[] = {"scalar", "avx2", NULL};
@@ -61,6 +62,8 @@ static tspk_status run(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "--mode and --steps exclude each other");
     if (args->with_products && !args->dump_spikes)
         return tspk_cli_fail(err, TSPK_USAGE, "--dump-products needs --dump-spikes FILE.npz");
+    if (tspk_cli_is_stdout(args->output) || tspk_cli_is_stdout(args->dump_spikes))
+        return tspk_cli_fail(err, TSPK_USAGE, "-: arrays need a file to be written to");
     TSPK_CLI_TRY(tspk_cli_is_spike(model, &is_spike, err));
     if (is_spike) {
         if (args->mode > 0)

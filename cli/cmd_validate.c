@@ -47,7 +47,7 @@ static void print_table(const cJSON *json)
     const cJSON *snn = cJSON_GetObjectItemCaseSensitive(json, "snn");
     const cJSON *step;
 
-    printf("%g images, %g threads, batch %g\n\n", tspk_cli_json_number(json, "images", 0),
+    printf("%.0f images, %.0f threads, batch %.0f\n\n", tspk_cli_json_number(json, "images", 0),
            tspk_cli_json_number(json, "threads", 0), tspk_cli_json_number(json, "batch", 0));
     printf("%4s  %7s  %7s  %9s  %8s  %24s  %7s  %8s\n", "", "", "", "", "", "energy / ANN's energy",
            "firing", "ms per");
@@ -61,7 +61,7 @@ static void print_table(const cJSON *json)
     printf("\n");
     cJSON_ArrayForEach(step, cJSON_GetObjectItemCaseSensitive(snn, "steps"))
     {
-        printf("%4g", tspk_cli_json_number(step, "t", 0));
+        printf("%4.0f", tspk_cli_json_number(step, "t", 0));
         print_share(step, "top1");
         print_share(step, "top5");
         printf("  ");
@@ -86,7 +86,7 @@ static tspk_status report(const tspk_cli_args *args, const char *text, tspk_erro
     overlap = tspk_cli_json_number(json, "calibration_overlap", 0);
     if (overlap > 0)
         tspk_cli_warn("validate",
-                      "%g of %g images were used for calibration too; --skip leaves out "
+                      "%.0f of %.0f images were used for calibration too; --skip leaves out "
                       "the first N",
                       overlap, tspk_cli_json_number(json, "images", 0));
     if (!tspk_cli_is_stdout(args->json))

@@ -17,7 +17,7 @@ void tspk_cli_catch_interrupts(void)
     struct sigaction action = {0};
 
     action.sa_handler = ask_to_stop;
-    action.sa_flags = (int)SA_RESETHAND;
+    action.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -96,7 +96,7 @@ static void print_image(const cJSON *image)
 
     printf("%s", tspk_cli_json_text(image, "name", ""));
     if (cJSON_IsNumber(energy))
-        printf("  (%g steps, synaptic energy %.3f of the ANN's)",
+        printf("  (%.0f steps, synaptic energy %.3f of the ANN's)",
                tspk_cli_json_number(image, "steps", 0), energy->valuedouble);
     printf("\n");
     if (cJSON_GetArraySize(top) == 0)
@@ -105,7 +105,7 @@ static void print_image(const cJSON *image)
     {
         const char *name = tspk_cli_json_text(entry, "name", NULL);
 
-        printf("  %.4f  %4g%s%s\n", tspk_cli_json_number(entry, "p", 0),
+        printf("  %.4f  %4.0f%s%s\n", tspk_cli_json_number(entry, "p", 0),
                tspk_cli_json_number(entry, "class", 0), name ? "  " : "", name ? name : "");
     }
 }
