@@ -8,6 +8,7 @@ The parts that need a network use the sample model and its data; each says when 
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import struct
@@ -22,6 +23,7 @@ TOOL = pathlib.Path(sys.argv[1])
 ROOT = pathlib.Path(sys.argv[2])
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 MODELS = sorted((ROOT / "samples").glob("*.onnx"))
+CASES = os.environ.get("TRANSPIKE_DATA") and pathlib.Path(os.environ["TRANSPIKE_DATA"], "onnx-vit")
 STATUS = {"USAGE": 2, "NOMEM": 3, "IO": 10, "FORMAT": 20, "UNSUPPORTED": 30, "SHAPE": 40,
           "RANGE": 50, "LIMIT": 60, "MISMATCH": 61, "INTERRUPTED": 62}
 try:
@@ -250,8 +252,10 @@ class Network(Case):
         self.assertEqual((first.shape, first.dtype), ((12, 10), numpy.float32))
         for words in (["--threads", "1"], ["--threads", "3"], ["--batch", "1"], ["--batch", "5"],
                       ["--isa", "scalar"], ["--steps", "2"]):
-            self.assertEqual(first.tobytes(), logits(self.spike, self.data, *words).tobytes(), words)
-        self.assertNotEqual(first.tobytes(), logits(self.spike, self.data, "--steps", "1").tobytes())
+            self.assertEqual(first.tobytes(), logits(self.spike, self.data, *words).tobytes(),
+                             words)
+        self.assertNotEqual(first.tobytes(),
+                            logits(self.spike, self.data, "--steps", "1").tobytes())
         source = logits(self.model, self.data)
         self.assertEqual(source.tobytes(),
                          logits(self.model, self.data, "--threads", "1", "--batch", "1").tobytes())
@@ -377,11 +381,42 @@ class Network(Case):
         self.refused("IO", "convert", self.model, "--data", self.data, "--calib-images", "4", "-o",
                      self.folder / "no" / "x.spike", naming="x.spike")
 
-    def test_interrupt_leaves_nothing(self):
-        out = self.folder / "x.spike"
+    def many_images(self):
         many = self.folder / "many.npy"
         write_npy(many, [4096, *self.shape[1:]], "<f4",
                   bytes(4 * 4096 * self.shape[1] * self.shape[2] * self.shape[3]))
+        return many
+
+    def test_bar_on_a_terminal_only(self):
+        many = self.many_images()
+        for colour in ({}, {"NO_COLOR": "1"}):
+            ours, theirs = pty.openpty()
+            child = subprocess.Popen([TOOL, "run", self.spike, many, "--threads", "1", "--isa",
+                                      "scalar"], stdout=subprocess.DEVNULL, stderr=theirs,
+                                     env={**os.environ, "TERM": "xterm", **colour})
+            os.close(theirs)
+            time.sleep(1.5)
+            is_over = child.poll() is not None
+            child.send_signal(signal.SIGINT)
+            child.wait(60)
+            text = b""
+            while True:
+                try:
+                    part = os.read(ours, 65536)
+                except OSError:
+                    break
+                if not part:
+                    break
+                text += part
+            os.close(ours)
+            if is_over:
+                self.skipTest("it was over before a bar is drawn")
+            self.assertIn(b"/4096", text)
+            self.assertEqual(b"\x1b[32m" in text, not colour)
+
+    def test_interrupt_leaves_nothing(self):
+        out = self.folder / "x.spike"
+        many = self.many_images()
         child = subprocess.Popen([TOOL, "run", self.spike, many, "--threads", "1", "--isa",
                                   "scalar", "--output", out], stderr=subprocess.PIPE, text=True)
         time.sleep(0.5)
@@ -392,6 +427,55 @@ class Network(Case):
         self.assertEqual(child.returncode, STATUS["INTERRUPTED"], text)
         self.assertRegex(text, r"^transpike run: [^\n]* \[INTERRUPTED\]\n$")
         self.assertEqual([p.name for p in self.folder.iterdir()], ["many.npy"])
+
+
+@unittest.skipUnless(numpy and CASES and CASES.is_dir(), "numpy or TRANSPIKE_DATA is missing")
+class Exports(Case):
+    """Real exports: several outputs, other element types, a fixed batch."""
+
+    def check(self, case, names):
+        folder = CASES / case
+        out = self.folder / "out.npy"
+        result = run("run", folder / "model.onnx", folder / "inputs.npy", "--output", out)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for found, expected in names.items():
+            a = numpy.load(self.folder / found)
+            b = numpy.load(folder / expected)
+            self.assertEqual(a.shape, b.shape)
+            if b.dtype.kind == "f":
+                self.assertEqual(a.dtype, numpy.float32)
+                self.assertLessEqual(abs(a - b).max(), 1e-4 * abs(b).max(), case)
+            else:
+                self.assertTrue((a == b).all(), case)
+
+    def test_one_output(self):
+        self.check("hand-min__legacy__op17__b1", {"out.npy": "output.npy"})
+
+    def test_several_outputs(self):
+        self.check("hand-multi__legacy__op16__b1",
+                   {"out_0.npy": "output.npy", "out_1.npy": "output_1.npy",
+                    "out_2.npy": "output_2.npy"})
+
+    def test_output_of_whole_numbers(self):
+        self.check("hand-argmax__legacy__op20__dyn",
+                   {"out_0.npy": "output.npy", "out_1.npy": "output_1.npy"})
+
+    def test_fixed_batch(self):
+        self.check("hand-mha__legacy__op17__b4", {"out.npy": "output.npy"})
+        odd = self.folder / "odd.npy"
+        inputs = numpy.load(CASES / "hand-mha__legacy__op17__b4" / "inputs.npy")
+        numpy.save(odd, inputs[:3])
+        model = CASES / "hand-mha__legacy__op17__b4" / "model.onnx"
+        self.refused("SHAPE", "run", model, odd, naming="4 at a time: 3 are left over")
+
+    def test_named_input(self):
+        folder = CASES / "hand-min__legacy__op17__b1"
+        ports = json.loads(run("inspect", folder / "model.onnx", "--json", "-").stdout)["inputs"]
+        result = run("run", folder / "model.onnx", f"{ports[0]['name']}={folder / 'inputs.npy'}")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.refused("USAGE", "run", folder / "model.onnx",
+                     f"{ports[0]['name']}={folder / 'inputs.npy'}", "none=c.npy",
+                     naming="none=c.npy")
 
 
 if __name__ == "__main__":
