@@ -16,7 +16,7 @@ static void print_ports(const cJSON *json, const char *what)
         bool is_first = true;
 
         printf("  %-11s %s %s [", what[0] == 'i' ? "input" : "output",
-               tspk_cli_json_text(port, "name", ""), tspk_cli_json_text(port, "dtype", ""));
+               tspk_cli_json_text(port, "name", ""), tspk_cli_json_text(port, "type", ""));
         cJSON_ArrayForEach(dim, cJSON_GetObjectItemCaseSensitive(port, "shape"))
         {
             printf("%s%.0f", is_first ? "" : ", ", dim->valuedouble);
