@@ -116,6 +116,7 @@ static tspk_status read_open(gzFile file, tspk_shape *shape_out, uint8_t **bytes
 static tspk_status read_idx(const char *path, tspk_shape *shape_out, uint8_t **bytes_out,
                             tspk_error *err)
 {
+    uint8_t *bytes = NULL;
     tspk_status status;
     gzFile file;
 
@@ -124,9 +125,16 @@ static tspk_status read_idx(const char *path, tspk_shape *shape_out, uint8_t **b
     if (!file)
         return TSPK_FAIL(err, TSPK_IO, "%s: cannot be opened: %s", path,
                          errno ? strerror(errno) : "no memory");
-    status = read_open(file, shape_out, bytes_out, err);
-    gzclose(file);
-    return tspk_in_file(err, status, path);
+    status = read_open(file, shape_out, &bytes, err);
+    /* Says also whether the last read ended in the middle of a gzip stream. */
+    if (gzclose(file) != Z_OK && status == TSPK_OK)
+        status = TSPK_FAIL(err, TSPK_FORMAT, "broken gzip: truncated");
+    if (status != TSPK_OK) {
+        free(bytes);
+        return tspk_in_file(err, status, path);
+    }
+    *bytes_out = bytes;
+    return TSPK_OK;
 }
 
 /* The labels' path: "labels" for "images", "idx1" for "idx3" or "idx4", with or without .gz.

@@ -45,9 +45,9 @@ TSPK_API void tspk_dataset_default_settings(tspk_dataset_settings *settings);
 /**
  * Opens DATA: a folder of images with labels.csv (file,label) or class subfolders or neither, an .npz
  * (images, labels), an .npy with labels beside it (X_labels.npy, labels.npy) or not, a .tar of images
- * (labels.csv, WebDataset naming, class folders; packed too; .zip likewise), an IDX images file (.gz too; its labels file is found beside it by name), a
- * CIFAR binary archive, or one image file. Order: relative path bytewise, then the seeded shuffle
- * (Fisher-Yates from the end, SplitMix64).
+ * (labels.csv, WebDataset naming or class folders; packed or not; .zip likewise), an IDX images file
+ * (.gz too; its labels file is found beside it by name), a CIFAR binary file, or one image file.
+ * Order: relative path bytewise, then the seeded shuffle (Fisher-Yates from the end, SplitMix64).
  * @errors IO (missing, unreadable), FORMAT (what is wrong and where), RANGE (labels negative), LIMIT
  */
 TSPK_API tspk_status tspk_dataset_open(const char *path, const tspk_dataset_settings *settings,
