@@ -77,7 +77,7 @@ tspk_status tspk_source_add_indices(tspk_source *source, size_t n, const int64_t
 /* Labels of a sorted source of images. */
 
 /** From text `file,label`; a first row with just these words is skipped.
- * @param name  of the text, for messages
+ * @param name  of the text; its files are relative to its folder
  * @errors FORMAT (row, unknown file, file twice, image without a row), RANGE (label) */
 tspk_status tspk_source_label_by_csv(tspk_source *source, const uint8_t *text, size_t n,
                                      const char *name, tspk_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A .tar (packed or not) or .zip of images. Labels: labels.csv at its root, else `key.cls` beside
+/* A .tar (packed or not) or .zip of images. Labels: labels.csv, else `key.cls` beside
  * `key.jpg` (WebDataset), else class folders. Images of a plain .tar are read where they lie; those
  * of a packed archive are kept in memory as they are encoded. */
 #include "data/source.h"
@@ -33,7 +33,7 @@ typedef struct archive_source {
     member *members; /* [n_members] by payload */
     size_t n_members, room;
     size_t kept_bytes;
-    text_member csv, classes; /* bytes NULL: absent */
+    text_member csv, classes; /* labels.csv, classes.txt; bytes NULL: absent */
     text_member *keys;        /* the .cls members */
     size_t n_keys, keys_room;
 } archive_source;
@@ -81,20 +81,24 @@ static tspk_status load(const tspk_source *base, size_t i, tspk_content *content
     return TSPK_OK;
 }
 
+static void text_done(text_member *text)
+{
+    free(text->name);
+    free(text->bytes);
+}
+
 static void done(tspk_source *base)
 {
     archive_source *source = (archive_source *)base;
 
     for (size_t i = 0; i < source->n_members; i++)
         free(source->members[i].bytes);
-    for (size_t i = 0; i < source->n_keys; i++) {
-        free(source->keys[i].name);
-        free(source->keys[i].bytes);
-    }
+    for (size_t i = 0; i < source->n_keys; i++)
+        text_done(&source->keys[i]);
     free(source->members);
     free(source->keys);
-    free(source->csv.bytes);
-    free(source->classes.bytes);
+    text_done(&source->csv);
+    text_done(&source->classes);
     if (source->descriptor >= 0)
         close(source->descriptor);
 }
@@ -202,11 +206,24 @@ static tspk_status add_image(archive_source *source, struct archive *archive,
     return TSPK_OK;
 }
 
+static tspk_status read_text(struct archive *archive, const char *name, size_t cap,
+                             text_member *text_out, tspk_error *err)
+{
+    text_member text = {0};
+
+    TSPK_TRY(read_member(archive, name, cap, &text.bytes, &text.n, err));
+    text.name = strdup(name);
+    if (!text.name) {
+        free(text.bytes);
+        return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory for it", name);
+    }
+    *text_out = text;
+    return TSPK_OK;
+}
+
 static tspk_status add_key(archive_source *source, struct archive *archive, const char *name,
                            tspk_error *err)
 {
-    text_member key = {0};
-
     if (source->n_keys == TSPK_MAX_SAMPLES)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %zu labels", TSPK_MAX_SAMPLES);
     if (source->n_keys == source->keys_room) {
@@ -218,13 +235,8 @@ static tspk_status add_key(archive_source *source, struct archive *archive, cons
         source->keys = keys;
         source->keys_room = room;
     }
-    TSPK_TRY(read_member(archive, name, 64, &key.bytes, &key.n, err));
-    key.name = strdup(name);
-    if (!key.name) {
-        free(key.bytes);
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu labels", source->n_keys);
-    }
-    source->keys[source->n_keys++] = key;
+    TSPK_TRY(read_text(archive, name, 64, &source->keys[source->n_keys], err));
+    source->n_keys++;
     return TSPK_OK;
 }
 
@@ -253,12 +265,13 @@ static tspk_status add_member(archive_source *source, struct archive *archive,
         return add_image(source, archive, entry, name, err);
     if (tspk_path_ends_with(name, ".cls"))
         return add_key(source, archive, name, err);
-    if (strcmp(name, "labels.csv") == 0 && !source->csv.bytes)
-        return read_member(archive, name, TSPK_MAX_LABELS_BYTES, &source->csv.bytes, &source->csv.n,
-                           err);
-    if (strcmp(name, "classes.txt") == 0 && !source->classes.bytes)
-        return read_member(archive, name, TSPK_MAX_LABELS_BYTES, &source->classes.bytes,
-                           &source->classes.n, err);
+    if (strcmp(name + tspk_path_folder_length(name), "labels.csv") == 0) {
+        if (source->csv.bytes)
+            return TSPK_FAIL(err, TSPK_FORMAT, "both %s and %s are there", source->csv.name, name);
+        return read_text(archive, name, TSPK_MAX_LABELS_BYTES, &source->csv, err);
+    }
+    if (strcmp(name + tspk_path_folder_length(name), "classes.txt") == 0 && !source->classes.bytes)
+        return read_text(archive, name, TSPK_MAX_LABELS_BYTES, &source->classes, err);
     return TSPK_OK;
 }
 
@@ -342,6 +355,18 @@ static tspk_status label_by_key(archive_source *source, tspk_error *err)
     return TSPK_OK;
 }
 
+/* Is there nothing but one folder with images in it? Then it is what was packed, and no class. */
+static bool is_packed_folder(const tspk_source *base)
+{
+    const size_t length = tspk_path_folder_length(base->items[0].name);
+
+    for (size_t i = 0; i < base->n; i++)
+        if (tspk_path_folder_length(base->items[i].name) != length ||
+            strncmp(base->items[i].name, base->items[0].name, length) != 0)
+            return false;
+    return length && !memchr(base->items[0].name, '/', length - 1);
+}
+
 /* Leading folders that all images share and that hold no image themselves: a packed folder is
  * seldom packed from the inside. */
 static size_t count_shared_folders(const tspk_source *base)
@@ -368,10 +393,12 @@ static tspk_status label(archive_source *source, tspk_error *err)
     tspk_source *base = &source->base;
 
     if (source->csv.bytes)
-        TSPK_TRY(tspk_source_label_by_csv(base, source->csv.bytes, source->csv.n, "labels.csv",
-                                          err));
+        TSPK_TRY(tspk_source_label_by_csv(base, source->csv.bytes, source->csv.n,
+                                          source->csv.name, err));
     else if (source->n_keys)
         TSPK_TRY(label_by_key(source, err));
+    else if (is_packed_folder(base))
+        return TSPK_OK;
     else
         return tspk_source_label_by_folder(base, count_shared_folders(base), err);
     if (source->classes.bytes)

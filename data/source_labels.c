@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/fail.h"
+#include "data/file_bytes.h"
 
 tspk_status tspk_label_parse(const char *text, size_t n, int64_t *label_out, tspk_error *err)
 {
@@ -38,7 +39,8 @@ tspk_status tspk_label_parse(const char *text, size_t n, int64_t *label_out, tsp
 
 /* One row of a .csv: a field may stand in quotes, "" inside them is one. */
 typedef struct csv_row {
-    char *text;           /* fields unquoted and terminated; room for the whole .csv */
+    char *text;           /* the .csv's folder, then fields unquoted and terminated; room for all */
+    size_t folder;        /* [bytes] */
     const char *field[2]; /* file, label */
     size_t n_fields;
 } csv_row;
@@ -71,7 +73,7 @@ static const char *read_field(const char *at, const char *end, char *to, size_t 
 /* Reads the row at `at`, and returns where the next one starts. */
 static const char *read_row(const char *at, const char *end, csv_row *row)
 {
-    char *to = row->text;
+    char *to = row->text + row->folder;
 
     row->n_fields = 0;
     for (;;) {
@@ -95,18 +97,19 @@ static bool is_header(const csv_row *row)
            strcmp(row->field[1], "label") == 0;
 }
 
-static tspk_status apply_row(tspk_source *source, const csv_row *row, tspk_error *err)
+static tspk_status apply_row(tspk_source *source, csv_row *row, tspk_error *err)
 {
     const char *file = row->field[0];
+    const size_t length = strlen(file);
     tspk_source_item *item;
     int64_t label;
 
     if (row->n_fields != 2)
         return TSPK_FAIL(err, TSPK_FORMAT, "%zu fields, expected file,label", row->n_fields);
-    if (strncmp(file, "./", 2) == 0)
-        file += 2;
     TSPK_TRY(tspk_label_parse(row->field[1], strlen(row->field[1]), &label, err));
-    item = tspk_source_find(source, file);
+    if (strncmp(file, "./", 2) == 0)
+        memmove(row->text + row->folder, file + 2, length - 1);
+    item = tspk_source_find(source, row->text);
     if (!item)
         return TSPK_FAIL(err, TSPK_FORMAT, "%s: there is no such image (JPEG or PNG)", file);
     if (item->label >= 0)
@@ -119,11 +122,13 @@ tspk_status tspk_source_label_by_csv(tspk_source *source, const uint8_t *text, s
                                      const char *name, tspk_error *err)
 {
     const char *at = (const char *)text, *end = at + n;
-    csv_row row = {.text = malloc(n + 2)};
+    const size_t folder = tspk_path_folder_length(name);
+    csv_row row = {.text = malloc(folder + n + 2), .folder = folder};
     tspk_status status = TSPK_OK;
 
     if (!row.text)
         return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory for %zu bytes", name, n);
+    memcpy(row.text, name, folder);
     if (n >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
         at += 3;
     for (size_t line = 1; at < end && status == TSPK_OK; line++) {

@@ -138,6 +138,9 @@ def check_images(folder, out, images, labels, x, hashes):
         same(tar(base + end, reversed(files), mode), [-1] * N)
         same(tar(base + "_csv" + end, [("./" + n, c) for n, c in files]
                  + [("./labels.csv", csv.encode())], mode))
+        same(tar(base + "_deep" + end, [("top/sub/" + n, c) for n, c in files]
+                 + [("top/sub/labels.csv", csv.replace("i02", "./i02").encode())], mode))
+        same(tar(base + "_top" + end, [("top/" + n, c) for n, c in files], mode), [-1] * N)
         keyed = [(f"deep/{'long' * 40}/{n}", c) for n, c in files] + [
             (f"deep/{'long' * 40}/i{k:02d}.cls", f"{labels[k]}\n".encode()) for k in range(N)]
         same(tar(base + "_cls" + end, keyed, mode))
@@ -181,6 +184,9 @@ def check_images(folder, out, images, labels, x, hashes):
     refused(tar(os.path.join(folder, "bad.tar"), keyed[:-1] + [(keyed[-1][0], b"cat")]),
             "FORMAT", 20, "cat")
     refused(tar(os.path.join(folder, "twice.tar"), files + files[:1]), "FORMAT", 20, "i00.png")
+    refused(tar(os.path.join(folder, "two.tar"), files + [("labels.csv", csv.encode()),
+                                                          ("b/labels.csv", b"")]),
+            "FORMAT", 20, "b/labels.csv")
     refused(tar(os.path.join(folder, "none.tar"), [("a.txt", b"1")]), "FORMAT", 20, "no images")
     broken = files[:3] + [("i03.png", files[3][1][:60])]
     refused(tar(os.path.join(folder, "broken.tar"), broken), "FORMAT", 20, "i03.png")
