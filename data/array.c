@@ -39,8 +39,7 @@ tspk_status tspk_array_read(const char *path, int dtype, tspk_array *array_out, 
                            "data"));
     array.rank = shape.rank;
     memcpy(array.dim, shape.dim, shape.rank * sizeof array.dim[0]);
-    array.is_from_floats =
-        stored == TSPK_NPY_F4 || stored == TSPK_NPY_F8 || stored == TSPK_NPY_F2;
+    array.is_from_floats = stored == TSPK_NPY_F4 || stored == TSPK_NPY_F8 || stored == TSPK_NPY_F2;
     *array_out = array;
     return TSPK_OK;
 }

@@ -56,8 +56,8 @@ static tspk_status read_start(const char *path, uint8_t *bytes, size_t size, siz
 
 static bool is_named_like_archive(const char *path)
 {
-    static const char *const ends[] = {".tar",     ".tar.gz",  ".tgz",     ".tar.xz",
-                                       ".txz",     ".tar.bz2", ".tar.zst", ".zip"};
+    static const char *const ends[] = {".tar", ".tar.gz",  ".tgz",     ".tar.xz",
+                                       ".txz", ".tar.bz2", ".tar.zst", ".zip"};
 
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         if (tspk_path_ends_with(path, ends[i]))

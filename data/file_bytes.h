@@ -14,7 +14,8 @@
 tspk_status tspk_file_read(const char *path, size_t cap, uint8_t **bytes_out, size_t *n_out,
                            tspk_error *err);
 
-/** `folder/name`, or `name` alone when folder is NULL or empty; malloc'd, NULL when memory is short. */
+/** `folder/name`, or `name` alone when folder is NULL or empty; malloc'd, NULL when memory is
+ * short. */
 char *tspk_path_join(const char *folder, const char *name);
 
 /** Length of a path's folder with its slash: 0 when there is none. */

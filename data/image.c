@@ -127,8 +127,8 @@ tspk_status tspk_image_set_channels(tspk_image *image, uint32_t channels, tspk_e
         if (channels == 3)
             to[0] = to[1] = to[2] = from[0];
         else /* 0.299, 0.587 and 0.114 in units of 2^-16, rounded; they sum to 2^16 */
-            to[0] = (uint8_t)((from[0] * 19595u + from[1] * 38470u + from[2] * 7471u + 0x8000u) >>
-                              16);
+            to[0] =
+                (uint8_t)((from[0] * 19595u + from[1] * 38470u + from[2] * 7471u + 0x8000u) >> 16);
     }
     tspk_image_done(image);
     *image = converted;

@@ -10,9 +10,9 @@
 #include "transpike/data.h"
 #include "transpike/error.h"
 
-#define TSPK_MAX_IMAGE_SIDE 65500u             /* [pixels], JPEG's own limit */
-#define TSPK_MAX_IMAGE_PIXELS 178000000u       /* [pixels] */
-#define TSPK_MAX_IMAGE_BYTES ((size_t)1 << 30) /* [bytes] of one encoded image */
+#define TSPK_MAX_IMAGE_SIDE     65500u            /* [pixels], JPEG's own limit */
+#define TSPK_MAX_IMAGE_PIXELS   178000000u        /* [pixels] */
+#define TSPK_MAX_IMAGE_BYTES    ((size_t)1 << 30) /* [bytes] of one encoded image */
 #define TSPK_MAX_IMAGE_CHANNELS 4u
 
 typedef struct tspk_image {
@@ -21,7 +21,8 @@ typedef struct tspk_image {
     uint8_t *pixels;        /* [height, width, channels], owned */
 } tspk_image;
 
-/** Checks the sizes and allocates the pixels, uninitialised. @errors LIMIT, FORMAT (empty), NOMEM */
+/** Checks the sizes and allocates the pixels, uninitialised. @errors LIMIT, FORMAT (empty), NOMEM
+ */
 tspk_status tspk_image_init(tspk_image *image, uint64_t width, uint64_t height, uint32_t channels,
                             tspk_error *err);
 
@@ -35,9 +36,9 @@ bool tspk_image_has_extension(const char *name);
 bool tspk_image_has_magic(const uint8_t *bytes, size_t n);
 
 /**
- * Decodes a JPEG or PNG, found by content, to 1 (grey) or 3 (RGB) channels as Pillow would: alpha is
- * dropped, 16 bits are cut to the upper 8, CMYK is converted, orientation and colour profiles are
- * left alone.
+ * Decodes a JPEG or PNG, found by content, to 1 (grey) or 3 (RGB) channels as Pillow would: alpha
+ * is dropped, 16 bits are cut to the upper 8, CMYK is converted, orientation and colour profiles
+ * are left alone.
  * @param image_out owned by the caller: tspk_image_done(); untouched on failure
  * @errors FORMAT (broken, truncated), UNSUPPORTED (another format, named), LIMIT (size), NOMEM
  */
@@ -50,15 +51,15 @@ tspk_status tspk_image_decode_jpeg(const uint8_t *bytes, size_t n, tspk_image *i
 tspk_status tspk_image_decode_png(const uint8_t *bytes, size_t n, tspk_image *image_out,
                                   tspk_error *err);
 
-/** Grey to RGB (copied) or RGB to grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B), in place; nothing to
- * do when it has `channels` already. @errors SHAPE (any other pair), NOMEM */
+/** Grey to RGB (copied) or RGB to grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B), in place; nothing
+ * to do when it has `channels` already. @errors SHAPE (any other pair), NOMEM */
 tspk_status tspk_image_set_channels(tspk_image *image, uint32_t channels, tspk_error *err);
 
 /**
- * Resizes in place, in 8 bits after each of the two passes: horizontal, then vertical; the other way
- * round when the height loses more than twice what the width loses (as Pillow since 13; before, never:
- * seen only where a kernel overshoots, in images more than twice as high as wide). Bilinear is the
- * triangle, bicubic the cubic convolution with a = −0.5; when an axis shrinks, the kernel is
+ * Resizes in place, in 8 bits after each of the two passes: horizontal, then vertical; the other
+ * way round when the height loses more than twice what the width loses (as Pillow since 13; before,
+ * never: seen only where a kernel overshoots, in images more than twice as high as wide). Bilinear
+ * is the triangle, bicubic the cubic convolution with a = −0.5; when an axis shrinks, the kernel is
  * widened by its scale (antialias); weights are rounded to multiples of 2^−22.
  * @source Keys 1981 (cubic convolution); rounding and windows as Pillow's Image.resize defines them
  * @errors LIMIT, NOMEM

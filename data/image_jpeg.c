@@ -37,11 +37,11 @@ static tspk_status decode(tjhandle decoder, const uint8_t *bytes, size_t n, tspk
 
     /* Unusual subsampling is a failure of this call alone, after everything else was found out. */
     if (tjDecompressHeader3(decoder, bytes, n, &width, &height, &sampling, &space) != 0 &&
-        (width <= 0 || height <= 0 || space < 0 ||
-         !strstr(tjGetErrorStr2(decoder), "subsampling")))
+        (width <= 0 || height <= 0 || space < 0 || !strstr(tjGetErrorStr2(decoder), "subsampling")))
         return fail_decoder(decoder, err);
-    format = space == TJCS_GRAY ? TJPF_GRAY
-             : space == TJCS_CMYK || space == TJCS_YCCK ? TJPF_CMYK : TJPF_RGB;
+    format = space == TJCS_GRAY                         ? TJPF_GRAY
+             : space == TJCS_CMYK || space == TJCS_YCCK ? TJPF_CMYK
+                                                        : TJPF_RGB;
     TSPK_TRY(tspk_image_init(&image, (uint64_t)width, (uint64_t)height,
                              (uint32_t)tjPixelSize[format], err));
     /* Bytes between two markers do no harm and occur in the wild; every other warning means that
@@ -54,8 +54,7 @@ static tspk_status decode(tjhandle decoder, const uint8_t *bytes, size_t n, tspk
     }
     if (format == TJPF_CMYK) {
         tspk_image rgb;
-        const tspk_status status =
-            tspk_image_init(&rgb, image.width, image.height, 3, err);
+        const tspk_status status = tspk_image_init(&rgb, image.width, image.height, 3, err);
 
         if (status == TSPK_OK)
             cmyk_to_rgb(image.pixels, rgb.pixels, (size_t)image.width * image.height);

@@ -11,10 +11,10 @@
 
 /* For every output position of one axis: where its window starts, and the weights in it. */
 typedef struct axis_weights {
-    uint32_t window;  /* [weights] room of one position */
-    uint32_t *first;  /* [out] first input position */
-    uint32_t *count;  /* [out] */
-    int32_t *weight;  /* [out, window] units of 2^-WEIGHT_BITS */
+    uint32_t window; /* [weights] room of one position */
+    uint32_t *first; /* [out] first input position */
+    uint32_t *count; /* [out] */
+    int32_t *weight; /* [out, window] units of 2^-WEIGHT_BITS */
 } axis_weights;
 
 static double triangle(double x)

@@ -11,8 +11,8 @@
 static const char magic[6] = {'\x93', 'N', 'U', 'M', 'P', 'Y'};
 
 static const struct {
-    char kind;      /* NumPy's letter */
-    uint8_t bytes;  /* an element's */
+    char kind;     /* NumPy's letter */
+    uint8_t bytes; /* an element's */
 } types[] = {
     [TSPK_NPY_F4] = {'f', 4}, [TSPK_NPY_F8] = {'f', 8}, [TSPK_NPY_F2] = {'f', 2},
     [TSPK_NPY_I1] = {'i', 1}, [TSPK_NPY_U1] = {'u', 1}, [TSPK_NPY_I2] = {'i', 2},
@@ -100,7 +100,8 @@ static tspk_status parse_type(parser *p, tspk_npy_type *type_out)
         if (types[i].kind != text[1] || types[i].bytes != bytes)
             continue;
         if (bytes > 1 && text[0] == '>')
-            return TSPK_FAIL(p->err, TSPK_UNSUPPORTED, "npy: element type '%s' is big-endian", text);
+            return TSPK_FAIL(p->err, TSPK_UNSUPPORTED, "npy: element type '%s' is big-endian",
+                             text);
         *type_out = (tspk_npy_type)i;
         return TSPK_OK;
     }

@@ -12,14 +12,24 @@
 #include "transpike/error.h"
 
 typedef enum tspk_npy_type {
-    TSPK_NPY_F4, TSPK_NPY_F8, TSPK_NPY_F2, TSPK_NPY_I1, TSPK_NPY_U1, TSPK_NPY_I2, TSPK_NPY_U2,
-    TSPK_NPY_I4, TSPK_NPY_U4, TSPK_NPY_I8, TSPK_NPY_U8, TSPK_NPY_B1
+    TSPK_NPY_F4,
+    TSPK_NPY_F8,
+    TSPK_NPY_F2,
+    TSPK_NPY_I1,
+    TSPK_NPY_U1,
+    TSPK_NPY_I2,
+    TSPK_NPY_U2,
+    TSPK_NPY_I4,
+    TSPK_NPY_U4,
+    TSPK_NPY_I8,
+    TSPK_NPY_U8,
+    TSPK_NPY_B1
 } tspk_npy_type;
 
 typedef struct tspk_npy_header {
     tspk_npy_type type;
-    tspk_shape shape;      /* rank ≤ TSPK_MAX_RANK, elements ≤ TSPK_MAX_TENSOR_ELEMS */
-    size_t data_offset;    /* [bytes] from the start of the member */
+    tspk_shape shape;   /* rank ≤ TSPK_MAX_RANK, elements ≤ TSPK_MAX_TENSOR_ELEMS */
+    size_t data_offset; /* [bytes] from the start of the member */
     size_t data_bytes;
 } tspk_npy_header;
 
@@ -53,8 +63,8 @@ tspk_status tspk_npy_convert(tspk_npy_type type, const void *data, size_t n, tsp
 /** Reads a whole .npy file converted to `want` (F4, I8 or B1; any numeric type converts).
  * @param data_out   malloc'd, owned by the caller
  * @param stored_out element type of the file; NULL is allowed
- * @errors IO, NOMEM, and those of tspk_npy_parse() and tspk_npy_convert(); FORMAT also when data are
- *         missing or left over */
+ * @errors IO, NOMEM, and those of tspk_npy_parse() and tspk_npy_convert(); FORMAT also when data
+ * are missing or left over */
 tspk_status tspk_npy_read_file(const char *path, tspk_npy_type want, tspk_shape *shape_out,
                                void **data_out, tspk_npy_type *stored_out, tspk_error *err);
 

@@ -112,10 +112,9 @@ tspk_status tspk_npy_convert(tspk_npy_type type, const void *data, size_t n, tsp
     switch (want) {
     case TSPK_NPY_F4:
         for (size_t i = 0; i < n; i++)
-            ((float *)out)[i] = type == TSPK_NPY_I8 ? (float)load_i8(bytes, i)
-                                : type == TSPK_NPY_U8
-                                    ? (float)load_u8(bytes, i)
-                                    : (float)element_as_double(type, bytes, i);
+            ((float *)out)[i] = type == TSPK_NPY_I8   ? (float)load_i8(bytes, i)
+                                : type == TSPK_NPY_U8 ? (float)load_u8(bytes, i)
+                                                      : (float)element_as_double(type, bytes, i);
         return TSPK_OK;
     case TSPK_NPY_I8:
         for (size_t i = 0; i < n; i++)

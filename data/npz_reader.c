@@ -21,8 +21,9 @@ static tspk_status fail_archive(const tspk_npz_reader *reader, tspk_error *err)
 {
     const char *text = archive_error_string(reader->archive);
     const int number = archive_errno(reader->archive);
-    const tspk_status status = number == ENOMEM ? TSPK_NOMEM
-                               : number == EIO || number == EISDIR ? TSPK_IO : TSPK_FORMAT;
+    const tspk_status status = number == ENOMEM                    ? TSPK_NOMEM
+                               : number == EIO || number == EISDIR ? TSPK_IO
+                                                                   : TSPK_FORMAT;
 
     if (reader->name)
         return TSPK_FAIL(err, status, "%s: %s: %s", reader->path, reader->name,

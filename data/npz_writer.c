@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* .npz: a zip of stored .npy members, with nothing in it that depends on when or where it is made. */
+/* .npz: a zip of stored .npy members, with nothing in it that depends on when or where it is made.
+ */
 #include "data/npy.h"
 
 #include <archive.h>

@@ -18,8 +18,8 @@ void tspk_preprocess_default_settings(tspk_preprocess_settings *settings)
 tspk_status tspk_preprocess_check(const tspk_preprocess_settings *settings, tspk_error *err)
 {
     if (settings->resize > TSPK_MAX_IMAGE_SIDE || settings->crop > TSPK_MAX_IMAGE_SIDE)
-        return TSPK_FAIL(err, TSPK_USAGE, "resize %u, crop %u: at most %u pixels",
-                         settings->resize, settings->crop, TSPK_MAX_IMAGE_SIDE);
+        return TSPK_FAIL(err, TSPK_USAGE, "resize %u, crop %u: at most %u pixels", settings->resize,
+                         settings->crop, TSPK_MAX_IMAGE_SIDE);
     if (settings->channels != 0 && settings->channels != 1 && settings->channels != 3)
         return TSPK_FAIL(err, TSPK_USAGE, "channels %u: expected 1 or 3", settings->channels);
     if (settings->interpolation != TSPK_NEAREST && settings->interpolation != TSPK_BILINEAR &&
@@ -92,11 +92,11 @@ static tspk_status resize_short_side(tspk_image *image, const tspk_preprocess_se
 tspk_status tspk_preprocess_image(tspk_image *image, const tspk_preprocess_settings *settings,
                                   const int64_t dim[3], float *out, tspk_error *err)
 {
-    const uint32_t channels = settings->channels ? settings->channels
-                              : (dim[0] == 1 || dim[0] == 3) && image->channels != 2 &&
-                                        image->channels != 4
-                                  ? (uint32_t)dim[0]
-                                  : image->channels;
+    const uint32_t channels =
+        settings->channels ? settings->channels
+        : (dim[0] == 1 || dim[0] == 3) && image->channels != 2 && image->channels != 4
+            ? (uint32_t)dim[0]
+            : image->channels;
     size_t n;
 
     TSPK_TRY(tspk_image_set_channels(image, channels, err));

@@ -12,12 +12,12 @@
 #include "data/npy.h"
 #include "transpike/error.h"
 
-#define TSPK_MAX_SAMPLES ((size_t)1 << 24)
-#define TSPK_MAX_LABEL 1000000000
-#define TSPK_MAX_LABELS_BYTES ((size_t)1 << 28)    /* [bytes] of labels.csv or classes.txt */
-#define TSPK_MAX_ARCHIVE_BYTES ((size_t)1 << 33)   /* [bytes] kept of one archive or array */
+#define TSPK_MAX_SAMPLES        ((size_t)1 << 24)
+#define TSPK_MAX_LABEL          1000000000
+#define TSPK_MAX_LABELS_BYTES   ((size_t)1 << 28)  /* [bytes] of labels.csv or classes.txt */
+#define TSPK_MAX_ARCHIVE_BYTES  ((size_t)1 << 33)  /* [bytes] kept of one archive or array */
 #define TSPK_MAX_ARCHIVE_STREAM ((int64_t)1 << 38) /* [bytes] that one archive unpacks to */
-#define TSPK_MAX_FOLDER_DEPTH 32
+#define TSPK_MAX_FOLDER_DEPTH   32
 
 /** Decoded content of a sample, before preprocessing. */
 typedef struct tspk_content {
@@ -107,10 +107,10 @@ tspk_status tspk_source_open_archive(const char *path, tspk_source **source_out,
 typedef struct tspk_array_layout {
     tspk_npy_type type; /* U1: [N, H, W, C] or [N, H, W] pixels; F4, F8, F2: [N, C, H, W] values */
     tspk_shape shape;
-    uint8_t *memory;    /* malloc'd, or NULL */
-    int descriptor;     /* when memory is NULL */
-    size_t offset;      /* [bytes] of the first element in the file */
-    int64_t *labels;    /* [N] malloc'd, or NULL */
+    uint8_t *memory; /* malloc'd, or NULL */
+    int descriptor;  /* when memory is NULL */
+    size_t offset;   /* [bytes] of the first element in the file */
+    int64_t *labels; /* [N] malloc'd, or NULL */
 } tspk_array_layout;
 
 /** Takes over memory, descriptor and labels, also on failure.

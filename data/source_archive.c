@@ -44,8 +44,8 @@ static tspk_status read_at(const archive_source *source, const member *from, uin
     size_t have = 0;
 
     while (have < n) {
-        const ssize_t got = pread(source->descriptor, bytes + have, n - have,
-                                  (off_t)(from->offset + have));
+        const ssize_t got =
+            pread(source->descriptor, bytes + have, n - have, (off_t)(from->offset + have));
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -73,8 +73,8 @@ static tspk_status load(const tspk_source *base, size_t i, tspk_content *content
                        : TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu bytes", from->size);
     }
     if (status == TSPK_OK)
-        status = tspk_image_decode(from->bytes ? from->bytes : bytes, from->size, &content.image,
-                                   err);
+        status =
+            tspk_image_decode(from->bytes ? from->bytes : bytes, from->size, &content.image, err);
     free(bytes);
     TSPK_TRY(status);
     *content_out = content;
@@ -109,7 +109,8 @@ static tspk_status fail_archive(struct archive *archive, const char *name, tspk_
 {
     const char *text = archive_error_string(archive);
     const tspk_status status = archive_errno(archive) == ENOMEM ? TSPK_NOMEM
-                               : archive_errno(archive) == EIO ? TSPK_IO : TSPK_FORMAT;
+                               : archive_errno(archive) == EIO  ? TSPK_IO
+                                                                : TSPK_FORMAT;
 
     return TSPK_FAIL(err, status, "%s%s%s", name ? name : "", name ? ": " : "",
                      text ? text : "no archive");
@@ -170,8 +171,8 @@ static bool lies_in_file(const archive_source *source, struct archive *archive,
     if (n > found->size)
         n = found->size;
     there = malloc(n ? n : 1);
-    is_equal = there && read_at(source, found, there, n, NULL) == TSPK_OK &&
-               memcmp(there, block, n) == 0;
+    is_equal =
+        there && read_at(source, found, there, n, NULL) == TSPK_OK && memcmp(there, block, n) == 0;
     free(there);
     return is_equal;
 }
@@ -195,7 +196,8 @@ static tspk_status add_image(archive_source *source, struct archive *archive,
     TSPK_TRY(tspk_source_add(&source->base, name, source->n_members, err));
     source->n_members++;
     /* The plain .tar: nothing is kept. */
-    if (archive_entry_size(entry) > 0 && (uint64_t)archive_entry_size(entry) <= TSPK_MAX_IMAGE_BYTES &&
+    if (archive_entry_size(entry) > 0 &&
+        (uint64_t)archive_entry_size(entry) <= TSPK_MAX_IMAGE_BYTES &&
         lies_in_file(source, archive, entry, found))
         return TSPK_OK;
     found->size = 0;
@@ -393,8 +395,8 @@ static tspk_status label(archive_source *source, tspk_error *err)
     tspk_source *base = &source->base;
 
     if (source->csv.bytes)
-        TSPK_TRY(tspk_source_label_by_csv(base, source->csv.bytes, source->csv.n,
-                                          source->csv.name, err));
+        TSPK_TRY(tspk_source_label_by_csv(base, source->csv.bytes, source->csv.n, source->csv.name,
+                                          err));
     else if (source->n_keys)
         TSPK_TRY(label_by_key(source, err));
     else if (is_packed_folder(base))

@@ -71,8 +71,8 @@ static tspk_status load_values(const array_source *array, size_t i, tspk_content
     }
     status = load_bytes(array, i, raw ? raw : (uint8_t *)content->values, err);
     if (status == TSPK_OK && raw)
-        status = tspk_npy_convert(array->layout.type, raw, elems, TSPK_NPY_F4, content->values,
-                                  err);
+        status =
+            tspk_npy_convert(array->layout.type, raw, elems, TSPK_NPY_F4, content->values, err);
     free(raw);
     return status;
 }

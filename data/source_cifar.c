@@ -7,13 +7,13 @@
 #include "core/fail.h"
 #include "data/file_bytes.h"
 
-#define SIDE 32u
-#define PLANE (SIDE * SIDE)
+#define SIDE   32u
+#define PLANE  (SIDE * SIDE)
 #define PIXELS (3u * PLANE)
 
 /* Planar records behind `skipped` bytes, of which the last is the label, to interleaved pixels. */
-static tspk_status unpack(const uint8_t *bytes, size_t n, size_t skipped,
-                          tspk_array_layout *layout, tspk_error *err)
+static tspk_status unpack(const uint8_t *bytes, size_t n, size_t skipped, tspk_array_layout *layout,
+                          tspk_error *err)
 {
     layout->memory = malloc(n * PIXELS);
     layout->labels = malloc(n * sizeof *layout->labels);
@@ -36,9 +36,8 @@ static tspk_status unpack(const uint8_t *bytes, size_t n, size_t skipped,
 
 tspk_status tspk_source_open_cifar(const char *path, tspk_source **source_out, tspk_error *err)
 {
-    tspk_array_layout layout = {.type = TSPK_NPY_U1,
-                                .shape = {.rank = 4, .dim = {0, SIDE, SIDE, 3}},
-                                .descriptor = -1};
+    tspk_array_layout layout = {
+        .type = TSPK_NPY_U1, .shape = {.rank = 4, .dim = {0, SIDE, SIDE, 3}}, .descriptor = -1};
     uint8_t *bytes = NULL;
     size_t n_bytes = 0, skipped, n;
     tspk_status status;

@@ -146,8 +146,8 @@ tspk_status tspk_source_label_by_csv(tspk_source *source, const uint8_t *text, s
     free(row.text);
     for (size_t i = 0; i < source->n && status == TSPK_OK; i++)
         if (source->items[i].label < 0)
-            status = TSPK_FAIL(err, TSPK_FORMAT, "%s: image %s has no row", name,
-                               source->items[i].name);
+            status =
+                TSPK_FAIL(err, TSPK_FORMAT, "%s: image %s has no row", name, source->items[i].name);
     return status;
 }
 

@@ -42,8 +42,8 @@ tspk_status tspk_source_open_npz(const char *path, tspk_source **source_out, tsp
     bool has_labels = false;
     tspk_status status;
 
-    TSPK_TRY(tspk_npz_read_array(path, "images", TSPK_MAX_ARCHIVE_BYTES, &header, &layout.memory,
-                                 err));
+    TSPK_TRY(
+        tspk_npz_read_array(path, "images", TSPK_MAX_ARCHIVE_BYTES, &header, &layout.memory, err));
     layout.type = header.type;
     layout.shape = header.shape;
     layout.offset = header.data_offset;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""numpy.load opens what the .npz writer writes, the same bytes come out twice, errors leave no file.
+"""numpy.load opens what the .npz writer writes, twice the same bytes; errors leave no file.
 
 usage: check_npz.py DATA_TOOL
 """

@@ -30,9 +30,10 @@ static int write_npz(const char *path)
 {
     static const char *const names[] = {"f4", "f8", "f2", "i1", "u1", "i2",
                                         "u2", "i4", "u4", "i8", "u8", "b1"};
-    static const tspk_shape shapes[] = {
-        {.rank = 0}, {.rank = 1, .dim = {6}}, {.rank = 2, .dim = {2, 0}},
-        {.rank = 8, .dim = {1, 1, 1, 2, 1, 1, 1, 3}}};
+    static const tspk_shape shapes[] = {{.rank = 0},
+                                        {.rank = 1, .dim = {6}},
+                                        {.rank = 2, .dim = {2, 0}},
+                                        {.rank = 8, .dim = {1, 1, 1, 2, 1, 1, 1, 3}}};
     const tspk_shape shape = {.rank = 2, .dim = {2, 3}};
     uint8_t bytes[48];
     tspk_npz_writer *writer = NULL;
@@ -106,10 +107,9 @@ static void read_one(void *context, size_t i, int worker)
 static tspk_status write_all(const char *path, const reading *r, const int64_t *labels, size_t n,
                              tspk_error *err)
 {
-    const tspk_shape shapes[] = {
-        {.rank = 4, .dim = {(int64_t)n, r->dim[0], r->dim[1], r->dim[2]}},
-        {.rank = 1, .dim = {(int64_t)n}},
-        {.rank = 2, .dim = {(int64_t)n, 32}}};
+    const tspk_shape shapes[] = {{.rank = 4, .dim = {(int64_t)n, r->dim[0], r->dim[1], r->dim[2]}},
+                                 {.rank = 1, .dim = {(int64_t)n}},
+                                 {.rank = 2, .dim = {(int64_t)n, 32}}};
     tspk_npz_writer *writer;
     tspk_status status = tspk_npz_writer_open(path, &writer, err);
 

@@ -59,9 +59,9 @@ static void write_file(const char *path, const void *bytes, size_t n)
 }
 
 /* Ten images of 1 x 2: image i holds i, 255. */
-static const uint8_t idx_images[] = {0, 0, 8, 3, 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0, 2,
-                                     0, 255, 1, 255, 2, 255, 3, 255, 4, 255,
-                                     5, 255, 6, 255, 7, 255, 8, 255, 9, 255};
+static const uint8_t idx_images[] = {0, 0,   8, 3,   0, 0,   0, 10,  0, 0,   0, 1,
+                                     0, 0,   0, 2,   0, 255, 1, 255, 2, 255, 3, 255,
+                                     4, 255, 5, 255, 6, 255, 7, 255, 8, 255, 9, 255};
 static const uint8_t idx_labels[] = {0, 0, 8, 1, 0, 0, 0, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
 
 static void order_follows_the_contract(void **state)

@@ -43,8 +43,8 @@ static void format_and_parse_agree(void **state)
             assert_int_equal(header.type, type);
             assert_true(tspk_shape_equal(&header.shape, &shape));
             assert_int_equal(header.data_offset, n);
-            assert_int_equal(header.data_bytes, tspk_shape_elems(&shape) *
-                                                    tspk_npy_type_bytes((tspk_npy_type)type));
+            assert_int_equal(header.data_bytes,
+                             tspk_shape_elems(&shape) * tspk_npy_type_bytes((tspk_npy_type)type));
             for (size_t cut = 0; cut < n; cut++)
                 assert_int_equal(tspk_npy_parse(buf, cut, &header, NULL), TSPK_FORMAT);
         }
@@ -170,9 +170,10 @@ static void files_round_trip_with_conversion(void **state)
 
 static void conversions_hold_at_the_edges(void **state)
 {
-    static const uint16_t halves[] = {0x0000, 0x8000, 0x3c00, 0x0001, 0x03ff, 0x0400, 0x7bff, 0xfc00};
-    static const float expected[] = {0.0f, -0.0f, 1.0f, 0x1p-24f, 0x1.ff8p-15f, 0x1p-14f, 65504.0f,
-                                     -1.0f / 0.0f};
+    static const uint16_t halves[] = {0x0000, 0x8000, 0x3c00, 0x0001,
+                                      0x03ff, 0x0400, 0x7bff, 0xfc00};
+    static const float expected[] = {0.0f,         -0.0f,    1.0f,     0x1p-24f,
+                                     0x1.ff8p-15f, 0x1p-14f, 65504.0f, -1.0f / 0.0f};
     static const double outside[] = {0x1p63, -0x1.0000000000001p63, 0.0 / 0.0, 1.0 / 0.0};
     const uint64_t huge = UINT64_MAX;
     float floats[8];
@@ -182,8 +183,8 @@ static void conversions_hold_at_the_edges(void **state)
     assert_int_equal(tspk_npy_convert(TSPK_NPY_F2, halves, 8, TSPK_NPY_F4, floats, NULL), TSPK_OK);
     assert_memory_equal(floats, expected, sizeof expected);
     for (size_t i = 0; i < TSPK_COUNT_OF(outside); i++)
-        assert_int_equal(
-            tspk_npy_convert(TSPK_NPY_F8, &outside[i], 1, TSPK_NPY_I8, &number, NULL), TSPK_RANGE);
+        assert_int_equal(tspk_npy_convert(TSPK_NPY_F8, &outside[i], 1, TSPK_NPY_I8, &number, NULL),
+                         TSPK_RANGE);
     assert_int_equal(tspk_npy_convert(TSPK_NPY_U8, &huge, 1, TSPK_NPY_I8, &number, NULL),
                      TSPK_RANGE);
     assert_int_equal(tspk_npy_convert(TSPK_NPY_U8, &huge, 1, TSPK_NPY_F4, floats, NULL), TSPK_OK);
