@@ -22,4 +22,12 @@
 #define TSPK_HAVE_X86 0
 #endif
 
+/* Compiles a loop-heavy function for AVX2 too and picks at load time. Only for code whose float
+ * operations are one rounding each, in any lane order: both copies give the same bytes. */
+#if TSPK_HAVE_X86 && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define TSPK_VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define TSPK_VECTOR_CLONES
+#endif
+
 #endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calibration: from a lowered spike graph and images to units, ladders, gains, weights and biases. */
+#ifndef TSPK_CALIB_CALIBRATE_H
+#define TSPK_CALIB_CALIBRATE_H
+
+#include "calib/stage.h"
+#include "core/spikegraph.h"
+#include "transpike/spike.h"
+
+typedef struct tspk_calib_settings {
+    uint32_t n_steps, n_levels;
+    tspk_coding coding;
+    bool is_ecmt; /* ECMT's thresholds and firing rule throughout */
+    uint64_t seed;
+    int threads;
+    tspk_progress_fn progress;
+    void *progress_context;
+} tspk_calib_settings;
+
+/* What the decoded logits of the images say, in sample order: the fitted ones, then the others. */
+typedef struct tspk_calib_report {
+    double kl_fitted[TSPK_MAX_STEPS], kl_held_out[TSPK_MAX_STEPS];           /* nats */
+    double agreement_fitted[TSPK_MAX_STEPS], agreement_held_out[TSPK_MAX_STEPS];
+} tspk_calib_report;
+
+/**
+ * Fits everything of point "exact" of a lowered spike graph.
+ * @param spikes    from tspk_lower(); filled in
+ * @param source    the graph that was lowered: the weights of its Linears under the same node ids
+ * @param images    [n_images, elements of the graph's input]
+ * @param n_fitted  the first so many images are fitted on; the others go along and are only judged
+ * @param report_out or NULL
+ * @source design sections 2 and 3; docs/calibration.md
+ */
+tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
+                           size_t n_images, size_t n_fitted, const tspk_calib_settings *settings,
+                           tspk_calib_report *report_out, tspk_error *err);
+
+/* --- shared by the files of this room --- */
+
+/* A calibration under way. */
+typedef struct tspk_calib {
+    tspk_spikegraph *spikes;
+    const tspk_graph *source;
+    tspk_point *point;
+    tspk_stage *stage;
+    size_t n_fitted;
+    tspk_calib_settings settings;
+    /* decoded estimates of query, key and value sites: [n_sites] -> [images, steps, rows * channels],
+     * with the offset at query and key, without it at value; NULL when not live */
+    float **decoded;
+} tspk_calib;
+
+/** Fits a linear site on `input` and computes the outputs of all of its Linears. */
+tspk_status tspk_calib_linear_site(tspk_calib *calib, uint32_t site, tspk_error *err);
+
+/** Fits the four sites of an Attention node and computes its output. */
+tspk_status tspk_calib_attention(tspk_calib *calib, uint32_t attention, tspk_error *err);
+
+/** Fits one site whose x_t is a value of the graph: ladders for every step, folded into units. */
+tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site, uint32_t heads,
+                                      const float *importance, tspk_error *err);
+
+/** Fires the integer neurons of all images for step t (1-based), advancing `state`
+ * ([images, rows * channels], which starts at the prior). */
+tspk_status tspk_calib_fire_value_site(tspk_calib *calib, uint32_t site, uint32_t t, float *state,
+                                       tspk_error *err);
+
+/** State of a site before step 1: the prior in every row; malloc'd, [images, rows * channels]. */
+float *tspk_calib_start_state(const tspk_calib *calib, uint32_t site);
+
+/** Means over the fitted images and the rows of each class: of the state (decoded) and of what it
+ * stands for in the source network. @param mean_out, target_out [n_classes, channels] */
+void tspk_calib_class_means(const tspk_calib *calib, uint32_t site, uint32_t t, const float *state,
+                            double *mean_out, double *target_out);
+
+#endif

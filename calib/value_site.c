@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sites whose input is a value of the graph: linear, query, key and value sites. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "calib/calibrate.h"
+#include "calib/channel_fit.h"
+#include "calib/ecmt.h"
+#include "calib/neuron_bank.h"
+#include "calib/site_fit.h"
+#include "core/fail.h"
+#include "core/parallel.h"
+#include "core/rng.h"
+
+/* Samples a channel for a ladder's fit, at most. */
+#define MAX_SAMPLES 4096u
+
+static tspk_status no_memory(tspk_error *err, const char *what)
+{
+    return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %s", what);
+}
+
+/* Rows of one token class. */
+typedef struct class_rows {
+    uint32_t *row;
+    uint32_t n;
+} class_rows;
+
+static tspk_status find_rows(const tspk_site *site, uint32_t row_class, class_rows *rows_out,
+                             tspk_error *err)
+{
+    rows_out->n = 0;
+    rows_out->row = malloc((site->rows + 1) * sizeof *rows_out->row);
+    if (!rows_out->row)
+        return no_memory(err, "row numbers");
+    for (uint32_t r = 0; r < site->rows; r++)
+        if (site->row_class[r] == row_class)
+            rows_out->row[rows_out->n++] = r;
+    return TSPK_OK;
+}
+
+static float potential(tspk_coding coding, uint32_t t, float x, float o)
+{
+    return coding == TSPK_CODING_DIFFERENTIAL ? x - o : (float)t * x - o;
+}
+
+/* Potentials at step t of sampled (image, row) pairs: all of them when they are few. */
+static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, uint32_t t,
+                                     const float *state, const class_rows *rows,
+                                     tspk_population *population, tspk_error *err)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    const size_t per_image = (size_t)site->rows * site->channels;
+    const size_t total = calib->n_fitted * rows->n;
+    const uint32_t version = calib->settings.is_ecmt ? 0 : t; /* ECMT looks at the source network */
+    const uint32_t n = total < MAX_SAMPLES ? (uint32_t)total : MAX_SAMPLES;
+    tspk_rng rng = {calib->settings.seed ^ ((uint64_t)site_id << 32)};
+
+    population->channels = site->channels;
+    population->n = n;
+    population->value = malloc((size_t)n * site->channels * sizeof(float) + 1);
+    if (!population->value)
+        return no_memory(err, "samples of potentials");
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t pick = total == n ? i : (size_t)tspk_rng_below(&rng, total);
+        const size_t image = pick / rows->n;
+        const size_t at = (size_t)rows->row[pick % rows->n] * site->channels;
+        const float *x = tspk_stage_at(calib->stage, site->input, image, version) + at;
+        const float *o = state + image * per_image + at;
+
+        for (uint32_t c = 0; c < site->channels; c++)
+            population->value[(size_t)c * n + i] = potential(calib->point->coding, t, x[c], o[c]);
+    }
+    return TSPK_OK;
+}
+
+/* A value that is seldom below zero gets levels for each sign by need. */
+static tspk_ladder_kind choose_kind(const tspk_population *population)
+{
+    double positive = 0, negative = 0;
+    const size_t n = (size_t)population->channels * population->n;
+
+    for (size_t i = 0; i < n; i++) {
+        const double v = (double)population->value[i];
+
+        if (v > 0)
+            positive += v * v;
+        else
+            negative += v * v;
+    }
+    return fmin(positive, negative) < 0.2 * fmax(positive, negative) ? TSPK_LADDER_SIGNED
+                                                                     : TSPK_LADDER_FITTED;
+}
+
+typedef struct firing {
+    const tspk_calib *calib;
+    const tspk_site *site;
+    const tspk_neuron_bank *bank; /* [n_classes] */
+    uint32_t t;
+    float *state;
+} firing;
+
+static void fire_image(void *context, size_t image, int worker)
+{
+    const firing *f = context;
+    const tspk_site *site = f->site;
+    const float *x = tspk_stage_at(f->calib->stage, site->input, image, f->t);
+    float *o = f->state + image * site->rows * site->channels;
+
+    (void)worker;
+    for (size_t r = 0; r < site->rows; r++)
+        tspk_neuron_bank_fire_row(&f->bank[site->row_class[r]], f->calib->point->coding, f->t,
+                                  x + r * site->channels, o + r * site->channels);
+}
+
+static void fire_all(const tspk_calib *calib, uint32_t site, uint32_t t,
+                     const tspk_neuron_bank *bank, float *state)
+{
+    firing f = {calib, &calib->spikes->site[site], bank, t, state};
+
+    tspk_parallel_for(calib->settings.threads, tspk_stage_images(calib->stage), fire_image, &f);
+}
+
+static void done_banks(tspk_neuron_bank *bank)
+{
+    for (uint32_t k = 0; k < TSPK_MAX_TOKEN_CLASSES; k++)
+        tspk_neuron_bank_done(&bank[k]);
+}
+
+/* Fits step t on the potentials that it sees and fires its real-valued levels. */
+static tspk_status fit_step(tspk_calib *calib, uint32_t site_id, uint32_t t, const float *importance,
+                            tspk_site_fit *fit, float *state, tspk_error *err)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    const tspk_fire_rule rule = calib->settings.is_ecmt ? TSPK_FIRE_ECMT : TSPK_FIRE_NEAREST;
+    tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
+    tspk_status status = TSPK_OK;
+
+    for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++) {
+        tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, k);
+        double *scale = tspk_site_fit_scale(fit, t - 1, k);
+        tspk_population population = {0};
+        class_rows rows;
+
+        TSPK_TRY(find_rows(site, k, &rows, err));
+        if (rows.n) {
+            status = sample_potentials(calib, site_id, t, state, &rows, &population, err);
+            if (status == TSPK_OK && calib->settings.is_ecmt && t > 1) {
+                *ladder = *tspk_site_fit_ladder(fit, 0, k);
+                memcpy(scale, tspk_site_fit_scale(fit, 0, k), site->channels * sizeof *scale);
+            } else if (status == TSPK_OK && calib->settings.is_ecmt) {
+                status = tspk_fit_ecmt(&population, calib->settings.n_levels, ladder, scale, err);
+            } else if (status == TSPK_OK) {
+                const tspk_channel_fit_settings settings = {.kind = choose_kind(&population),
+                                                            .n_levels = calib->settings.n_levels,
+                                                            .importance = importance,
+                                                            .threads = calib->settings.threads};
+
+                status = tspk_fit_channels(&population, &settings, ladder, scale, err);
+            }
+            free(population.value);
+        }
+        if (status == TSPK_OK)
+            status = tspk_neuron_bank_real(&bank[k], site->channels, ladder, scale, rule, err);
+        free(rows.row);
+    }
+    if (status == TSPK_OK && t < calib->settings.n_steps)
+        fire_all(calib, site_id, t, bank, state);
+    done_banks(bank);
+    return status;
+}
+
+/* Prior: the mean of what the site receives at step 1, per class and channel. */
+static tspk_status fit_prior(tspk_calib *calib, uint32_t site_id, tspk_error *err)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    tspk_site_params *params = &calib->point->site[site_id];
+    const size_t cells = (size_t)calib->spikes->n_classes * site->channels;
+    double *sum = calloc(cells + TSPK_MAX_TOKEN_CLASSES, sizeof *sum);
+    double *count;
+
+    params->prior = tspk_arena_array(calib->spikes->arena, cells, sizeof *params->prior);
+    if (!sum || !params->prior) {
+        free(sum);
+        return no_memory(err, "priors");
+    }
+    count = sum + cells;
+    for (size_t i = 0; i < calib->n_fitted; i++) {
+        const float *x = tspk_stage_at(calib->stage, site->input, i, 1);
+
+        for (size_t r = 0; r < site->rows; r++) {
+            double *to = sum + (size_t)site->row_class[r] * site->channels;
+
+            count[site->row_class[r]]++;
+            for (size_t c = 0; c < site->channels; c++)
+                to[c] += (double)x[r * site->channels + c];
+        }
+    }
+    for (size_t i = 0; i < cells; i++)
+        params->prior[i] = count[i / site->channels] > 0
+                               ? (float)(sum[i] / count[i / site->channels])
+                               : 0.0f;
+    free(sum);
+    return TSPK_OK;
+}
+
+float *tspk_calib_start_state(const tspk_calib *calib, uint32_t site_id)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    const float *prior = calib->point->site[site_id].prior;
+    const size_t rows = tspk_stage_images(calib->stage) * site->rows;
+    float *state = calloc(rows * site->channels + 1, sizeof *state);
+
+    for (size_t r = 0; state && prior && r < rows; r++)
+        memcpy(state + r * site->channels,
+               prior + (size_t)site->row_class[r % site->rows] * site->channels,
+               site->channels * sizeof *state);
+    return state;
+}
+
+tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint32_t heads,
+                                      const float *importance, tspk_error *err)
+{
+    tspk_site *site = &calib->spikes->site[site_id];
+    tspk_site_params *params = &calib->point->site[site_id];
+    tspk_arena *arena = calib->spikes->arena;
+    tspk_site_fit fit = {0};
+    float *state = NULL;
+    tspk_status status;
+
+    status = tspk_site_fit_init(&fit, site->channels, calib->spikes->n_classes,
+                                calib->settings.n_steps, err);
+    if (status == TSPK_OK && calib->point->coding == TSPK_CODING_DIFFERENTIAL)
+        status = fit_prior(calib, site_id, err);
+    if (status == TSPK_OK) {
+        state = tspk_calib_start_state(calib, site_id);
+        if (!state)
+            status = no_memory(err, "the state of a site");
+    }
+    for (uint32_t t = 1; t <= calib->settings.n_steps && status == TSPK_OK; t++)
+        status = fit_step(calib, site_id, t, importance, &fit, state, err);
+    if (status == TSPK_OK)
+        status = calib->settings.is_ecmt
+                     ? tspk_fold_ecmt(&fit, arena, site, params, err)
+                     : tspk_site_fit_fold(&fit, calib->point->coding, heads, arena, site, params, err);
+    free(state);
+    tspk_site_fit_done(&fit);
+    return tspk_at_tensor(err, status, site->name);
+}
+
+tspk_status tspk_calib_fire_value_site(tspk_calib *calib, uint32_t site_id, uint32_t t, float *state,
+                                       tspk_error *err)
+{
+    tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
+    tspk_status status = TSPK_OK;
+
+    for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++)
+        status = tspk_neuron_bank_integer(&bank[k], &calib->spikes->site[site_id],
+                                          &calib->point->site[site_id], t - 1, k, err);
+    if (status == TSPK_OK)
+        fire_all(calib, site_id, t, bank, state);
+    done_banks(bank);
+    return status;
+}
+
+void tspk_calib_class_means(const tspk_calib *calib, uint32_t site_id, uint32_t t,
+                            const float *state, double *mean_out, double *target_out)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    const size_t cells = (size_t)calib->spikes->n_classes * site->channels;
+    const double decode = calib->point->coding == TSPK_CODING_RATE ? 1.0 / t : 1.0;
+    double count[TSPK_MAX_TOKEN_CLASSES] = {0};
+
+    memset(mean_out, 0, cells * sizeof *mean_out);
+    memset(target_out, 0, cells * sizeof *target_out);
+    for (size_t i = 0; i < calib->n_fitted; i++) {
+        const float *x = tspk_stage_at(calib->stage, site->input, i, 0);
+        const float *o = state + i * site->rows * site->channels;
+
+        for (size_t r = 0; r < site->rows; r++) {
+            const size_t to = (size_t)site->row_class[r] * site->channels;
+
+            count[site->row_class[r]]++;
+            for (size_t c = 0; c < site->channels; c++) {
+                mean_out[to + c] += (double)o[r * site->channels + c];
+                target_out[to + c] += (double)x[r * site->channels + c];
+            }
+        }
+    }
+    for (size_t i = 0; i < cells; i++) {
+        const double n = count[i / site->channels];
+
+        mean_out[i] = n > 0 ? mean_out[i] / n * decode : 0;
+        target_out[i] = n > 0 ? target_out[i] / n : 0;
+    }
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the tests need, builds twice (release, and with AddressSanitizer and
+# UndefinedBehaviorSanitizer) and runs every test. The last line says `N passed, N failed`.
+# Tests that need shared data find them through TRANSPIKE_DATA and skip with a message without it.
+set -eu
+cd "$(dirname "$0")"
+
+./tools/setup_debian.sh test
+venv=$PWD/build-test/venv
+if [ ! -x "$venv/bin/python3" ]; then
+  mkdir -p build-test
+  python3 -m venv "$venv"
+fi
+"$venv/bin/python3" -c 'import numpy, onnx, onnxruntime, PIL' 2>/dev/null ||
+  "$venv/bin/pip" install -q --disable-pip-version-check -r tests/requirements.txt ||
+  echo "test.sh: the Python oracles could not be installed: their tests skip" >&2
+PATH=$venv/bin:$PATH
+export PATH
+[ -n "${TRANSPIKE_DATA:-}" ] || echo "test.sh: TRANSPIKE_DATA is not set: tests on shared data skip" >&2
+
+# Meson and ninja are the system's: the venv holds the oracles only.
+[ -f build-test/release/build.ninja ] || meson setup build-test/release --buildtype=release
+[ -f build-test/sanitize/build.ninja ] ||
+  meson setup build-test/sanitize --buildtype=debugoptimized -Dsanitize=true
+ninja -C build-test/release
+ninja -C build-test/sanitize
+
+status=0
+meson test -C build-test/release --no-rebuild --print-errorlogs || status=$?
+ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+  meson test -C build-test/sanitize --no-rebuild --print-errorlogs --suite sanitize || status=$?
+"$venv/bin/python3" tests/count_results.py build-test/release build-test/sanitize || status=$?
+exit $status
