@@ -143,7 +143,7 @@ static tspk_status open_sets(const tspk_cli_args *args, char *const *operands, i
                              const int64_t dim[3], const tspk_preprocess_settings *stored,
                              tspk_cli_source *source, tspk_error *err)
 {
-    source->set = calloc((size_t)n_operands, sizeof(tspk_dataset *));
+    source->set = calloc(n_operands > 0 ? (size_t)n_operands : 1, sizeof(tspk_dataset *));
     if (!source->set)
         return tspk_cli_fail(err, TSPK_NOMEM, "no memory for %d operands", n_operands);
     source->operand = (const char *const *)operands;
