@@ -73,14 +73,24 @@ tspk_status tspk_spikefile_write(const tspk_spikegraph *spikes, const char *path
 
 /* --- reading --- */
 
-static void *take_from_arena(void *arena, size_t size)
+/* Memory of the parsed description. */
+typedef struct memory {
+    tspk_arena *arena;
+    bool is_short; /* the cap was reached */
+} memory;
+
+static void *take_memory(void *context, size_t size)
 {
-    return tspk_arena_alloc(arena, size);
+    memory *const from = context;
+    void *const p = tspk_arena_alloc(from->arena, size);
+
+    from->is_short |= !p;
+    return p;
 }
 
-static void leave_in_arena(void *arena, void *p)
+static void leave_memory(void *context, void *p)
 {
-    (void)arena;
+    (void)context;
     (void)p;
 }
 
@@ -124,28 +134,32 @@ static tspk_status read_sections(const Spike__File *file, tspk_container *contai
     return TSPK_OK;
 }
 
+static tspk_status fail_unpack(const memory *from, size_t n_bytes, size_t cap, tspk_error *err)
+{
+    if (from->is_short)
+        return TSPK_FAIL(err, TSPK_LIMIT, "%zu bytes that unfold to more than %zu", n_bytes, cap);
+    return TSPK_FAIL(err, TSPK_FORMAT, "%zu bytes that are not a description", n_bytes);
+}
+
 /* The parsed description takes a multiple of its bytes, which the arena's cap bounds; protobuf-c
  * refuses groups, so the depth is the schema's. */
 static tspk_status read_description(tspk_container *container, const uint8_t *bytes,
                                     size_t n_bytes, tspk_spikegraph **spikes_out, tspk_error *err)
 {
-    tspk_arena *arena = tspk_arena_new(((size_t)1 << 20) + 64 * n_bytes);
-    ProtobufCAllocator allocator = {take_from_arena, leave_in_arena, arena};
+    const size_t cap = ((size_t)1 << 20) + 64 * n_bytes;
+    memory from = {tspk_arena_new(cap), false};
+    ProtobufCAllocator allocator = {take_memory, leave_memory, &from};
     const Spike__File *file;
     tspk_status status;
 
-    if (!arena)
+    if (!from.arena)
         return TSPK_NO_SECTION_MEMORY(err);
     file = spike__file__unpack(&allocator, n_bytes, bytes);
-    if (!file)
-        status = tspk_at_tensor(
-            err, TSPK_FAIL(err, TSPK_FORMAT, "%zu bytes that are not a description", n_bytes),
-            TSPK_DESCRIPTION_MEMBER);
-    else
-        status = tspk_at_tensor(err, check_version(file, err), TSPK_DESCRIPTION_MEMBER);
+    status = file ? check_version(file, err) : fail_unpack(&from, n_bytes, cap, err);
+    status = tspk_at_tensor(err, status, TSPK_DESCRIPTION_MEMBER);
     if (status == TSPK_OK)
         status = read_sections(file, container, spikes_out, err);
-    tspk_arena_free(arena);
+    tspk_arena_free(from.arena);
     return status;
 }
 
