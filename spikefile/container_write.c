@@ -80,7 +80,8 @@ tspk_status tspk_members_add(tspk_members *members, const char *name, tspk_npy_t
     return TSPK_OK;
 }
 
-/* What the write callback needs; libarchive's own text for its failure says nothing. */
+/* What the write callback needs. A failure is kept here and not told to libarchive, which would leak
+ * its buffers: it goes on into nothing. */
 typedef struct sink {
     tspk_atomic_file *file;
     tspk_error error;
@@ -91,9 +92,8 @@ static la_ssize_t write_bytes(struct archive *archive, void *context, const void
     sink *const to = context;
 
     (void)archive;
-    if (to->error.status != TSPK_OK
-        || tspk_atomic_file_write(to->file, bytes, n, &to->error) != TSPK_OK)
-        return -1;
+    if (to->error.status == TSPK_OK)
+        tspk_atomic_file_write(to->file, bytes, n, &to->error);
     return (la_ssize_t)n;
 }
 
@@ -150,8 +150,9 @@ static bool put_all(struct archive *archive, sink *to, const uint8_t *descriptio
         || !put_member(archive, TSPK_CHECKSUM_MEMBER, text, sizeof text, NULL, 0))
         return false;
     for (const tspk_member *member = members->first; member; member = member->next)
-        if (!put_member(archive, member->name, member->header, member->header_bytes, member->data,
-                        member->data_bytes))
+        if (to->error.status != TSPK_OK
+            || !put_member(archive, member->name, member->header, member->header_bytes,
+                           member->data, member->data_bytes))
             return false;
     return archive_write_close(archive) == ARCHIVE_OK;
 }
@@ -160,28 +161,27 @@ tspk_status tspk_container_write(const char *path, const uint8_t *description, s
                                  const tspk_members *members, tspk_error *err)
 {
     struct archive *archive = archive_write_new();
-    tspk_status status = TSPK_OK;
     sink to = {0};
+    bool is_written;
+    tspk_status status;
 
     if (!archive)
         return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory to write it", path);
     status = tspk_atomic_file_open(path, &to.file, err);
-    if (status == TSPK_OK) {
-        const bool is_written = put_all(archive, &to, description, n_bytes, members);
-
-        if (!is_written && to.error.status != TSPK_OK)
-            status = TSPK_FAIL(err, to.error.status, "%s", to.error.message);
-        else if (!is_written)
-            status = TSPK_FAIL(err, TSPK_IO, "%s: cannot be written: %s", path,
-                               archive_error_string(archive) ? archive_error_string(archive)
-                                                             : "archive error");
-        if (status != TSPK_OK) {
-            archive_write_fail(archive);
-            tspk_atomic_file_close(to.file, false, NULL);
-        } else {
-            status = tspk_atomic_file_close(to.file, true, err);
-        }
+    if (status != TSPK_OK) {
+        archive_write_free(archive);
+        return status;
     }
+    is_written = put_all(archive, &to, description, n_bytes, members);
+    if (to.error.status != TSPK_OK)
+        status = TSPK_FAIL(err, to.error.status, "%s", to.error.message);
+    else if (!is_written)
+        status = TSPK_FAIL(err, TSPK_IO, "%s: cannot be written: %s", path,
+                           archive_error_string(archive) ? archive_error_string(archive)
+                                                         : "archive error");
     archive_write_free(archive);
+    if (status == TSPK_OK)
+        return tspk_atomic_file_close(to.file, true, err);
+    tspk_atomic_file_close(to.file, false, NULL);
     return status;
 }
