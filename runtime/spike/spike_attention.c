@@ -259,14 +259,14 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
     if (run->t < run->plan->steps) {
         int8_t *const code = code_plane(job, run->t, head) + row * keys;
 
-        /* 128 does not fit: it is kept as -128, which no level is */
         for (size_t j = 0; j < keys; j++)
-            code[j] = level[j] == 128 ? INT8_MIN : (int8_t)level[j];
+            code[j] = tspk_code_of_level(site->params->code_form, level[j]);
     }
     if (job->record) {
         const size_t to = (((run->t - 1) * at->heads + head) * at->queries + row) * at->keys;
 
-        memcpy(job->record->level + to, level, at->keys * sizeof *level);
+        for (size_t j = 0; job->record->code && j < at->keys; j++)
+            job->record->code[to + j] = tspk_code_of_level(site->params->code_form, level[j]);
         if (job->record->input)
             memcpy(job->record->input + to, x, at->keys * sizeof *x);
     }
@@ -297,13 +297,13 @@ static void add_values(const attention_job *job, size_t head, size_t rows, const
                          factor, is_first, acc + e, at->width_padded);
 }
 
-/* Levels of an earlier step, expanded; returns how many fired. */
-static uint64_t expand_codes(const int8_t *code, size_t n, int16_t *level)
+/* Levels of an earlier step; returns how many fired. */
+static uint64_t expand_codes(tspk_code_form form, const int8_t *code, size_t n, int16_t *level)
 {
     uint64_t spikes = 0;
 
     for (size_t j = 0; j < n; j++) {
-        level[j] = code[j] == INT8_MIN ? 128 : code[j];
+        level[j] = (int16_t)tspk_level_of_code(form, code[j]);
         spikes += code[j] != 0;
     }
     return spikes;
@@ -377,8 +377,9 @@ static void attend_block(void *context, size_t block, int worker)
         add_values(job, head, rows, memory.level, t, i, false,
                    is_sparse_block(job, rows, spikes), &memory, acc);
     for (uint32_t i = 1; i < t; i++) {
-        const uint64_t fired = expand_codes(code_plane(job, i, head) + first * keys, rows * keys,
-                                            memory.before);
+        const uint64_t fired =
+            expand_codes(at->numerator->params->code_form, code_plane(job, i, head) + first * keys,
+                         rows * keys, memory.before);
 
         add_values(job, head, rows, memory.before, i, t, false,
                    is_sparse_block(job, rows, fired), &memory, acc);

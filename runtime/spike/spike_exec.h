@@ -16,12 +16,32 @@ typedef struct tspk_spike_counter {
     uint8_t pad[16];
 } tspk_spike_counter;
 
-/* Where a dump wants what sites did; NULL pointers are skipped. Arrays of one image. */
+/* Where a dump wants what a site did; NULL pointers are skipped. Arrays of one image, [steps] times
+ * the site in natural order: [rows, channels]; numerators: [heads, rows, keys]. */
 typedef struct tspk_site_record {
-    int16_t *level; /* [steps] x the site's shape in natural order: rows, channels; numerators:
-                       heads, rows, keys */
-    float *input;   /* the same */
+    int8_t *code;
+    float *input;
 } tspk_site_record;
+
+/** The code that stands for a level. */
+static inline int8_t tspk_code_of_level(tspk_code_form form, int level)
+{
+    int8_t exponent = 0;
+
+    if (form == TSPK_CODE_LEVEL)
+        return (int8_t)level;
+    for (int magnitude = level < 0 ? -level : level; magnitude; magnitude >>= 1)
+        exponent++;
+    return level < 0 ? (int8_t)-exponent : exponent;
+}
+
+/** The level that a code stands for. */
+static inline int tspk_level_of_code(tspk_code_form form, int code)
+{
+    if (form == TSPK_CODE_LEVEL || !code)
+        return code;
+    return code < 0 ? -(1 << (-code - 1)) : 1 << (code - 1);
+}
 
 /* One image on its way. */
 typedef struct tspk_spike_run {

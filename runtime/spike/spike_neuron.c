@@ -27,25 +27,25 @@ void tspk_count_row(const tspk_spike_run *run, const tspk_site_plan *site, int w
     counter->level_bits += counted.bits * (site->weight_bits / 8) * fan_out;
 }
 
-/* Levels in natural order, for the dump. */
+/* Codes in natural order, for the dump. */
 static void record_row(const fire_job *job, size_t r, const int16_t *level)
 {
     const tspk_site_plan *const site = job->site;
+    const tspk_code_form form = site->params->code_form;
     const size_t channels = site->site->channels, rows = site->site->rows;
     const size_t at = ((job->run->t - 1) * rows + r) * channels;
+    int8_t *const code = job->record->code ? job->record->code + at : NULL;
 
     if (job->record->input)
         memcpy(job->record->input + at, job->x + r * channels, channels * sizeof(float));
-    if (!site->gather) {
-        memcpy(job->record->level + at, level, channels * sizeof *level);
-        return;
-    }
-    for (size_t g = 0; g < site->site->n_groups; g++)
+    for (size_t c = 0; code && !site->gather && c < channels; c++)
+        code[c] = tspk_code_of_level(form, level[c]);
+    for (size_t g = 0; code && site->gather && g < site->site->n_groups; g++)
         for (size_t i = 0; i < site->site->group_size; i++) {
             const uint32_t c = site->site->order[g * site->site->group_size + i];
 
             if (c != UINT32_MAX)
-                job->record->level[at + c] = level[g * 2 * site->pairs + i];
+                code[c] = tspk_code_of_level(form, level[g * 2 * site->pairs + i]);
         }
 }
 

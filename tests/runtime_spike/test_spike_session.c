@@ -19,6 +19,49 @@
 
 enum { IMAGES = 19, MOST_STEPS = 4 };
 
+/* The linker sends the library's calls here. */
+static size_t n_allocations;
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t n, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__real_aligned_alloc(size_t align, size_t bytes);
+int __real_posix_memalign(void **out, size_t align, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void *__wrap_aligned_alloc(size_t align, size_t bytes);
+int __wrap_posix_memalign(void **out, size_t align, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    n_allocations++;
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+    n_allocations++;
+    return __real_calloc(n, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    n_allocations++;
+    return __real_realloc(old, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t bytes)
+{
+    n_allocations++;
+    return __real_aligned_alloc(align, bytes);
+}
+
+int __wrap_posix_memalign(void **out, size_t align, size_t bytes)
+{
+    n_allocations++;
+    return __real_posix_memalign(out, align, bytes);
+}
+
 static float images[IMAGES][TINY_IMAGE_ELEMS];
 
 static int make_images(void **state)
@@ -47,6 +90,8 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
     settings.isa = isa;
     if (tspk_session_open(&spike, &settings, &session, &err) != TSPK_OK)
         fail_msg("%s", err.message);
+    assert_true(n_allocations > 0);
+    n_allocations = 0;
     for (size_t i = 0; i < IMAGES; i += a_call) {
         const size_t n = IMAGES - i < a_call ? IMAGES - i : a_call;
 
@@ -54,6 +99,7 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
                              work ? work + i * kept : NULL, &err) != TSPK_OK)
             fail_msg("%s", err.message);
     }
+    assert_int_equal(n_allocations, 0);
     tspk_session_close(session);
 }
 

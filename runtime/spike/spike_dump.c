@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every site did, as an .npz: docs/dump.md. Sites are dumped in groups that fit a budget of
+ * memory, each from a run of its own over all images: a run gives the same bytes every time.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/fail.h"
+#include "data/npy.h"
+#include "runtime/spike/spike_products.h"
+#include "runtime/spike/spike_session.h"
+
+#define MAX_IMAGES 64u
+#define MAX_IMAGES_WITH_PRODUCTS 4u
+#define BUDGET_BYTES ((size_t)256 << 20)
+
+#define NO_MEMORY(err) TSPK_FAIL((err), TSPK_NOMEM, "no memory for the dump")
+
+typedef struct dump {
+    tspk_session *session;
+    size_t n;
+    const float *images;
+    float *logits;
+    tspk_step_work *work;
+    bool with_products;
+    tspk_npz_writer *writer;
+    int8_t **code;            /* [n_sites] [n, steps, elems], NULL outside the group */
+    float **input;            /* the same, with products */
+    tspk_site_record *record; /* [n_sites] of the image that runs */
+} dump;
+
+static size_t site_elems(const tspk_site *site)
+{
+    const size_t elems = (size_t)site->rows * site->channels;
+
+    return site->kind == TSPK_SITE_NUMERATOR ? elems * site->keys : elems;
+}
+
+static tspk_shape site_shape(const tspk_site *site, size_t n)
+{
+    if (site->kind == TSPK_SITE_NUMERATOR)
+        return (tspk_shape){4, {(int64_t)n, site->channels, site->rows, site->keys}};
+    return (tspk_shape){3, {(int64_t)n, site->rows, site->channels}};
+}
+
+static tspk_status add(dump *d, const tspk_site *site, uint32_t t, const char *what,
+                       tspk_npy_type type, const tspk_shape *shape, const void *data,
+                       tspk_error *err)
+{
+    char name[TSPK_MAX_NAME_BYTES + 32];
+
+    snprintf(name, sizeof name, "%s/t%u/%s", site->name, t, what);
+    return tspk_npz_writer_add(d->writer, name, type, shape, data, err);
+}
+
+/* Step t of every image, one after the other. */
+static void gather_step(const dump *d, const void *from, size_t elems, size_t bytes, uint32_t t,
+                        void *to)
+{
+    for (size_t i = 0; i < d->n; i++)
+        memcpy((uint8_t *)to + i * elems * bytes,
+               (const uint8_t *)from + (i * d->session->plan.steps + t - 1) * elems * bytes,
+               elems * bytes);
+}
+
+static tspk_status add_arrays(dump *d, uint32_t id, uint32_t t, void *buffer, tspk_error *err)
+{
+    const tspk_site_plan *const plan = &d->session->plan.site[id];
+    const tspk_site *const site = plan->site;
+    const tspk_shape shape = site_shape(site, d->n);
+    const tspk_shape fan_shape = site->kind == TSPK_SITE_NUMERATOR
+                                     ? (tspk_shape){4, {1, 1, site->rows, 1}}
+                                     : (tspk_shape){3, {1, site->rows, 1}};
+
+    gather_step(d, d->code[id], site_elems(site), 1, t, buffer);
+    TSPK_TRY(add(d, site, t, "codes", TSPK_NPY_I1, &shape, buffer, err));
+    TSPK_TRY(add(d, site, t, "fan_out", TSPK_NPY_I4, &fan_shape, plan->fan_out, err));
+    if (!d->with_products)
+        return TSPK_OK;
+    gather_step(d, d->input[id], site_elems(site), sizeof(float), t, buffer);
+    return add(d, site, t, "input", TSPK_NPY_F4, &shape, buffer, err);
+}
+
+static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_error *err)
+{
+    const tspk_spike_plan *const plan = &d->session->plan;
+    const tspk_site *const site = plan->site[id].site;
+    const size_t n_out = tspk_linear_product_width(plan, id), elems = site_elems(site);
+    const size_t an_image = (size_t)site->rows * site->n_groups * n_out;
+    const tspk_shape shape = {
+        4, {(int64_t)d->n, site->rows, site->n_groups, (int64_t)n_out}};
+    int32_t *const product = calloc(d->n * an_image + 1, sizeof *product);
+    tspk_status status;
+
+    if (!product)
+        return NO_MEMORY(err);
+    for (size_t i = 0; i < d->n; i++)
+        tspk_linear_product(plan, id, d->code[id] + (i * plan->steps + t - 1) * elems,
+                            product + i * an_image);
+    status = add(d, site, t, "product", TSPK_NPY_I4, &shape, product, err);
+    free(product);
+    return status;
+}
+
+static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error *err)
+{
+    const tspk_spike_plan *const plan = &d->session->plan;
+    const tspk_attention_plan *at = plan->attention;
+    const tspk_site *const site = plan->site[id].site;
+    const bool is_logit = site->kind == TSPK_SITE_QUERY || site->kind == TSPK_SITE_KEY;
+    const tspk_shape scalar = {0, {0}};
+    tspk_shape shape;
+    size_t an_image;
+    int64_t *product;
+    int32_t grid = 0;
+    tspk_status status = TSPK_OK;
+
+    while (at->attention->node != site->node)
+        at++;
+    shape = (tspk_shape){4,
+                         {(int64_t)d->n, (int64_t)at->heads, (int64_t)at->queries,
+                          (int64_t)(is_logit ? at->keys : at->width)}};
+    an_image = at->heads * at->queries * (is_logit ? at->keys : at->width);
+    product = calloc(d->n * an_image + 1, sizeof *product);
+    if (!product)
+        return NO_MEMORY(err);
+    for (size_t i = 0; i < d->n && status == TSPK_OK; i++) {
+        const uint32_t a = is_logit ? at->query_id : at->numerator_id;
+        const uint32_t b = is_logit ? at->key_id : at->value_id;
+
+        status = tspk_pair_product(
+            plan, at, site->kind, t,
+            d->code[a] + i * plan->steps * site_elems(plan->site[a].site),
+            d->code[b] + i * plan->steps * site_elems(plan->site[b].site), product + i * an_image,
+            &grid, err);
+    }
+    if (status == TSPK_OK)
+        status = add(d, site, t, "product", TSPK_NPY_I8, &shape, product, err);
+    if (status == TSPK_OK)
+        status = add(d, site, t, "grid", TSPK_NPY_I4, &scalar, &grid, err);
+    free(product);
+    return status;
+}
+
+static tspk_status write_site(dump *d, uint32_t id, tspk_error *err)
+{
+    const tspk_site *const site = d->session->plan.site[id].site;
+    void *const buffer = malloc(d->n * site_elems(site) * sizeof(float) + 1);
+    tspk_status status = buffer ? TSPK_OK : NO_MEMORY(err);
+
+    for (uint32_t t = 1; t <= d->session->plan.steps && status == TSPK_OK; t++) {
+        status = add_arrays(d, id, t, buffer, err);
+        if (status == TSPK_OK && d->with_products)
+            status = site->kind == TSPK_SITE_LINEAR ? add_linear_product(d, id, t, err)
+                                                    : add_pair_product(d, id, t, err);
+    }
+    free(buffer);
+    return tspk_at_tensor(err, status, site->name);
+}
+
+/* Sites from `first` on that fit the budget; the sites of an Attention stay together. */
+static uint32_t group_end(const dump *d, uint32_t first)
+{
+    const tspk_spike_plan *const plan = &d->session->plan;
+    const size_t a_neuron =
+        d->n * plan->steps * (d->with_products ? 1 + sizeof(float) : 1);
+    uint32_t end = first;
+    size_t bytes = 0;
+
+    while (end < plan->spikes->n_sites) {
+        const tspk_site *const site = plan->site[end].site;
+        uint32_t next = end;
+
+        do
+            bytes += site_elems(plan->site[next].site) * a_neuron;
+        while (++next < plan->spikes->n_sites && site->node != TSPK_ID_NONE
+               && plan->site[next].site->node == site->node);
+        if (end > first && bytes > BUDGET_BYTES)
+            break;
+        end = next;
+    }
+    return end;
+}
+
+static tspk_status run_group(dump *d, uint32_t first, uint32_t end, tspk_error *err)
+{
+    const tspk_spike_plan *const plan = &d->session->plan;
+
+    for (uint32_t s = first; s < end; s++) {
+        const size_t elems = d->n * plan->steps * site_elems(plan->site[s].site);
+
+        d->code[s] = calloc(elems + 1, 1);
+        d->input[s] = d->with_products ? calloc(elems + 1, sizeof(float)) : NULL;
+        if (!d->code[s] || (d->with_products && !d->input[s]))
+            return NO_MEMORY(err);
+    }
+    for (size_t i = 0; i < d->n; i++) {
+        for (uint32_t s = first; s < end; s++) {
+            const size_t from = i * plan->steps * site_elems(plan->site[s].site);
+
+            d->record[s] = (tspk_site_record){d->code[s] + from,
+                                              d->input[s] ? d->input[s] + from : NULL};
+        }
+        TSPK_TRY(tspk_session_run_image(d->session, 0, d->session->threads,
+                                        d->images + i * d->session->image_elems,
+                                        d->logits + i * plan->steps * d->session->logit_elems,
+                                        d->work + i * plan->steps, d->record, err));
+    }
+    for (uint32_t s = first; s < end; s++)
+        TSPK_TRY(write_site(d, s, err));
+    return TSPK_OK;
+}
+
+static tspk_status dump_groups(dump *d, tspk_error *err)
+{
+    const uint32_t n_sites = d->session->plan.spikes->n_sites;
+    tspk_status status = TSPK_OK;
+
+    for (uint32_t first = 0; first < n_sites && status == TSPK_OK;) {
+        const uint32_t end = group_end(d, first);
+
+        status = run_group(d, first, end, err);
+        for (uint32_t s = first; s < end; s++) {
+            free(d->code[s]);
+            free(d->input[s]);
+            d->code[s] = NULL;
+            d->input[s] = NULL;
+            d->record[s] = (tspk_site_record){NULL, NULL};
+        }
+        first = end;
+    }
+    return status;
+}
+
+tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *images, float *logits,
+                              tspk_step_work *work, bool with_products, const char *path,
+                              tspk_error *err)
+{
+    const size_t most = with_products ? MAX_IMAGES_WITH_PRODUCTS : MAX_IMAGES;
+    const size_t n_sites = session->plan.spikes->n_sites, steps = session->plan.steps;
+    const size_t logit_bytes = n * steps * session->logit_elems * sizeof *logits;
+    dump d = {.session = session, .n = n, .images = images, .with_products = with_products};
+    tspk_status status;
+
+    if (!n || n > most)
+        return tspk_in_stage(err,
+                             TSPK_FAIL(err, TSPK_RANGE, "%zu images to dump%s, expected 1 to %zu",
+                                       n, with_products ? " with products" : "", most),
+                             "dump");
+    d.logits = malloc(logit_bytes + 1);
+    d.work = malloc(n * steps * sizeof *d.work);
+    d.code = calloc(n_sites + 1, sizeof *d.code);
+    d.input = calloc(n_sites + 1, sizeof *d.input);
+    d.record = calloc(n_sites + 1, sizeof *d.record);
+    status = d.logits && d.work && d.code && d.input && d.record ? TSPK_OK : NO_MEMORY(err);
+    if (status == TSPK_OK)
+        status = tspk_npz_writer_open(path, &d.writer, err);
+    if (status == TSPK_OK) {
+        tspk_status closed;
+
+        status = dump_groups(&d, err);
+        closed = tspk_npz_writer_close(d.writer, status == TSPK_OK,
+                                       status == TSPK_OK ? err : NULL);
+        if (status == TSPK_OK)
+            status = closed;
+    }
+    if (status == TSPK_OK) {
+        memcpy(logits, d.logits, logit_bytes);
+        if (work)
+            memcpy(work, d.work, n * steps * sizeof *work);
+    }
+    free(d.logits);
+    free(d.work);
+    free(d.code);
+    free(d.input);
+    free(d.record);
+    return tspk_in_stage(err, status, "dump");
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every kernel of every instruction set against the scalar table, bit by bit, and the scalar integers
+ * against plain 64-bit sums. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/cpu.h"
+#include "core/rng.h"
+#include "runtime/spike/kernels.h"
+
+enum { MOST = 1 << 16 };
+
+static const uint64_t SEED = 20240607;
+static tspk_rng rng;
+static const tspk_kernels *scalar, *other;
+
+static int set_up(void **state)
+{
+    (void)state;
+    scalar = tspk_kernels_scalar();
+    other = tspk_isa_is_supported(TSPK_ISA_AVX2) ? tspk_kernels_avx2() : NULL;
+    rng.state = SEED;
+    printf("seed %llu, %s against scalar\n", (unsigned long long)SEED,
+           other ? other->name : "nothing");
+    return 0;
+}
+
+static uint32_t below(uint32_t n)
+{
+    return (uint32_t)(tspk_rng_next(&rng) >> 32) % n;
+}
+
+static float real(void)
+{
+    return (float)((double)(tspk_rng_next(&rng) >> 11) / 9007199254740992.0 * 2.0 - 1.0);
+}
+
+/* Levels: random with a share of zeros, or all at the bound, or none. */
+static void fill_levels(int16_t *level, size_t n, int kind, int bound)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (kind == 0)
+            level[i] = below(3) ? (int16_t)((int)below(2u * (unsigned)bound + 1) - bound) : 0;
+        else
+            level[i] = (int16_t)(kind == 1 ? bound : kind == 2 ? -bound : 0);
+    }
+}
+
+static void test_fire(void **state)
+{
+    enum { N = 48, ROWS = 5, LEVELS = 9 };
+    static float step[N], reciprocal[N], threshold[2][LEVELS * N], value[2][LEVELS * N];
+    static float x[ROWS * N], o[2][ROWS * N];
+    static int16_t level[2][ROWS * N];
+
+    (void)state;
+    for (int round = 0; round < 400; round++) {
+        tspk_fire_table table = {N,    below(LEVELS + 1), below(LEVELS + 1), step, reciprocal,
+                                 threshold[0], value[0], threshold[1], value[1]};
+        tspk_fire_args args = {.table = &table, .rows = 1 + below(ROWS), .n = 16 * (1 + below(3)),
+                               .neuron = below(N), .is_rate = round & 1, .t = (float)(1 + below(5)),
+                               .x = x, .ldx = N, .ldo_in = round & 2 ? N : 0, .ldo_out = N, .ldl = N};
+
+        for (int c = 0; c < N; c++) {
+            const int dead = !below(6);
+
+            step[c] = dead ? 0.0f : 0.25f;
+            reciprocal[c] = dead ? 0.0f : 4.0f;
+            for (int i = 0; i < LEVELS; i++) {
+                threshold[0][i * N + c] = dead ? INFINITY : (float)i + 0.5f;
+                value[0][i * N + c] = dead ? 0.0f : (float)(i + 1);
+                threshold[1][i * N + c] = dead ? -INFINITY : -(float)i - 0.5f;
+                value[1][i * N + c] = dead ? 0.0f : -(float)(i + 1);
+            }
+        }
+        /* multiples of 1/8 fall on thresholds and on zero */
+        for (size_t i = 0; i < ROWS * N; i++) {
+            x[i] = below(2) ? 3.0f * real() : (float)((int)below(65) - 32) / 8.0f;
+            o[0][i] = o[1][i] = below(2) ? real() : 0.0f;
+            if (!below(40))
+                x[i] = below(2) ? NAN : INFINITY;
+        }
+        for (int k = 0; k < 2 && other; k++) {
+            for (int which = 0; which < 2; which++) {
+                const tspk_kernels *const kernels = which ? other : scalar;
+
+                args.o_in = round & 4 ? o[which] : NULL;
+                args.o_out = round & 8 ? o[which] : NULL;
+                if (!args.ldo_in)
+                    args.o_out = NULL;
+                args.level = level[which];
+                memset(level[which], 0, sizeof level[which]);
+                (k ? kernels->fire_alike : kernels->fire)(&args);
+            }
+            assert_memory_equal(level[0], level[1], sizeof level[0]);
+            for (size_t i = 0; i < ROWS * N; i++)
+                assert_true(o[0][i] == o[1][i] || (isnan(o[0][i]) && isnan(o[1][i])));
+        }
+    }
+}
+
+static void test_fire_ties(void **state)
+{
+    static const float threshold[] = {0.5f, 1.5f, 3.0f}, level[] = {1.0f, 2.0f, 4.0f};
+    static const float below_zero[] = {-0.5f}, minus[] = {-1.0f};
+    const float step = 1.0f;
+    const float x[16] = {0.5f, 1.5f, 3.0f, 3.1f, -0.5f, -0.6f, 1e30f, -1e30f, NAN, 0.0f};
+    const int16_t wanted[16] = {0, 1, 2, 4, 0, -1, 4, -1, 0, 0};
+    const tspk_fire_table table = {1, 3, 1, &step, &step, threshold, level, below_zero, minus};
+    int16_t found[16];
+    const tspk_fire_args args = {.table = &table, .rows = 1, .n = 16, .t = 1, .x = x, .ldx = 16,
+                                 .level = found, .ldl = 16};
+
+    (void)state;
+    scalar->fire_alike(&args);
+    assert_memory_equal(found, wanted, sizeof wanted);
+}
+
+static void test_count(void **state)
+{
+    static int16_t level[MOST];
+
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        const size_t n = round < 3 ? MOST : below(3000);
+        uint64_t spikes = 0, bits = 0;
+        tspk_level_count found;
+
+        fill_levels(level, n, round < 60 ? round % 4 : 0, 128 - (round == 2));
+        for (size_t i = 0; i < n; i++) {
+            const int m = abs(level[i]);
+
+            spikes += m != 0;
+            if (m & (m - 1))
+                bits += (uint64_t)floor(log2(m)) + 1;
+        }
+        found = scalar->count(n, level);
+        assert_int_equal(found.spikes, spikes);
+        assert_int_equal(found.bits, bits);
+        if (other) {
+            found = other->count(n, level);
+            assert_int_equal(found.spikes, spikes);
+            assert_int_equal(found.bits, bits);
+        }
+    }
+}
+
+static size_t list(size_t n_groups, size_t pairs, const int16_t *level, tspk_events *events)
+{
+    uint32_t n = 0;
+
+    for (size_t g = 0; g < n_groups; g++) {
+        for (size_t p = g * pairs; p < (g + 1) * pairs; p++)
+            if (level[2 * p] || level[2 * p + 1]) {
+                events->pair[n] = (uint32_t)p;
+                memcpy(&events->value[n++], level + 2 * p, 4);
+            }
+        events->end[g] = n;
+    }
+    return n;
+}
+
+/* dense = events = plain sums; scalar = avx2 */
+static void test_linear(void **state)
+{
+    enum { ROWS = 15, INNER = 512 };
+    static int16_t level[ROWS * INNER], wide[INNER * 16];
+    static int8_t narrow[INNER * 16];
+    static float scale[INNER * 16], z[4][ROWS * 16];
+    static uint32_t pair[INNER], end[INNER];
+    static int32_t event[INNER];
+    tspk_events events = {pair, event, end};
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        const size_t n_groups = 1 + below(4), pairs = 1 + below(32), rows = 1 + below(ROWS);
+        const size_t all = n_groups * pairs, ldl = 2 * all + below(5);
+        const int kind = (int)below(5), bound = below(2) ? 127 : 128;
+        const bool is_byte = round & 1;
+
+        for (size_t i = 0; i < all * 32; i++) {
+            const int most = is_byte ? 127 : 2000;
+            const int w = kind == 1 ? most : (int)below(2u * (unsigned)most + 1) - most;
+
+            narrow[i] = is_byte ? (int8_t)w : 0;
+            wide[i] = (int16_t)w;
+        }
+        fill_levels(level, ROWS * ldl, kind, bound);
+        for (size_t i = 0; i < n_groups * 16; i++)
+            scale[i] = fabsf(real());
+        for (int which = 0; which < 2; which++) {
+            const tspk_kernels *const k = which && other ? other : scalar;
+
+            memset(z[which], 0, sizeof z[which]);
+            memset(z[2 + which], 0, sizeof z[2 + which]);
+            if (is_byte)
+                k->linear_i8(rows, n_groups, pairs, level, ldl, narrow, scale, z[which]);
+            else
+                k->linear_i16(rows, n_groups, pairs, level, ldl, wide, scale, z[which]);
+            for (size_t r = 0; r < rows; r++) {
+                list(n_groups, pairs, level + r * ldl, &events);
+                if (is_byte)
+                    k->linear_events_i8(n_groups, &events, narrow, scale, z[2 + which] + r * 16);
+                else
+                    k->linear_events_i16(n_groups, &events, wide, scale, z[2 + which] + r * 16);
+            }
+        }
+        for (size_t r = 0; r < rows; r++)
+            for (size_t lane = 0; lane < 16; lane++) {
+                float wanted = 0.0f;
+
+                for (size_t g = 0; g < n_groups; g++) {
+                    int64_t sum = 0;
+
+                    for (size_t i = 2 * g * pairs; i < 2 * (g + 1) * pairs; i++)
+                        sum += (int64_t)level[r * ldl + i]
+                               * wide[(i / 2 * 16 + lane) * 2 + i % 2];
+                    wanted = fmaf(scale[g * 16 + lane], (float)sum, wanted);
+                }
+                for (int which = 0; which < 4; which++)
+                    assert_memory_equal(&z[which][r * 16 + lane], &wanted, sizeof wanted);
+            }
+    }
+}
+
+static void test_product(void **state)
+{
+    enum { ROWS = 15, INNER = 400 };
+    static int16_t a[ROWS * INNER], b[INNER * 16];
+    static float out[4][ROWS * 16], before[ROWS * 16];
+    static uint32_t pair[INNER], end[1];
+    static int32_t event[INNER];
+    tspk_events events = {pair, event, end};
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        const size_t pairs = 1 + below(INNER / 2), rows = 1 + below(ROWS);
+        const float factor = ldexpf(1.0f, -(int)below(20));
+        const bool is_first = round & 1;
+
+        fill_levels(a, ROWS * 2 * pairs, (int)below(4), below(2) ? 127 : 128);
+        fill_levels(b, pairs * 32, (int)below(3), 128);
+        for (size_t i = 0; i < ROWS * 16; i++)
+            before[i] = real();
+        for (int which = 0; which < 2; which++) {
+            const tspk_kernels *const k = which && other ? other : scalar;
+
+            memcpy(out[which], before, sizeof before);
+            memcpy(out[2 + which], before, sizeof before);
+            k->product(rows, pairs, a, 2 * pairs, b, factor, is_first, out[which], 16);
+            for (size_t r = 0; r < rows; r++)
+                k->product_events(list(1, pairs, a + r * 2 * pairs, &events), &events, b, factor,
+                                  is_first, out[2 + which] + r * 16);
+        }
+        for (size_t r = 0; r < rows; r++)
+            for (size_t lane = 0; lane < 16; lane++) {
+                int64_t sum = 0;
+                float wanted;
+
+                for (size_t i = 0; i < 2 * pairs; i++)
+                    sum += (int64_t)a[r * 2 * pairs + i] * b[(i / 2 * 16 + lane) * 2 + i % 2];
+                wanted = fmaf((float)sum, factor, is_first ? 0.0f : before[r * 16 + lane]);
+                for (int which = 0; which < 4; which++)
+                    assert_memory_equal(&out[which][r * 16 + lane], &wanted, sizeof wanted);
+            }
+    }
+}
+
+/* Everything in float, with every length up to two vectors and more. */
+static void test_float(void **state)
+{
+    enum { N = 70, ROWS = 13, INNER = 37 };
+    static float a[ROWS * N], b[INNER * 16], bias[N], y[2][ROWS * N], out[2][ROWS * N];
+
+    (void)state;
+    if (!other)
+        skip();
+    for (size_t n = 0; n <= N; n++) {
+        const float factor = real();
+        const size_t rows = 1 + below(ROWS), inner = 1 + below(INNER), wide = n < 16 ? n : 16;
+
+        for (size_t i = 0; i < ROWS * N; i++) {
+            a[i] = real();
+            y[0][i] = y[1][i] = out[0][i] = out[1][i] = real();
+        }
+        for (size_t i = 0; i < INNER * 16; i++)
+            b[i] = real();
+        for (size_t i = 0; i < N; i++)
+            bias[i] = real();
+        for (int which = 0; which < 2; which++) {
+            const tspk_kernels *const k = which ? other : scalar;
+            float dot;
+
+            k->finish(n, factor, a, n & 1 ? y[which] : NULL, n & 2, n & 4 ? 3.0f : 0.0f, bias,
+                      out[which]);
+            k->logits(n, factor, a, bias, n & 1 ? a + N : NULL, y[which]);
+            k->scale_out(n, factor, a, bias, n & 1 ? a + N : NULL, out[which] + N);
+            k->add_scaled(n, factor, a, out[which] + N);
+            k->decode(n, a, n & 1 ? bias : NULL, n & 2 ? 3.0f : 0.0f, out[which] + 2 * N);
+            dot = k->dot(n, a, bias);
+            memcpy(out[which] + 3 * N, &dot, sizeof dot);
+            k->gemm_f32(rows, inner, a, inner, b, n & 1 ? bias : NULL, wide, y[which] + N, 16);
+        }
+        assert_memory_equal(out[0], out[1], sizeof out[0]);
+        assert_memory_equal(y[0], y[1], sizeof y[0]);
+    }
+}
+
+static void test_pack(void **state)
+{
+    enum { INNER = 21, WIDTH = 40, LD = 50 };
+    static int16_t level[LD * LD], tiles[2][LD * 2 * 64];
+
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        const size_t inner = 1 + below(INNER), width = 1 + below(WIDTH);
+
+        fill_levels(level, LD * LD, 0, 128);
+        for (int transposed = 0; transposed < 2; transposed++) {
+            for (int which = 0; which < 2; which++) {
+                const tspk_kernels *const k = which && other ? other : scalar;
+
+                memset(tiles[which], 0x55, sizeof tiles[which]);
+                (transposed ? k->pack_rows : k->pack)(inner, width, level, LD, tiles[which]);
+            }
+            assert_memory_equal(tiles[0], tiles[1], sizeof tiles[0]);
+            for (size_t c = 0; c < tspk_pad_lanes(width); c++)
+                for (size_t i = 0; i < (inner + 1) / 2 * 2; i++) {
+                    const size_t at = c / 16 * ((inner + 1) / 2 * 32) + (i / 2 * 16 + c % 16) * 2
+                                      + i % 2;
+                    const int16_t wanted = c >= width || i >= inner ? 0
+                                           : transposed             ? level[c * LD + i]
+                                                                    : level[i * LD + c];
+
+                    assert_int_equal(tiles[0][at], wanted);
+                }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fire),   cmocka_unit_test(test_fire_ties),
+        cmocka_unit_test(test_count),  cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_product), cmocka_unit_test(test_float),
+        cmocka_unit_test(test_pack),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
