@@ -4,17 +4,28 @@
 #define TSPK_CORE_COMPILER_H
 
 #define TSPK_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define TSPK_ALIGNED(n) __attribute__((aligned(n)))
-#define TSPK_UNUSED __attribute__((unused))
-#define TSPK_TARGET(isa) __attribute__((target(isa)))
-/* Everything after it in the file is compiled for AVX2 and FMA, whatever the build's baseline is. */
-#define TSPK_TARGET_FILE_AVX2 _Pragma("GCC target(\"avx2,fma\")")
+#define TSPK_ALIGNED(n)        __attribute__((aligned(n)))
+#define TSPK_UNUSED            __attribute__((unused))
+#define TSPK_TARGET(isa)       __attribute__((target(isa)))
+/* Functions between the two are compiled for AVX2 and FMA, whatever the build's baseline is. */
+#if defined(__clang__)
+#define TSPK_TARGET_AVX2_BEGIN                                                                     \
+    _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+#define TSPK_TARGET_AVX2_END _Pragma("clang attribute pop")
+#else
+#define TSPK_TARGET_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define TSPK_TARGET_AVX2_END   _Pragma("GCC pop_options")
+#endif
 /* Before a loop: no iteration depends on another, though pointers may be equal. */
+#if defined(__clang__)
+#define TSPK_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
 #define TSPK_IVDEP _Pragma("GCC ivdep")
+#endif
 #define TSPK_ALWAYS_INLINE __attribute__((always_inline)) inline
-#define TSPK_LIKELY(x) __builtin_expect(!!(x), 1)
-#define TSPK_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define TSPK_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+#define TSPK_LIKELY(x)     __builtin_expect(!!(x), 1)
+#define TSPK_UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define TSPK_COUNT_OF(a)   (sizeof(a) / sizeof((a)[0]))
 
 #if defined(__x86_64__) && !defined(TSPK_NO_SIMD)
 #define TSPK_HAVE_X86 1

@@ -2,7 +2,8 @@
 #include "core/compiler.h"
 
 #if TSPK_HAVE_X86
-TSPK_TARGET_FILE_AVX2
+TSPK_TARGET_AVX2_BEGIN
 #define TSPK_VECMATH_TABLE tspk_vecmath_avx2
 #include "core/vecmath_body.h"
+TSPK_TARGET_AVX2_END
 #endif
