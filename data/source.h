@@ -103,6 +103,20 @@ tspk_status tspk_source_open_idx(const char *path, tspk_source **source_out, tsp
 tspk_status tspk_source_open_cifar(const char *path, tspk_source **source_out, tspk_error *err);
 tspk_status tspk_source_open_archive(const char *path, tspk_source **source_out, tspk_error *err);
 
+/** A member of an archive, whole. */
+typedef struct tspk_text_member {
+    char *name; /* malloc'd */
+    uint8_t *bytes;
+    size_t n; /* [bytes] */
+} tspk_text_member;
+
+/** Can a file of that many bytes be CIFAR records? */
+bool tspk_cifar_has_size(size_t n_bytes);
+
+/** The records of several files, one after the other. @param files  of fitting sizes; borrowed */
+tspk_status tspk_source_open_cifar_files(const tspk_text_member *files, size_t n_files,
+                                         tspk_source **source_out, tspk_error *err);
+
 /** Elements of an array as samples: data in memory, or at an offset of a file. */
 typedef struct tspk_array_layout {
     tspk_npy_type type; /* U1: [N, H, W, C] or [N, H, W] pixels; F4, F8, F2: [N, C, H, W] values */

@@ -21,11 +21,10 @@ typedef struct member {
     size_t size;     /* [bytes] */
 } member;
 
-typedef struct text_member {
-    char *name; /* malloc'd */
-    uint8_t *bytes;
-    size_t n;
-} text_member;
+typedef struct text_list {
+    tspk_text_member *items;
+    size_t n, room;
+} text_list;
 
 typedef struct archive_source {
     tspk_source base;
@@ -33,9 +32,9 @@ typedef struct archive_source {
     member *members; /* [n_members] by payload */
     size_t n_members, room;
     size_t kept_bytes;
-    text_member csv, classes; /* labels.csv, classes.txt; bytes NULL: absent */
-    text_member *keys;        /* the .cls members */
-    size_t n_keys, keys_room;
+    tspk_text_member csv, classes; /* labels.csv, classes.txt; bytes NULL: absent */
+    text_list keys;                /* the .cls members */
+    text_list records;             /* the .bin members that can be CIFAR's */
 } archive_source;
 
 static tspk_status read_at(const archive_source *source, const member *from, uint8_t *bytes,
@@ -81,10 +80,17 @@ static tspk_status load(const tspk_source *base, size_t i, tspk_content *content
     return TSPK_OK;
 }
 
-static void text_done(text_member *text)
+static void text_done(tspk_text_member *text)
 {
     free(text->name);
     free(text->bytes);
+}
+
+static void list_done(text_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        text_done(&list->items[i]);
+    free(list->items);
 }
 
 static void done(tspk_source *base)
@@ -93,10 +99,9 @@ static void done(tspk_source *base)
 
     for (size_t i = 0; i < source->n_members; i++)
         free(source->members[i].bytes);
-    for (size_t i = 0; i < source->n_keys; i++)
-        text_done(&source->keys[i]);
+    list_done(&source->keys);
+    list_done(&source->records);
     free(source->members);
-    free(source->keys);
     text_done(&source->csv);
     text_done(&source->classes);
     if (source->descriptor >= 0)
@@ -209,9 +214,9 @@ static tspk_status add_image(archive_source *source, struct archive *archive,
 }
 
 static tspk_status read_text(struct archive *archive, const char *name, size_t cap,
-                             text_member *text_out, tspk_error *err)
+                             tspk_text_member *text_out, tspk_error *err)
 {
-    text_member text = {0};
+    tspk_text_member text = {0};
 
     TSPK_TRY(read_member(archive, name, cap, &text.bytes, &text.n, err));
     text.name = strdup(name);
@@ -223,22 +228,36 @@ static tspk_status read_text(struct archive *archive, const char *name, size_t c
     return TSPK_OK;
 }
 
-static tspk_status add_key(archive_source *source, struct archive *archive, const char *name,
-                           tspk_error *err)
+static tspk_status add_text(text_list *list, struct archive *archive, const char *name, size_t cap,
+                            tspk_error *err)
 {
-    if (source->n_keys == TSPK_MAX_SAMPLES)
+    if (list->n == TSPK_MAX_SAMPLES)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %zu labels", TSPK_MAX_SAMPLES);
-    if (source->n_keys == source->keys_room) {
-        const size_t room = source->keys_room ? source->keys_room * 2 : 64;
-        text_member *keys = realloc(source->keys, room * sizeof *keys);
+    if (list->n == list->room) {
+        const size_t room = list->room ? list->room * 2 : 64;
+        tspk_text_member *items = realloc(list->items, room * sizeof *items);
 
-        if (!keys)
+        if (!items)
             return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu labels", room);
-        source->keys = keys;
-        source->keys_room = room;
+        list->items = items;
+        list->room = room;
     }
-    TSPK_TRY(read_text(archive, name, 64, &source->keys[source->n_keys], err));
-    source->n_keys++;
+    TSPK_TRY(read_text(archive, name, cap, &list->items[list->n], err));
+    list->n++;
+    return TSPK_OK;
+}
+
+static tspk_status add_records(archive_source *source, struct archive *archive,
+                               struct archive_entry *entry, const char *name, tspk_error *err)
+{
+    const la_int64_t size = archive_entry_size(entry);
+
+    if (size < 0 || (uint64_t)size > TSPK_MAX_ARCHIVE_BYTES || !tspk_cifar_has_size((size_t)size))
+        return TSPK_OK;
+    TSPK_TRY(add_text(&source->records, archive, name, (size_t)size, err));
+    source->kept_bytes += (size_t)size;
+    if (source->kept_bytes > TSPK_MAX_ARCHIVE_BYTES)
+        return TSPK_FAIL(err, TSPK_LIMIT, "more than %zu bytes of images", TSPK_MAX_ARCHIVE_BYTES);
     return TSPK_OK;
 }
 
@@ -266,7 +285,9 @@ static tspk_status add_member(archive_source *source, struct archive *archive,
     if (tspk_image_has_extension(name))
         return add_image(source, archive, entry, name, err);
     if (tspk_path_ends_with(name, ".cls"))
-        return add_key(source, archive, name, err);
+        return add_text(&source->keys, archive, name, 64, err);
+    if (tspk_path_ends_with(name, ".bin"))
+        return add_records(source, archive, entry, name, err);
     if (strcmp(name + tspk_path_folder_length(name), "labels.csv") == 0) {
         if (source->csv.bytes)
             return TSPK_FAIL(err, TSPK_FORMAT, "both %s and %s are there", source->csv.name, name);
@@ -322,8 +343,8 @@ static tspk_status label_by_key(archive_source *source, tspk_error *err)
 {
     const tspk_source *base = &source->base;
 
-    for (size_t k = 0; k < source->n_keys; k++) {
-        const text_member *key = &source->keys[k];
+    for (size_t k = 0; k < source->keys.n; k++) {
+        const tspk_text_member *key = &source->keys.items[k];
         const size_t stem = strlen(key->name) - 4; /* without ".cls" */
         size_t low = 0, high = base->n;
         tspk_source_item *item = NULL;
@@ -397,7 +418,7 @@ static tspk_status label(archive_source *source, tspk_error *err)
     if (source->csv.bytes)
         TSPK_TRY(tspk_source_label_by_csv(base, source->csv.bytes, source->csv.n, source->csv.name,
                                           err));
-    else if (source->n_keys)
+    else if (source->keys.n)
         TSPK_TRY(label_by_key(source, err));
     else if (is_packed_folder(base))
         return TSPK_OK;
@@ -405,6 +426,31 @@ static tspk_status label(archive_source *source, tspk_error *err)
         return tspk_source_label_by_folder(base, count_shared_folders(base), err);
     if (source->classes.bytes)
         return tspk_source_name_classes(base, source->classes.bytes, source->classes.n, err);
+    return TSPK_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(((const tspk_text_member *)a)->name, ((const tspk_text_member *)b)->name);
+}
+
+/* An archive without images that holds CIFAR's files. */
+static tspk_status open_records(archive_source *source, tspk_source **source_out, tspk_error *err)
+{
+    tspk_source *records;
+
+    qsort(source->records.items, source->records.n, sizeof *source->records.items, compare_texts);
+    TSPK_TRY(tspk_source_open_cifar_files(source->records.items, source->records.n, &records, err));
+    tspk_source_free(&source->base);
+    *source_out = records;
+    return TSPK_OK;
+}
+
+static tspk_status open_images(archive_source *source, tspk_source **source_out, tspk_error *err)
+{
+    TSPK_TRY(tspk_source_sort(&source->base, err));
+    TSPK_TRY(label(source, err));
+    *source_out = &source->base;
     return TSPK_OK;
 }
 
@@ -421,16 +467,13 @@ tspk_status tspk_source_open_archive(const char *path, tspk_source **source_out,
         status = TSPK_FAIL(err, TSPK_IO, "cannot be opened: %s", strerror(errno));
     else
         status = read_archive(source, path, err);
-    if (status == TSPK_OK)
-        status = tspk_source_sort(base, err);
-    if (status == TSPK_OK && !base->n)
+    if (status == TSPK_OK && base->n)
+        status = open_images(source, source_out, err);
+    else if (status == TSPK_OK && source->records.n)
+        status = open_records(source, source_out, err);
+    else if (status == TSPK_OK)
         status = TSPK_FAIL(err, TSPK_FORMAT, "the archive holds no images (JPEG or PNG)");
-    if (status == TSPK_OK)
-        status = label(source, err);
-    if (status != TSPK_OK) {
+    if (status != TSPK_OK)
         tspk_source_free(base);
-        return status;
-    }
-    *source_out = base;
-    return TSPK_OK;
+    return status;
 }

@@ -271,6 +271,10 @@ def check_arrays(folder, out, images, labels, x, hashes):
         want = (big.transpose(0, 3, 1, 2) / np.float32(255) - np.float32(0.5)) / np.float32(0.25)
         assert np.array_equal(got[0], want.astype(np.float32))
         assert got[1].tolist() == list(range(5))
+        packed = tar(path(f"cifar{skipped}.tar.gz"),
+                     [("cifar/readme.html", b"x"), ("cifar/test.bin", records[3:].tobytes()),
+                      ("cifar/data_1.bin", records[:3].tobytes())], "w:gz")
+        assert all(np.array_equal(a, b) for a, b in zip(read(packed, out, (3, 32, 32)), got))
         refused(write(path("cut.bin"), records.tobytes()[:-1]), "FORMAT", 20, "CIFAR")
 
     def npz_is_refused(status, code, *words, **arrays):

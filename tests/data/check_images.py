@@ -128,6 +128,26 @@ def check_formats(folder, out, rng):
                for name, path in files.items() if name.endswith(".jpg") for channels in (3, 1))
 
 
+def check_deep(folder, out, rng):
+    """16 bits a channel are cut to the upper 8 (of grey ones Pillow keeps the lower 8, clipped)."""
+    def chunk(kind, content):
+        return (len(content).to_bytes(4, "big") + kind + content
+                + zlib.crc32(kind + content).to_bytes(4, "big"))
+
+    path = os.path.join(folder, "deep.png")
+    for channels, colour in ((1, 0), (3, 2)):
+        deep = rng.integers(0, 65536, (11, 13, channels))
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
+        header = (13).to_bytes(4, "big") + (11).to_bytes(4, "big") + bytes([16, colour, 0, 0, 0])
+        with open(path, "wb") as file:
+            file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+                       + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+        want = (deep >> 8).transpose(2, 0, 1)
+        assert np.array_equal(read(path, out, want.shape)[0], want)
+        if channels == 3:
+            compare(path, out, 3, 0)
+
+
 def check_sizes(folder, out, rng):
     """Random sizes, kernels and crops on PNGs, where nothing but the resizing can differ."""
     worst = 0
@@ -191,6 +211,7 @@ def main():
         out = os.path.join(folder, "out.npz")
         print(f"JPEG kinds: at most {check_formats(folder, out, rng)} grey levels from Pillow")
         print(f"sizes: at most {check_sizes(folder, out, rng)} grey levels from Pillow")
+        check_deep(folder, out, rng)
         check_broken(folder, out)
         root = os.environ.get("TRANSPIKE_DATA")
         if not root:
