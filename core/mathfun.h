@@ -86,11 +86,11 @@ static inline float tspk_logf(float x)
     return x <= 3.40282347e38f ? y : x + x;
 }
 
-/** erf x, within 6 ulp; exactly ±1 from |x| = 3.92 on. x P(x²) / Q(x²). */
+/** erf x, within 6 ulp; exactly ±1 from |x| = 3.92 on. |x| P(x²) / Q(x²), with the sign of x. */
 static inline float tspk_erff(float x)
 {
-    const float below = 3.92f < x ? 3.92f : x;
-    const float z = -3.92f > below ? -3.92f : below;
+    const float a = fabsf(x);
+    const float z = 3.92f < a ? 3.92f : a;
     const float u = z * z;
     float p = 2.050087687166524e-06f;
     float q = 3.809175541391596e-05f;
@@ -107,15 +107,14 @@ static inline float tspk_erff(float x)
     q = fmaf(q, u, 0.5020764470100403f);
     q = fmaf(q, u, 1.0f);
     y = z * p / q;
-    y = 1.0f < y ? 1.0f : y;
-    return -1.0f > y ? -1.0f : y;
+    return copysignf(1.0f < y ? 1.0f : y, x);
 }
 
-/** tanh x, within 6 ulp; ±(1 - 2^-24) from |x| = 9.02 on. x P(x²) / Q(x²). */
+/** tanh x, within 6 ulp; ±(1 - 2^-24) from |x| = 9.02 on. |x| P(x²) / Q(x²), with the sign of x. */
 static inline float tspk_tanhf(float x)
 {
-    const float below = 9.02f < x ? 9.02f : x;
-    const float z = -9.02f > below ? -9.02f : below;
+    const float a = fabsf(x);
+    const float z = 9.02f < a ? 9.02f : a;
     const float u = z * z;
     float p = 1.331911647639572e-08f;
     float q = 7.762038762848533e-07f;
@@ -130,8 +129,7 @@ static inline float tspk_tanhf(float x)
     q = fmaf(q, u, 0.4671303629875183f);
     q = fmaf(q, u, 1.0f);
     y = z * p / q;
-    y = 1.0f < y ? 1.0f : y;
-    return -1.0f > y ? -1.0f : y;
+    return copysignf(1.0f < y ? 1.0f : y, x);
 }
 
 /** 1 / (1 + e^-x), within 4 ulp where e^-x does not overflow; 0 below. */

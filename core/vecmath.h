@@ -26,7 +26,7 @@ typedef struct tspk_vecmath {
     void (*silu)(size_t n, float alpha, const float *x, float *y); /* x sigmoid(alpha x) */
 
     float (*sum)(size_t n, const float *x);
-    float (*max)(size_t n, const float *x); /* -infinity for n = 0; NaNs are passed over */
+    float (*max)(size_t n, const float *x); /* -infinity for n = 0; positive NaNs win */
 
     /* y = exp(x - m); returns Σ y */
     float (*exp_minus)(size_t n, float m, const float *x, float *y);

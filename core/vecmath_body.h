@@ -7,12 +7,35 @@
 
 #define LANES 16
 
+/* y = expression(v) over x; the rest of a row is one more block, so that short rows stay wide too.
+ */
+#define MAP_ROW(n, x, y, expression)                                                               \
+    do {                                                                                           \
+        const size_t whole = (n) / LANES * LANES;                                                  \
+                                                                                                   \
+        TSPK_IVDEP                                                                                 \
+        for (size_t i = 0; i < whole; i++) {                                                       \
+            const float v = (x)[i];                                                                \
+                                                                                                   \
+            (y)[i] = (expression);                                                                 \
+        }                                                                                          \
+        if (whole < (n)) {                                                                         \
+            float block[LANES] = {0};                                                              \
+                                                                                                   \
+            memcpy(block, (x) + whole, ((n)-whole) * sizeof *block);                               \
+            for (int l = 0; l < LANES; l++) {                                                      \
+                const float v = block[l];                                                          \
+                                                                                                   \
+                block[l] = (expression);                                                           \
+            }                                                                                      \
+            memcpy((y) + whole, block, ((n)-whole) * sizeof *block);                               \
+        }                                                                                          \
+    } while (0)
+
 #define MAP(name, function)                                                                        \
     static void name(size_t n, const float *x, float *y)                                           \
     {                                                                                              \
-        TSPK_IVDEP                                                                                 \
-        for (size_t i = 0; i < n; i++)                                                             \
-            y[i] = function(x[i]);                                                                 \
+        MAP_ROW(n, x, y, function(v));                                                             \
     }
 
 MAP(map_exp, tspk_expf)
@@ -25,16 +48,12 @@ MAP(map_gelu_tanh, tspk_gelu_tanh)
 
 static void map_silu(size_t n, float alpha, const float *x, float *y)
 {
-    TSPK_IVDEP
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] * tspk_sigmoidf(alpha * x[i]);
+    MAP_ROW(n, x, y, v * tspk_sigmoidf(alpha * v));
 }
 
 static void map_scale(size_t n, float factor, const float *x, float *y)
 {
-    TSPK_IVDEP
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] * factor;
+    MAP_ROW(n, x, y, v * factor);
 }
 
 static float fold(float lane[LANES])
@@ -78,29 +97,29 @@ static float row_sum_squares(size_t n, const float *x, float mean)
     return fold(lane);
 }
 
+/* Integers that order as the floats do: a maximum of integers can be widened in any order. */
+static int32_t order_of(float x)
+{
+    const int32_t bits = (int32_t)tspk_float_bits(x);
+
+    return bits ^ ((bits >> 31) & INT32_MAX);
+}
+
 static float row_max(size_t n, const float *x)
 {
-    float lane[LANES];
-    size_t i = 0;
+    int32_t most = order_of(-INFINITY);
 
-    for (int l = 0; l < LANES; l++)
-        lane[l] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            lane[l] = x[i + (size_t)l] > lane[l] ? x[i + (size_t)l] : lane[l];
-    for (int l = 0; i + (size_t)l < n; l++)
-        lane[l] = x[i + (size_t)l] > lane[l] ? x[i + (size_t)l] : lane[l];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++)
-            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
-    return lane[0];
+    for (size_t i = 0; i < n; i++) {
+        const int32_t order = order_of(x[i]);
+
+        most = order > most ? order : most;
+    }
+    return tspk_float_from_bits((uint32_t)(most ^ ((most >> 31) & INT32_MAX)));
 }
 
 static float row_exp_minus(size_t n, float m, const float *x, float *y)
 {
-    TSPK_IVDEP
-    for (size_t i = 0; i < n; i++)
-        y[i] = tspk_expf(x[i] - m);
+    MAP_ROW(n, x, y, tspk_expf(v - m));
     return row_sum(n, y);
 }
 
