@@ -144,9 +144,11 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
     if (status == TSPK_OK && args->classes)
         status = tspk_cli_names_read(args->classes, &job.names, err);
     if (status == TSPK_OK)
-        status = tspk_model_open(args->inputs[0], NULL, &job.model, err);
+        status = tspk_cli_name_file(err, tspk_model_open(args->inputs[0], NULL, &job.model, err),
+                                    args->inputs[0]);
     if (status == TSPK_OK)
-        status = tspk_model_check_convertible(job.model, err);
+        status =
+            tspk_cli_name_file(err, tspk_model_check_convertible(job.model, err), args->inputs[0]);
     if (status == TSPK_OK)
         status = open_data(&job, err);
     if (status == TSPK_OK)

@@ -29,13 +29,14 @@ static void print_ports(const cJSON *json, const char *what)
 static void print_sites(const cJSON *json)
 {
     const cJSON *sites = cJSON_GetObjectItemCaseSensitive(json, "sites");
+    const bool has_levels = cJSON_HasObjectItem(cJSON_GetArrayItem(sites, 0), "levels");
     const cJSON *site;
 
     if (cJSON_GetArraySize(sites) == 0)
         return;
     printf("\nSites (neuron layers): %d\n", cJSON_GetArraySize(sites));
     printf("  %-36s %-10s %7s %8s %7s  %s\n", "name", "kind", "tokens", "channels", "fan-out",
-           "levels and ladders by step");
+           has_levels ? "levels and ladders by step" : "");
     cJSON_ArrayForEach(site, sites)
     {
         const cJSON *levels = cJSON_GetObjectItemCaseSensitive(site, "levels");
@@ -151,7 +152,7 @@ static tspk_status report(const tspk_cli_args *args, const char *text, bool is_s
 static tspk_status describe_spike(const char *path, char **text_out, tspk_error *err)
 {
     tspk_spike *spike = NULL;
-    tspk_status status = tspk_spike_open(path, &spike, err);
+    tspk_status status = tspk_cli_name_file(err, tspk_spike_open(path, &spike, err), path);
 
     if (status == TSPK_OK)
         status = tspk_spike_describe(spike, text_out, err);
@@ -162,10 +163,10 @@ static tspk_status describe_spike(const char *path, char **text_out, tspk_error 
 static tspk_status describe_model(const char *path, char **text_out, tspk_error *err)
 {
     tspk_model *model = NULL;
-    tspk_status status = tspk_model_open(path, NULL, &model, err);
+    tspk_status status = tspk_cli_name_file(err, tspk_model_open(path, NULL, &model, err), path);
 
     if (status == TSPK_OK)
-        status = tspk_model_check_convertible(model, err);
+        status = tspk_cli_name_file(err, tspk_model_check_convertible(model, err), path);
     if (status == TSPK_OK)
         status = tspk_model_describe(model, text_out, err);
     tspk_model_close(model);

@@ -102,12 +102,14 @@ static tspk_status open_all(const tspk_cli_args *args, validation *job, tspk_err
     tspk_dataset_settings settings;
     tspk_spike_info info;
 
-    TSPK_CLI_TRY(tspk_spike_open(args->inputs[0], &job->spike, err));
+    TSPK_CLI_TRY(tspk_cli_name_file(err, tspk_spike_open(args->inputs[0], &job->spike, err),
+                                    args->inputs[0]));
     tspk_spike_info_get(job->spike, &info);
     if (args->steps > (int64_t)info.steps)
         return tspk_cli_fail(err, TSPK_RANGE, "--steps %lld: %s has %u steps",
                              (long long)args->steps, args->inputs[0], info.steps);
-    TSPK_CLI_TRY(tspk_model_open(args->onnx, NULL, &job->model, err));
+    TSPK_CLI_TRY(
+        tspk_cli_name_file(err, tspk_model_open(args->onnx, NULL, &job->model, err), args->onnx));
     if (!args->is_forced && strcmp(tspk_model_sha256(job->model), info.source_sha256) != 0)
         return tspk_cli_fail(err, TSPK_MISMATCH,
                              "%s (SHA-256 %.12s...) is not the source of %s (%.12s...); --force "

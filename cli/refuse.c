@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 tspk_status tspk_cli_fail(tspk_error *err, tspk_status status, const char *format, ...)
 {
@@ -12,6 +13,17 @@ tspk_status tspk_cli_fail(tspk_error *err, tspk_status status, const char *forma
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
+    return status;
+}
+
+tspk_status tspk_cli_name_file(tspk_error *err, tspk_status status, const char *path)
+{
+    char message[sizeof err->message];
+
+    if (status == TSPK_OK || err->node[0] || err->tensor[0] || strstr(err->message, path))
+        return status;
+    memcpy(message, err->message, sizeof message);
+    snprintf(err->message, sizeof err->message, "%.120s: %.*s", path, 190, message);
     return status;
 }
 

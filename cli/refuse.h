@@ -10,6 +10,9 @@
 tspk_status tspk_cli_fail(tspk_error *err, tspk_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** Puts `path` in front of a message that names neither it nor a node or tensor. Returns status. */
+tspk_status tspk_cli_name_file(tspk_error *err, tspk_status status, const char *path);
+
 /** Prints `transpike COMMAND: … [STATUS]` on standard error and returns the exit code. */
 int tspk_cli_refuse(const char *command, const tspk_error *err);
 

@@ -359,7 +359,8 @@ static tspk_status open_all(onnx_run *run, tspk_error *err)
 {
     const tspk_cli_args *args = run->args;
 
-    TSPK_CLI_TRY(tspk_model_open(args->inputs[0], NULL, &run->model, err));
+    TSPK_CLI_TRY(tspk_cli_name_file(err, tspk_model_open(args->inputs[0], NULL, &run->model, err),
+                                    args->inputs[0]));
     TSPK_CLI_TRY(read_ports(run, err));
     TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, "float", NULL, err));
     TSPK_CLI_TRY(feed(run, err));

@@ -67,7 +67,7 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     tspk_session_settings settings;
     int64_t dim[3];
 
-    TSPK_CLI_TRY(tspk_spike_open(path, &run->spike, err));
+    TSPK_CLI_TRY(tspk_cli_name_file(err, tspk_spike_open(path, &run->spike, err), path));
     tspk_spike_info_get(run->spike, &run->info);
     if (args->steps > (int64_t)run->info.steps)
         return tspk_cli_fail(err, TSPK_RANGE, "--steps %lld: %s has %u steps",

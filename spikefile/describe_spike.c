@@ -26,14 +26,29 @@ static bool is_compensated(tspk_op op)
     }
 }
 
+/* The token class of most of a site's rows; the lower one of equals. */
+static uint32_t find_main_class(const tspk_site *site)
+{
+    uint32_t count[TSPK_MAX_TOKEN_CLASSES] = {0};
+    uint32_t best = 0;
+
+    for (uint32_t row = 0; row < site->rows; row++)
+        count[site->row_class[row]]++;
+    for (uint32_t c = 1; c < TSPK_MAX_TOKEN_CLASSES; c++)
+        if (count[c] > count[best])
+            best = c;
+    return best;
+}
+
 static bool add_levels(cJSON *json, const tspk_spikegraph *spikes, uint32_t site)
 {
     const tspk_point *point = &spikes->point[0];
+    const uint32_t class = find_main_class(&spikes->site[site]);
     cJSON *levels = cJSON_AddArrayToObject(json, "levels");
     cJSON *ladders = cJSON_AddArrayToObject(json, "ladder");
 
     for (uint32_t t = 0; levels && ladders && t < point->n_steps; t++) {
-        const tspk_ladder *ladder = &point->site[site].step[t].ladder[0];
+        const tspk_ladder *ladder = &point->site[site].step[t].ladder[class];
 
         if (!cJSON_AddItemToArray(levels, cJSON_CreateNumber((ladder->n_values + 1) / 2)) ||
             !cJSON_AddItemToArray(ladders, cJSON_CreateString(tspk_ladder_kind_name(ladder->kind))))
