@@ -5,6 +5,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct tspk_npz_writer {
     tspk_atomic_file *file;
     struct archive *archive;
     char *path;
+    locale_t utf8;    /* (locale_t)0 where the system has none */
     tspk_error error; /* of the write callback */
 };
 
@@ -43,6 +45,8 @@ static tspk_status fail_archive(tspk_npz_writer *writer, tspk_error *err)
 static void destroy(tspk_npz_writer *writer)
 {
     archive_write_free(writer->archive);
+    if (writer->utf8)
+        freelocale(writer->utf8);
     free(writer->path);
     free(writer);
 }
@@ -54,6 +58,7 @@ tspk_status tspk_npz_writer_open(const char *path, tspk_npz_writer **writer_out,
 
     if (!writer)
         return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory to write it", path);
+    writer->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     writer->path = strdup(path);
     writer->archive = archive_write_new();
     if (!writer->path || !writer->archive) {
@@ -76,6 +81,17 @@ tspk_status tspk_npz_writer_open(const char *path, tspk_npz_writer **writer_out,
     }
     *writer_out = writer;
     return TSPK_OK;
+}
+
+/* Names are UTF-8; whether the member says so must not depend on the caller's locale. */
+static int write_header(tspk_npz_writer *writer, struct archive_entry *entry)
+{
+    const locale_t before = writer->utf8 ? uselocale(writer->utf8) : (locale_t)0;
+    const int code = archive_write_header(writer->archive, entry);
+
+    if (before)
+        uselocale(before);
+    return code;
 }
 
 static bool write_all(struct archive *archive, const void *data, size_t n)
@@ -115,7 +131,7 @@ tspk_status tspk_npz_writer_add(tspk_npz_writer *writer, const char *name, tspk_
     archive_entry_set_perm(entry, 0644);
     archive_entry_set_mtime(entry, 0, 0);
     archive_entry_set_size(entry, (la_int64_t)(header_bytes + data_bytes));
-    if (archive_write_header(writer->archive, entry) != ARCHIVE_OK ||
+    if (write_header(writer, entry) != ARCHIVE_OK ||
         !write_all(writer->archive, header, header_bytes) ||
         !write_all(writer->archive, data, data_bytes) ||
         archive_write_finish_entry(writer->archive) != ARCHIVE_OK)

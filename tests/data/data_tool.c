@@ -5,6 +5,7 @@
  *   data_tool read DATA OUT.npz C H W RESIZE CROP INTERPOLATION MEAN STD
  *                                              writes x [N, C, H, W], labels, hashes [N, 32] */
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static int write_npz(const char *path)
     for (size_t i = 0; status == TSPK_OK && i < TSPK_COUNT_OF(names); i++) {
         char name[32];
 
-        snprintf(name, sizeof name, "blocks.0/%s", names[i]);
+        snprintf(name, sizeof name, "blocks.0\xc3\xa9/%s", names[i]);
         status = tspk_npz_writer_add(writer, name, (tspk_npy_type)i, &shape,
                                      i == TSPK_NPY_B1 ? (const void *)"\1\0\1\0\0\1" : bytes, &err);
     }
@@ -177,6 +178,7 @@ static int read_all(char **argv)
 
 int main(int argc, char **argv)
 {
+    setlocale(LC_ALL, "");
     if (argc == 3 && strcmp(argv[1], "npz") == 0)
         return write_npz(argv[2]);
     if ((argc == 3 || argc == 4) && strcmp(argv[1], "list") == 0)
