@@ -20,9 +20,10 @@ tool = sys.argv[1]
 raw = bytes(range(1, 49))
 with tempfile.TemporaryDirectory() as folder:
     first, second = os.path.join(folder, "a.npz"), os.path.join(folder, "b.npz")
-    subprocess.run([tool, "npz", first], check=True, env=dict(os.environ, TZ="UTC", LC_ALL="C"))
-    time.sleep(1.1)
-    subprocess.run([tool, "npz", second], check=True, env=dict(os.environ, TZ="Pacific/Auckland", LC_ALL="C.UTF-8"))
+    for name, zone, locale in ((first, "UTC", "C"), (second, "Pacific/Auckland", "C.UTF-8")):
+        subprocess.run([tool, "npz", name], check=True,
+                       env=dict(os.environ, TZ=zone, LC_ALL=locale))
+        time.sleep(1.1)
     with open(first, "rb") as a, open(second, "rb") as b:
         assert a.read() == b.read(), "two runs differ"
     with zipfile.ZipFile(first) as archive:
