@@ -161,29 +161,48 @@ static int64_t most_level(const tspk_spikegraph *spikes, uint32_t site)
     return TSPK_MAX_CODE;
 }
 
-/* Σ|w| of one group; *is_bad_out when a weight is out of its range. */
-static int64_t sum_group(const tspk_spike_linear *linear, size_t from, uint32_t n, bool *is_bad_out)
+/* Whether a weight is the one number that has no counterpart of the other sign. */
+static bool has_lowest(const tspk_spike_linear *linear, size_t n)
 {
-    int64_t sum = 0;
-    int worst = 0;
+    bool is_found = false;
 
     if (linear->weight_bits == 8) {
-        const int8_t *const w = (const int8_t *)linear->weight + from;
+        const int8_t *const w = linear->weight;
 
-        for (uint32_t i = 0; i < n; i++) {
-            worst |= w[i] == INT8_MIN;
-            sum += w[i] < 0 ? -w[i] : w[i];
-        }
+        for (size_t i = 0; i < n; i++)
+            is_found |= w[i] == INT8_MIN;
     } else {
-        const int16_t *const w = (const int16_t *)linear->weight + from;
+        const int16_t *const w = linear->weight;
 
-        for (uint32_t i = 0; i < n; i++) {
-            worst |= w[i] == INT16_MIN;
-            sum += w[i] < 0 ? -w[i] : w[i];
-        }
+        for (size_t i = 0; i < n; i++)
+            is_found |= w[i] == INT16_MIN;
     }
-    *is_bad_out = worst;
+    return is_found;
+}
+
+static int64_t sum_magnitudes(const tspk_spike_linear *linear, size_t from, uint32_t n)
+{
+    int64_t sum = 0;
+
+    for (size_t i = from; i < from + n; i++)
+        sum += linear->weight_bits == 8 ? abs(((const int8_t *)linear->weight)[i])
+                                        : abs(((const int16_t *)linear->weight)[i]);
     return sum;
+}
+
+static tspk_status verify_padding(const tspk_spike_linear *linear, const tspk_site *site,
+                                  tspk_error *err)
+{
+    const size_t positions = (size_t)site->group_size * site->n_groups;
+
+    for (size_t p = 0; p < positions; p++) {
+        if (site->order[p] != UINT32_MAX)
+            continue;
+        for (uint32_t o = 0; o < linear->n_out; o++)
+            if (sum_magnitudes(linear, o * positions + p, 1))
+                return TSPK_FAIL(err, TSPK_RANGE, "padding at position %zu has a weight", p);
+    }
+    return TSPK_OK;
 }
 
 static tspk_status verify_weights(const tspk_spikegraph *spikes, const tspk_spike_linear *linear,
@@ -191,31 +210,24 @@ static tspk_status verify_weights(const tspk_spikegraph *spikes, const tspk_spik
 {
     const tspk_site *const site = &spikes->site[linear->site];
     const size_t positions = (size_t)site->group_size * site->n_groups;
-    const int64_t most = most_level(spikes, linear->site);
+    const int most_weight = linear->weight_bits == 8 ? TSPK_MAX_CODE : INT16_MAX;
+    const int64_t most_sum = INT32_MAX / most_level(spikes, linear->site);
 
+    if (has_lowest(linear, positions * linear->n_out))
+        return TSPK_FAIL(err, TSPK_RANGE, "a weight below -%d", most_weight);
+    if (site->group_size <= most_sum / most_weight)
+        return verify_padding(linear, site, err);
     for (uint32_t o = 0; o < linear->n_out; o++)
         for (uint32_t g = 0; g < site->n_groups; g++) {
-            bool is_bad;
-            const int64_t sum = sum_group(
-                linear, o * positions + (size_t)g * site->group_size, site->group_size, &is_bad);
+            const int64_t sum = sum_magnitudes(
+                linear, o * positions + (size_t)g * site->group_size, site->group_size);
 
-            if (is_bad)
-                return TSPK_FAIL(err, TSPK_RANGE, "row %u, group %u has a weight below -%d", o, g,
-                                 linear->weight_bits == 8 ? TSPK_MAX_CODE : INT16_MAX);
-            if (sum > INT32_MAX / most)
+            if (sum > most_sum)
                 return TSPK_FAIL(err, TSPK_RANGE,
-                                 "row %u, group %u: %lld * sum of |weight| %lld exceeds int32", o, g,
-                                 (long long)most, (long long)sum);
+                                 "row %u, group %u: sum of |weight| %lld, at most %lld for int32", o,
+                                 g, (long long)sum, (long long)most_sum);
         }
-    for (size_t p = 0; p < positions; p++) {
-        if (site->order[p] != UINT32_MAX)
-            continue;
-        for (uint32_t o = 0; o < linear->n_out; o++)
-            if (linear->weight_bits == 8 ? ((const int8_t *)linear->weight)[o * positions + p]
-                                         : ((const int16_t *)linear->weight)[o * positions + p])
-                return TSPK_FAIL(err, TSPK_RANGE, "padding at position %zu has a weight", p);
-    }
-    return TSPK_OK;
+    return verify_padding(linear, site, err);
 }
 
 static tspk_status verify_linear(verifier *v, uint32_t index, tspk_error *err)

@@ -57,17 +57,26 @@ void tspk_container_close(tspk_container *container);
 
 /**
  * Reads the next member, which must be the one that `tensor` names, of this type and shape in the
- * description, in its header and by its size, and with this checksum.
- * @param tensor   NULL: missing in the description, an error
+ * description, in its header and by its size. Its checksum is compared by the next _check().
+ * @param tensor   borrowed until the next _check(); NULL: missing in the description, an error
  * @param what     names the tensor where `tensor` is missing
- * @param data_out from `arena`
+ * @param data_out from `arena`; must stay as it is until the next _check()
  * @errors FORMAT, SHAPE, LIMIT, IO, NOMEM, naming the member
  */
 tspk_status tspk_container_take(tspk_container *container, const Spike__Tensor *tensor,
                                 const char *what, tspk_npy_type type, const tspk_shape *shape,
                                 tspk_arena *arena, void **data_out, tspk_error *err);
 
-/** Checks that nothing follows; `is_newer`: members of a later minor version may. @errors FORMAT */
+/** Compares the checksums of all members taken since the last check, on up to four cores.
+ * @errors FORMAT, naming the first member that is damaged */
+tspk_status tspk_container_check(tspk_container *container, tspk_error *err);
+
+/** To be called before what was taken is freed: where `status` is a failure and a member taken is
+ * damaged, the damage is the better reason and takes its place. Returns the status to go on with. */
+tspk_status tspk_container_blame(tspk_container *container, tspk_status status, tspk_error *err);
+
+/** Checks that nothing follows, then what was taken; `is_newer`: members of a later minor version may
+ * follow. @errors FORMAT */
 tspk_status tspk_container_finish(tspk_container *container, bool is_newer, tspk_error *err);
 
 #endif

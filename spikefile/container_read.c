@@ -10,12 +10,26 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
+#include "core/parallel.h"
 #include "spikefile/checksum.h"
 #include "spikefile/container.h"
 
 #define BLOCK_BYTES ((size_t)256 * 1024)
+#define MOST_THREADS 4
+#define BYTES_PER_THREAD ((size_t)1 << 20) /* less is not worth a thread */
+
+/* A member that is read and waits for its checksum. */
+typedef struct pending {
+    struct sha256_ctx context; /* after the .npy header */
+    const void *data;          /* borrowed from the caller's arena */
+    size_t n_data;
+    const Spike__Tensor *tensor;
+    bool is_damaged;
+} pending;
 
 struct tspk_container {
+    pending *pending;
+    size_t n_pending, cap_pending;
     struct archive *archive;
     int descriptor;
     uint64_t file_bytes;
@@ -186,6 +200,7 @@ void tspk_container_close(tspk_container *container)
     archive_read_free(container->archive);
     if (container->descriptor >= 0)
         close(container->descriptor);
+    free(container->pending);
     free(container->description);
     free(container);
 }
@@ -212,12 +227,34 @@ static tspk_status check_description(const Spike__Tensor *tensor, const tspk_sha
     return TSPK_OK;
 }
 
+static tspk_status add_pending(tspk_container *container, const void *head, size_t n_head,
+                               const void *data, size_t n_data, const Spike__Tensor *tensor,
+                               tspk_error *err)
+{
+    pending *to;
+
+    if (container->n_pending == container->cap_pending) {
+        const size_t cap = container->cap_pending ? 2 * container->cap_pending : 256;
+        pending *const more = realloc(container->pending, cap * sizeof *more);
+
+        if (!more)
+            return TSPK_FAIL(err, TSPK_NOMEM, "no memory for checksums");
+        container->pending = more;
+        container->cap_pending = cap;
+    }
+    to = &container->pending[container->n_pending++];
+    *to = (pending){.data = data, .n_data = n_data, .tensor = tensor};
+    sha256_init(&to->context);
+    sha256_update(&to->context, n_head, head);
+    return TSPK_OK;
+}
+
 /* The .npy header must be the one that the writer makes for this type and shape. */
 static tspk_status read_member(tspk_container *container, const Spike__Tensor *tensor,
                                tspk_npy_type type, const tspk_shape *shape, tspk_arena *arena,
                                void **data_out, tspk_error *err)
 {
-    uint8_t head[TSPK_NPY_HEADER_MAX], digest[SHA256_DIGEST_SIZE];
+    uint8_t head[TSPK_NPY_HEADER_MAX];
     const size_t n_head = tspk_npy_format(type, shape, head);
     const size_t n_data = tspk_shape_elems(shape) * tspk_npy_type_bytes(type);
     tspk_npy_header header;
@@ -237,9 +274,7 @@ static tspk_status read_member(tspk_container *container, const Spike__Tensor *t
     if (!data)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu bytes", n_data);
     TSPK_TRY(read_bytes(container, data, n_data, err));
-    tspk_checksum(head, n_head, data, n_data, digest);
-    if (memcmp(digest, tensor->sha256.data, sizeof digest) != 0)
-        return TSPK_FAIL(err, TSPK_FORMAT, "the checksum does not match: the file is damaged");
+    TSPK_TRY(add_pending(container, head, n_head, data, n_data, tensor, err));
     *data_out = data;
     return TSPK_OK;
 }
@@ -258,6 +293,53 @@ tspk_status tspk_container_take(tspk_container *container, const Spike__Tensor *
                           tensor->member);
 }
 
+static void check_pending(void *context, size_t i, int worker)
+{
+    pending *const member = &((pending *)context)[i];
+    uint8_t digest[SHA256_DIGEST_SIZE];
+
+    (void)worker;
+    sha256_update(&member->context, member->n_data, member->data);
+    sha256_digest(&member->context, sizeof digest, digest);
+    member->is_damaged = memcmp(digest, member->tensor->sha256.data, sizeof digest) != 0;
+}
+
+tspk_status tspk_container_check(tspk_container *container, tspk_error *err)
+{
+    const size_t n = container->n_pending;
+    int threads = tspk_parallel_max_threads();
+    size_t n_bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        n_bytes += container->pending[i].n_data;
+    threads = threads < MOST_THREADS ? threads : MOST_THREADS;
+    if (n_bytes / BYTES_PER_THREAD < (size_t)threads)
+        threads = (int)(n_bytes / BYTES_PER_THREAD);
+    tspk_parallel_for(threads, n, check_pending, container->pending);
+    container->n_pending = 0;
+    for (size_t i = 0; i < n; i++)
+        if (container->pending[i].is_damaged)
+            return tspk_at_tensor(
+                err,
+                TSPK_FAIL(err, TSPK_FORMAT, "the checksum does not match: the file is damaged"),
+                container->pending[i].tensor->member);
+    return TSPK_OK;
+}
+
+tspk_status tspk_container_blame(tspk_container *container, tspk_status status, tspk_error *err)
+{
+    tspk_error damage;
+
+    if (status == TSPK_OK)
+        return TSPK_OK;
+    tspk_error_init(&damage);
+    if (tspk_container_check(container, &damage) == TSPK_OK)
+        return status;
+    if (err)
+        *err = damage;
+    return damage.status;
+}
+
 tspk_status tspk_container_finish(tspk_container *container, bool is_newer, tspk_error *err)
 {
     bool is_there;
@@ -267,5 +349,5 @@ tspk_status tspk_container_finish(tspk_container *container, bool is_newer, tspk
         return tspk_at_tensor(
             err, TSPK_FAIL(err, TSPK_FORMAT, "the description does not name this member"),
             container->member);
-    return TSPK_OK;
+    return tspk_container_check(container, err);
 }

@@ -330,7 +330,7 @@ tspk_status tspk_section_graph_read(const Spike__File *file, tspk_container *con
     if (!file->graph)
         return TSPK_FAIL(err, TSPK_FORMAT, "the description has no graph");
     TSPK_TRY(tspk_graph_new(0, &graph, err));
-    status = read_graph(file->graph, container, graph, err);
+    status = tspk_container_blame(container, read_graph(file->graph, container, graph, err), err);
     if (status != TSPK_OK) {
         tspk_graph_free(graph);
         return status;

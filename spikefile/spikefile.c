@@ -105,27 +105,31 @@ static tspk_status check_version(const Spike__File *file, tspk_error *err)
     return TSPK_OK;
 }
 
+static tspk_status read_parts(const Spike__File *file, tspk_container *container,
+                              tspk_spikegraph *spikes, tspk_error *err)
+{
+    TSPK_TRY(tspk_section_sites_read(file, container, spikes, err));
+    TSPK_TRY(tspk_section_points_read(file, container, spikes, err));
+    TSPK_TRY(tspk_section_meta_read(file, container, spikes, err));
+    TSPK_TRY(tspk_container_finish(container, file->version_minor > VERSION_MINOR, err));
+    TSPK_TRY(tspk_graph_verify(spikes->graph, err));
+    return tspk_spikegraph_verify(spikes, err);
+}
+
 static tspk_status read_sections(const Spike__File *file, tspk_container *container,
                                  tspk_spikegraph **spikes_out, tspk_error *err)
 {
     tspk_graph *graph = NULL;
     tspk_spikegraph *spikes = NULL;
-    tspk_status status = tspk_section_graph_read(file, container, &graph, err);
+    tspk_status status;
 
-    if (status != TSPK_OK)
-        return status;
+    TSPK_TRY(tspk_section_graph_read(file, container, &graph, err));
     status = tspk_spikegraph_new(graph, &spikes, err);
     if (status != TSPK_OK) {
         tspk_graph_free(graph);
         return status;
     }
-    if ((status = tspk_section_sites_read(file, container, spikes, err)) == TSPK_OK
-        && (status = tspk_section_points_read(file, container, spikes, err)) == TSPK_OK
-        && (status = tspk_section_meta_read(file, container, spikes, err)) == TSPK_OK
-        && (status = tspk_container_finish(container, file->version_minor > VERSION_MINOR, err))
-               == TSPK_OK
-        && (status = tspk_graph_verify(graph, err)) == TSPK_OK)
-        status = tspk_spikegraph_verify(spikes, err);
+    status = tspk_container_blame(container, read_parts(file, container, spikes, err), err);
     if (status != TSPK_OK) {
         tspk_spikegraph_free(spikes);
         return status;

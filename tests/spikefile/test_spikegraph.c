@@ -134,6 +134,68 @@ DAMAGE(exponent_levels, s->point[0].site[0].code_form = TSPK_CODE_EXPONENT)
 DAMAGE(deviation_zero, s->preprocess.std[0] = 0.0f)
 DAMAGE(interpolation_3, s->preprocess.interpolation = 3)
 
+enum { WIDE = 600 };
+
+/* One Linear of 600 channels in one group, int16 weights of the given magnitude. */
+static tspk_spikegraph *make_wide(int magnitude)
+{
+    const tspk_shape in = {2, {1, WIDE}}, out = {2, {1, 1}};
+    tspk_spikegraph *s;
+    tspk_graph *graph;
+    tspk_value_id ids[2];
+    tspk_site_step *step;
+
+    assert_int_equal(tspk_graph_new(0, &graph, NULL), TSPK_OK);
+    assert_int_equal(tspk_graph_add_value(graph, "x", TSPK_DTYPE_F32, &in, &ids[0], NULL), TSPK_OK);
+    assert_int_equal(tspk_graph_add_value(graph, "y", TSPK_DTYPE_F32, &out, &ids[1], NULL), TSPK_OK);
+    assert_int_equal(tspk_graph_insert_node(graph, 0, TSPK_OP_LINEAR, "wide", "Gemm", &ids[0], 1,
+                                            &ids[1], 1, NULL, NULL, NULL),
+                     TSPK_OK);
+    graph->input = tspk_arena_copy(graph->arena, &ids[0], sizeof ids[0]);
+    graph->output = tspk_arena_copy(graph->arena, &ids[1], sizeof ids[1]);
+    graph->n_inputs = graph->n_outputs = 1;
+    assert_int_equal(tspk_spikegraph_new(graph, &s, NULL), TSPK_OK);
+    s->n_sites = s->n_linears = s->n_points = 1;
+    s->site = tspk_arena_array(s->arena, 1, sizeof *s->site);
+    s->site[0] = (tspk_site){.name = "wide.input", .input = ids[0], .node = TSPK_ID_NONE, .rows = 1,
+                             .channels = WIDE, .group_size = WIDE, .n_groups = 1};
+    s->site[0].row_class = tspk_arena_array(s->arena, 1, 1);
+    s->site[0].unit = tspk_arena_array(s->arena, WIDE, sizeof(float));
+    s->site[0].order = tspk_arena_array(s->arena, WIDE, sizeof(uint32_t));
+    s->linear = tspk_arena_array(s->arena, 1, sizeof *s->linear);
+    s->linear[0] = (tspk_spike_linear){.n_out = 1, .weight_bits = 16};
+    s->linear[0].weight = tspk_arena_array(s->arena, WIDE, sizeof(int16_t));
+    s->linear[0].scale = tspk_arena_array(s->arena, 1, sizeof(float));
+    s->point = tspk_arena_array(s->arena, 1, sizeof *s->point);
+    s->point[0] = (tspk_point){.name = "exact", .n_steps = 1, .n_levels = 1};
+    s->point[0].site = tspk_arena_array(s->arena, 1, sizeof *s->point[0].site);
+    s->point[0].bias = tspk_arena_array(s->arena, 1, sizeof *s->point[0].bias);
+    s->point[0].bias[0] = tspk_arena_array(s->arena, 1, sizeof(float));
+    step = s->point[0].site[0].step = tspk_arena_array(s->arena, 1, sizeof *step);
+    step->scale[0] = 1.0f;
+    step->gain = tspk_arena_array(s->arena, WIDE, sizeof(float));
+    for (uint32_t c = 0; c < WIDE; c++) {
+        s->site[0].unit[c] = 1.0f;
+        s->site[0].order[c] = c;
+        ((int16_t *)s->linear[0].weight)[c] = (int16_t)(c & 1 ? magnitude : -magnitude);
+    }
+    return s;
+}
+
+static void sums_of_weights_stay_within_int32(void **state)
+{
+    const int most = INT32_MAX / 127 / WIDE; /* 28182 */
+    tspk_spikegraph *spikes = make_wide(most);
+
+    (void)state;
+    assert_int_equal(tspk_graph_verify(spikes->graph, NULL), TSPK_OK);
+    assert_int_equal(tspk_spikegraph_verify(spikes, NULL), TSPK_OK);
+    tspk_spikegraph_free(spikes);
+    spikes = make_wide(most + 1);
+    assert_int_equal(tspk_spikegraph_verify(spikes, NULL), TSPK_RANGE);
+    tspk_spikegraph_free(spikes);
+}
+
 static void every_rule_is_checked(void **state)
 {
 #define CASE(name, status) {#name, status, name}
@@ -190,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(toy_networks_are_valid),
         cmocka_unit_test(fan_out_follows_the_design),
+        cmocka_unit_test(sums_of_weights_stay_within_int32),
         cmocka_unit_test(every_rule_is_checked),
     };
 
