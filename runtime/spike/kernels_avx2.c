@@ -176,10 +176,12 @@ static AVX2 TSPK_ALWAYS_INLINE void sum_block(size_t rows, size_t first, size_t 
                                               const int16_t *level, size_t ldl,
                                               const void *weight, bool is_byte, __m256i *sum)
 {
+    size_t p = first;
+
 #pragma GCC unroll 12
     for (size_t r = 0; r < 2 * rows; r++)
         sum[r] = _mm256_setzero_si256();
-    for (size_t p = first; p < first + pairs; p++) {
+    do {
         const __m256i w0 = load_weights(weight, p * 32, is_byte);
         const __m256i w1 = load_weights(weight, p * 32 + 16, is_byte);
 
@@ -189,8 +191,10 @@ static AVX2 TSPK_ALWAYS_INLINE void sum_block(size_t rows, size_t first, size_t 
 
             sum[2 * r] = _mm256_add_epi32(sum[2 * r], _mm256_madd_epi16(two, w0));
             sum[2 * r + 1] = _mm256_add_epi32(sum[2 * r + 1], _mm256_madd_epi16(two, w1));
+            TSPK_IN_REGISTER(sum[2 * r]);
+            TSPK_IN_REGISTER(sum[2 * r + 1]);
         }
-    }
+    } while (++p < first + pairs);
 }
 
 static AVX2 TSPK_ALWAYS_INLINE void linear_block(size_t rows, size_t n_groups, size_t pairs,
@@ -358,6 +362,8 @@ static AVX2 TSPK_ALWAYS_INLINE void gemm_block(size_t rows, size_t inner, const 
 
             sum[2 * r] = _mm256_fmadd_ps(one, b0, sum[2 * r]);
             sum[2 * r + 1] = _mm256_fmadd_ps(one, b1, sum[2 * r + 1]);
+            TSPK_IN_REGISTER(sum[2 * r]);
+            TSPK_IN_REGISTER(sum[2 * r + 1]);
         }
     }
     for (size_t r = 0; r < rows; r++) {
