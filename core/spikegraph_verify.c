@@ -18,8 +18,8 @@ typedef struct verifier {
 
 static bool is_float_value(const tspk_graph *graph, tspk_value_id id)
 {
-    return id < graph->n_values && graph->value[id].dtype == TSPK_DTYPE_F32
-           && graph->value[id].shape.rank >= 1;
+    return id < graph->n_values && graph->value[id].dtype == TSPK_DTYPE_F32 &&
+           graph->value[id].shape.rank >= 1;
 }
 
 /* The value that carries x_t must have the rows and channels of the site. */
@@ -32,8 +32,8 @@ static tspk_status verify_site_input(const tspk_spikegraph *spikes, const tspk_s
         return TSPK_FAIL(err, TSPK_FORMAT, "input value %u is not a float32 value of the graph",
                          site->input);
     value = &spikes->graph->value[site->input];
-    if (tspk_shape_last(&value->shape) != site->channels
-        || tspk_shape_rows(&value->shape) != site->rows)
+    if (tspk_shape_last(&value->shape) != site->channels ||
+        tspk_shape_rows(&value->shape) != site->rows)
         return TSPK_FAIL(err, TSPK_SHAPE,
                          "%u rows of %u channels, but its input \"%.64s\" has %zu rows of %zu",
                          site->rows, site->channels, value->name, tspk_shape_rows(&value->shape),
@@ -47,8 +47,8 @@ static tspk_status verify_order(const tspk_site *site, tspk_error *err)
     const uint64_t positions = (uint64_t)site->group_size * site->n_groups;
     uint8_t *seen;
 
-    if (!site->order || !site->group_size || !site->n_groups || positions < site->channels
-        || positions > 2 * (uint64_t)site->channels + site->group_size)
+    if (!site->order || !site->group_size || !site->n_groups || positions < site->channels ||
+        positions > 2 * (uint64_t)site->channels + site->group_size)
         return TSPK_FAIL(err, TSPK_SHAPE, "%u groups of %u positions do not fit %u channels",
                          site->n_groups, site->group_size, site->channels);
     seen = calloc(site->channels, 1);
@@ -61,9 +61,9 @@ static tspk_status verify_order(const tspk_site *site, tspk_error *err)
             continue;
         if (c >= site->channels || seen[c]) {
             free(seen);
-            return TSPK_FAIL(err, TSPK_RANGE,
-                             "position %llu of the order holds channel %u, %s", (unsigned long long)p,
-                             c, c >= site->channels ? "which does not exist" : "a second time");
+            return TSPK_FAIL(err, TSPK_RANGE, "position %llu of the order holds channel %u, %s",
+                             (unsigned long long)p, c,
+                             c >= site->channels ? "which does not exist" : "a second time");
         }
         seen[c] = 1;
     }
@@ -103,8 +103,8 @@ static tspk_status verify_product_site(const tspk_spikegraph *spikes, const tspk
 
         if (site->input != TSPK_ID_NONE)
             return TSPK_FAIL(err, TSPK_FORMAT, "a numerator site has no input value");
-        if (site->channels != node->attr.heads || site->rows != tspk_shape_rows(q)
-            || site->keys != tspk_shape_rows(k))
+        if (site->channels != node->attr.heads || site->rows != tspk_shape_rows(q) ||
+            site->keys != tspk_shape_rows(k))
             return TSPK_FAIL(err, TSPK_SHAPE,
                              "%u heads, %u queries, %u keys, but the node has %u, %zu and %zu",
                              site->channels, site->rows, site->keys, node->attr.heads,
@@ -219,13 +219,13 @@ static tspk_status verify_weights(const tspk_spikegraph *spikes, const tspk_spik
         return verify_padding(linear, site, err);
     for (uint32_t o = 0; o < linear->n_out; o++)
         for (uint32_t g = 0; g < site->n_groups; g++) {
-            const int64_t sum = sum_magnitudes(
-                linear, o * positions + (size_t)g * site->group_size, site->group_size);
+            const int64_t sum = sum_magnitudes(linear, o * positions + (size_t)g * site->group_size,
+                                               site->group_size);
 
             if (sum > most_sum)
                 return TSPK_FAIL(err, TSPK_RANGE,
-                                 "row %u, group %u: sum of |weight| %lld, at most %lld for int32", o,
-                                 g, (long long)sum, (long long)most_sum);
+                                 "row %u, group %u: sum of |weight| %lld, at most %lld for int32",
+                                 o, g, (long long)sum, (long long)most_sum);
         }
     return verify_padding(linear, site, err);
 }
@@ -242,8 +242,7 @@ static tspk_status verify_linear(verifier *v, uint32_t index, tspk_error *err)
     if (linear->node >= graph->n_nodes || graph->node[linear->node].op != TSPK_OP_LINEAR)
         return TSPK_FAIL(err, TSPK_FORMAT, "linear %u: node %u is not a Linear node", index,
                          linear->node);
-    if (linear->site >= spikes->n_sites
-        || spikes->site[linear->site].kind != TSPK_SITE_LINEAR)
+    if (linear->site >= spikes->n_sites || spikes->site[linear->site].kind != TSPK_SITE_LINEAR)
         return TSPK_FAIL(err, TSPK_FORMAT, "its site %u is not a linear site", linear->site);
     if (v->has_record[linear->node])
         return TSPK_FAIL(err, TSPK_FORMAT, "two records for one node");
@@ -266,8 +265,8 @@ static tspk_status verify_linear(verifier *v, uint32_t index, tspk_error *err)
     n_scales = (size_t)site->n_groups * linear->n_out;
     for (size_t i = 0; i < n_scales; i++)
         if (!(linear->scale[i] >= 0.0f) || !tspk_is_finite(linear->scale[i]))
-            return TSPK_FAIL(err, TSPK_RANGE, "scale %zu is %g, expected finite and not negative", i,
-                             (double)linear->scale[i]);
+            return TSPK_FAIL(err, TSPK_RANGE, "scale %zu is %g, expected finite and not negative",
+                             i, (double)linear->scale[i]);
     v->has_record[linear->node] = true;
     v->site_uses[linear->site]++;
     if (linear->node < v->first_node[linear->site])
@@ -284,8 +283,8 @@ static tspk_status verify_attention(verifier *v, uint32_t index, tspk_error *err
     const tspk_site *sites[4];
     int64_t width, most_logit, most_value;
 
-    if (attention->node >= spikes->graph->n_nodes
-        || spikes->graph->node[attention->node].op != TSPK_OP_ATTENTION)
+    if (attention->node >= spikes->graph->n_nodes ||
+        spikes->graph->node[attention->node].op != TSPK_OP_ATTENTION)
         return TSPK_FAIL(err, TSPK_FORMAT, "attention %u: node %u is not an Attention node", index,
                          attention->node);
     if (v->has_record[attention->node])
@@ -294,8 +293,8 @@ static tspk_status verify_attention(verifier *v, uint32_t index, tspk_error *err
     for (int i = 0; i < 4; i++) {
         const tspk_site_kind kind = (tspk_site_kind)(TSPK_SITE_QUERY + i);
 
-        if (ids[i] >= spikes->n_sites || spikes->site[ids[i]].kind != kind
-            || spikes->site[ids[i]].node != attention->node)
+        if (ids[i] >= spikes->n_sites || spikes->site[ids[i]].kind != kind ||
+            spikes->site[ids[i]].node != attention->node)
             return TSPK_FAIL(err, TSPK_FORMAT, "site %u is not its %s site", ids[i],
                              tspk_site_kind_name(kind));
         sites[i] = &spikes->site[ids[i]];
@@ -364,13 +363,13 @@ static tspk_status verify_site_table(const verifier *v, tspk_error *err)
         const tspk_site *const site = &spikes->site[i];
 
         if (!v->site_uses[i] || (site->kind != TSPK_SITE_LINEAR && v->site_uses[i] != 1))
-            return tspk_at_tensor(err,
-                                  TSPK_FAIL(err, TSPK_FORMAT, "%u records use the site",
-                                            v->site_uses[i]),
-                                  site->name);
+            return tspk_at_tensor(
+                err, TSPK_FAIL(err, TSPK_FORMAT, "%u records use the site", v->site_uses[i]),
+                site->name);
         if (i && v->first_node[i] < v->first_node[i - 1])
             return tspk_at_tensor(
-                err, TSPK_FAIL(err, TSPK_FORMAT, "the site stands after one that is executed later"),
+                err,
+                TSPK_FAIL(err, TSPK_FORMAT, "the site stands after one that is executed later"),
                 site->name);
     }
     return TSPK_OK;
@@ -392,8 +391,8 @@ static tspk_status verify_counts(const tspk_spikegraph *spikes, tspk_error *err)
     if (spikes->n_sites > TSPK_MAX_SITES)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u sites, at most %u", spikes->n_sites, TSPK_MAX_SITES);
     if (!spikes->n_points || spikes->n_points > TSPK_MAX_POINTS)
-        return TSPK_FAIL(err, TSPK_LIMIT, "%u operating points, expected 1 to %u",
-                         spikes->n_points, TSPK_MAX_POINTS);
+        return TSPK_FAIL(err, TSPK_LIMIT, "%u operating points, expected 1 to %u", spikes->n_points,
+                         TSPK_MAX_POINTS);
     if (spikes->n_linears > graph->n_nodes || spikes->n_attentions > graph->n_nodes)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u linears and %u attentions in %u nodes",
                          spikes->n_linears, spikes->n_attentions, graph->n_nodes);
@@ -406,8 +405,8 @@ static tspk_status verify_with(verifier *v, tspk_error *err)
 
     for (uint32_t i = 0; i < spikes->n_sites; i++) {
         v->first_node[i] = UINT32_MAX;
-        TSPK_TRY(tspk_at_tensor(err, verify_site(spikes, &spikes->site[i], err),
-                                spikes->site[i].name));
+        TSPK_TRY(
+            tspk_at_tensor(err, verify_site(spikes, &spikes->site[i], err), spikes->site[i].name));
     }
     for (uint32_t i = 0; i < spikes->n_points; i++)
         TSPK_TRY(tspk_verify_point(spikes, i, err));

@@ -21,7 +21,8 @@ static inline bool tspk_is_positive(float x)
     return x > 0.0f && tspk_is_finite(x);
 }
 
-/** Ladders, gains, offsets, priors and biases of operating point `index`, its sites being verified. */
+/** Ladders, gains, offsets, priors and biases of operating point `index`, its sites being verified.
+ */
 tspk_status tspk_verify_point(const tspk_spikegraph *spikes, uint32_t index, tspk_error *err);
 
 /** Preprocessing, class names, provenance. */

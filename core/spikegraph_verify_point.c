@@ -38,12 +38,12 @@ static tspk_status verify_ladder(const tspk_ladder *ladder, tspk_code_form form,
 
         if (!tspk_is_finite(value) || value == 0.0f || (i && !(ladder->value[i - 1] < value)))
             return TSPK_FAIL(err, TSPK_RANGE,
-                             "class %u: level %u is %g, expected finite, not 0 and ascending", class,
-                             i, (double)value);
+                             "class %u: level %u is %g, expected finite, not 0 and ascending",
+                             class, i, (double)value);
         if (form == TSPK_CODE_EXPONENT && !is_small_power(value))
             return TSPK_FAIL(err, TSPK_RANGE,
-                             "class %u: level %u is %g, expected a power of two, 1 to 128", class, i,
-                             (double)value);
+                             "class %u: level %u is %g, expected a power of two, 1 to 128", class,
+                             i, (double)value);
     }
     return TSPK_OK;
 }
@@ -52,7 +52,7 @@ static tspk_status verify_ladder(const tspk_ladder *ladder, tspk_code_form form,
 static tspk_status verify_gains(const tspk_site *site, const tspk_site_step *step,
                                 tspk_code_form form, uint32_t class, tspk_error *err)
 {
-    const float *const gain = step->gain + (size_t)class * site->channels;
+    const float *const gain = step->gain + (size_t) class * site->channels;
 
     for (uint32_t c = 0; c < site->channels; c++) {
         const float size = site->unit[c] * step->scale[class];
@@ -89,9 +89,8 @@ static tspk_status verify_step(const tspk_spikegraph *spikes, const tspk_site *s
         if (!tspk_is_positive(step->scale[k]) || step->scale[k] < FLT_MIN)
             return TSPK_FAIL(err, TSPK_RANGE, "class %u: scale %g, expected positive and normal", k,
                              (double)step->scale[k]);
-        if (is_product
-            && ldexpf(step->scale[k], step->shift)
-                   != ldexpf(params->step[0].scale[k], params->step[0].shift))
+        if (is_product && ldexpf(step->scale[k], step->shift) !=
+                              ldexpf(params->step[0].scale[k], params->step[0].shift))
             return TSPK_FAIL(err, TSPK_RANGE,
                              "class %u: scale %g is not that of step 1 times a power of two by the "
                              "shift %d",
@@ -200,15 +199,15 @@ tspk_status tspk_verify_meta(const tspk_spikegraph *spikes, tspk_error *err)
         if (!tspk_is_finite(p->mean[c]) || !tspk_is_positive(p->std[c]))
             return TSPK_FAIL(err, TSPK_RANGE, "preprocessing: channel %u has mean %g, deviation %g",
                              c, (double)p->mean[c], (double)p->std[c]);
-    if (spikes->n_class_names > TSPK_MAX_CLASS_NAMES
-        || (spikes->n_class_names && !spikes->class_name))
+    if (spikes->n_class_names > TSPK_MAX_CLASS_NAMES ||
+        (spikes->n_class_names && !spikes->class_name))
         return TSPK_FAIL(err, TSPK_LIMIT, "%u class names, at most %u", spikes->n_class_names,
                          TSPK_MAX_CLASS_NAMES);
     for (uint32_t i = 0; i < spikes->n_class_names; i++)
         if (!spikes->class_name[i])
             return TSPK_FAIL(err, TSPK_FORMAT, "class %u has no name", i);
-    if (spikes->provenance.n_calibration > TSPK_MAX_CALIBRATION_IMAGES
-        || (spikes->provenance.n_calibration && !spikes->provenance.calibration_hash))
+    if (spikes->provenance.n_calibration > TSPK_MAX_CALIBRATION_IMAGES ||
+        (spikes->provenance.n_calibration && !spikes->provenance.calibration_hash))
         return TSPK_FAIL(err, TSPK_LIMIT, "%u calibration images, at most %u",
                          spikes->provenance.n_calibration, TSPK_MAX_CALIBRATION_IMAGES);
     return TSPK_OK;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The archive around a spike graph: a zip of stored members. First the description, then its SHA-256
- * in sha256sum's form, then one .npy a tensor in the order in which the description names them. Reader
- * and writer walk the description in that same order, so a member that is missing, doubled, added or
- * out of place shows at once by its name.
+ * The archive around a spike graph: a zip of stored members. First the description, then its
+ * SHA-256 in sha256sum's form, then one .npy a tensor in the order in which the description names
+ * them. Reader and writer walk the description in that same order, so a member that is missing,
+ * doubled, added or out of place shows at once by its name.
  */
 #ifndef TSPK_SPIKEFILE_CONTAINER_H
 #define TSPK_SPIKEFILE_CONTAINER_H
@@ -12,10 +12,10 @@
 #include "data/npy.h"
 #include "spikefile/spike.pb-c.h"
 
-#define TSPK_DESCRIPTION_MEMBER "transpike.pb"
-#define TSPK_CHECKSUM_MEMBER "transpike.pb.sha256"
+#define TSPK_DESCRIPTION_MEMBER    "transpike.pb"
+#define TSPK_CHECKSUM_MEMBER       "transpike.pb.sha256"
 #define TSPK_MAX_DESCRIPTION_BYTES ((size_t)64 << 20)
-#define TSPK_MAX_MEMBER_NAME 96u
+#define TSPK_MAX_MEMBER_NAME       96u
 
 /* --- writing --- */
 
@@ -72,11 +72,12 @@ tspk_status tspk_container_take(tspk_container *container, const Spike__Tensor *
 tspk_status tspk_container_check(tspk_container *container, tspk_error *err);
 
 /** To be called before what was taken is freed: where `status` is a failure and a member taken is
- * damaged, the damage is the better reason and takes its place. Returns the status to go on with. */
+ * damaged, the damage is the better reason and takes its place. Returns the status to go on with.
+ */
 tspk_status tspk_container_blame(tspk_container *container, tspk_status status, tspk_error *err);
 
-/** Checks that nothing follows, then what was taken; `is_newer`: members of a later minor version may
- * follow. @errors FORMAT */
+/** Checks that nothing follows, then what was taken; `is_newer`: members of a later minor version
+ * may follow. @errors FORMAT */
 tspk_status tspk_container_finish(tspk_container *container, bool is_newer, tspk_error *err);
 
 #endif

@@ -14,8 +14,8 @@
 #include "spikefile/checksum.h"
 #include "spikefile/container.h"
 
-#define BLOCK_BYTES ((size_t)256 * 1024)
-#define MOST_THREADS 4
+#define BLOCK_BYTES      ((size_t)256 * 1024)
+#define MOST_THREADS     4
 #define BYTES_PER_THREAD ((size_t)1 << 20) /* less is not worth a thread */
 
 /* A member that is read and waits for its checksum. */
@@ -33,7 +33,7 @@ struct tspk_container {
     struct archive *archive;
     int descriptor;
     uint64_t file_bytes;
-    uint8_t *description; /* owned */
+    uint8_t *description;                  /* owned */
     char member[TSPK_MAX_MEMBER_NAME + 1]; /* the entry that was read last */
     uint64_t member_bytes;
 };
@@ -69,18 +69,18 @@ static tspk_status next_member(tspk_container *container, bool *is_there_out, ts
         return TSPK_FAIL(err, TSPK_FORMAT, "a member has no name, or one of more than %u bytes",
                          TSPK_MAX_MEMBER_NAME);
     memcpy(container->member, name, strlen(name) + 1);
-    if (archive_entry_filetype(entry) != AE_IFREG || !archive_entry_size_is_set(entry)
-        || archive_entry_size(entry) < 0)
+    if (archive_entry_filetype(entry) != AE_IFREG || !archive_entry_size_is_set(entry) ||
+        archive_entry_size(entry) < 0)
         return tspk_at_tensor(err, TSPK_FAIL(err, TSPK_FORMAT, "the member is not a plain file"),
                               container->member);
     container->member_bytes = (uint64_t)archive_entry_size(entry);
     if (container->member_bytes > container->file_bytes)
-        return tspk_at_tensor(
-            err,
-            TSPK_FAIL(err, TSPK_FORMAT, "a stored member of %llu bytes in a file of %llu",
-                      (unsigned long long)container->member_bytes,
-                      (unsigned long long)container->file_bytes),
-            container->member);
+        return tspk_at_tensor(err,
+                              TSPK_FAIL(err, TSPK_FORMAT,
+                                        "a stored member of %llu bytes in a file of %llu",
+                                        (unsigned long long)container->member_bytes,
+                                        (unsigned long long)container->file_bytes),
+                              container->member);
     return TSPK_OK;
 }
 
@@ -93,10 +93,9 @@ static tspk_status expect_member(tspk_container *container, const char *name, ts
     if (!is_there)
         return tspk_at_tensor(err, TSPK_FAIL(err, TSPK_FORMAT, "the member is missing"), name);
     if (strcmp(container->member, name) != 0)
-        return tspk_at_tensor(err,
-                              TSPK_FAIL(err, TSPK_FORMAT, "the member stands where %s is expected",
-                                        name),
-                              container->member);
+        return tspk_at_tensor(
+            err, TSPK_FAIL(err, TSPK_FORMAT, "the member stands where %s is expected", name),
+            container->member);
     return TSPK_OK;
 }
 
@@ -162,11 +161,10 @@ static tspk_status open_archive(tspk_container *container, const char *path, tsp
     if (!container->archive)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to read the archive");
     /* SHA-256 stands for CRC-32: every byte that is used is under one. */
-    if (archive_read_support_format_zip_seekable(container->archive) != ARCHIVE_OK
-        || archive_read_set_format_option(container->archive, "zip", "ignorecrc32", "1")
-               != ARCHIVE_OK
-        || archive_read_open_fd(container->archive, container->descriptor, BLOCK_BYTES)
-               != ARCHIVE_OK)
+    if (archive_read_support_format_zip_seekable(container->archive) != ARCHIVE_OK ||
+        archive_read_set_format_option(container->archive, "zip", "ignorecrc32", "1") !=
+            ARCHIVE_OK ||
+        archive_read_open_fd(container->archive, container->descriptor, BLOCK_BYTES) != ARCHIVE_OK)
         return fail_archive(container, err);
     return TSPK_OK;
 }
@@ -182,8 +180,8 @@ tspk_status tspk_container_open(const char *path, tspk_container **container_out
     container->descriptor = -1;
     status = open_archive(container, path, err);
     if (status == TSPK_OK)
-        status = tspk_at_tensor(err, read_description(container, n_bytes_out, err),
-                                container->member);
+        status =
+            tspk_at_tensor(err, read_description(container, n_bytes_out, err), container->member);
     if (status != TSPK_OK) {
         tspk_container_close(container);
         return status;
@@ -266,8 +264,8 @@ static tspk_status read_member(tspk_container *container, const Spike__Tensor *t
                          (unsigned long long)container->member_bytes, n_head + n_data);
     TSPK_TRY(read_bytes(container, head, n_head, err));
     TSPK_TRY(tspk_npy_parse(head, n_head, &header, err));
-    if (header.type != type || !tspk_shape_equal(&header.shape, shape)
-        || header.data_offset != n_head)
+    if (header.type != type || !tspk_shape_equal(&header.shape, shape) ||
+        header.data_offset != n_head)
         return TSPK_FAIL(err, TSPK_SHAPE, "its .npy header gives another type or shape than %s",
                          tspk_shape_text(shape, text, sizeof text));
     data = tspk_arena_alloc(arena, n_data);

@@ -80,8 +80,8 @@ tspk_status tspk_members_add(tspk_members *members, const char *name, tspk_npy_t
     return TSPK_OK;
 }
 
-/* What the write callback needs. A failure is kept here and not told to libarchive, which would leak
- * its buffers: it goes on into nothing. */
+/* What the write callback needs. A failure is kept here and not told to libarchive, which would
+ * leak its buffers: it goes on into nothing. */
 typedef struct sink {
     tspk_atomic_file *file;
     tspk_error error;
@@ -128,8 +128,8 @@ static bool put_member(struct archive *archive, const char *name, const void *he
     archive_entry_set_gid(entry, 0);
     archive_entry_set_mtime(entry, 0, 0);
     archive_entry_set_size(entry, (la_int64_t)(n_head + n_body));
-    is_fine = archive_write_header(archive, entry) == ARCHIVE_OK && put(archive, head, n_head)
-              && put(archive, body, n_body) && archive_write_finish_entry(archive) == ARCHIVE_OK;
+    is_fine = archive_write_header(archive, entry) == ARCHIVE_OK && put(archive, head, n_head) &&
+              put(archive, body, n_body) && archive_write_finish_entry(archive) == ARCHIVE_OK;
     archive_entry_free(entry);
     return is_fine;
 }
@@ -142,17 +142,17 @@ static bool put_all(struct archive *archive, sink *to, const uint8_t *descriptio
 
     tspk_checksum(description, n_bytes, NULL, 0, digest);
     tspk_checksum_text(digest, text);
-    if (archive_write_set_format_zip(archive) != ARCHIVE_OK
-        || archive_write_zip_set_compression_store(archive) != ARCHIVE_OK
-        || archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK
-        || archive_write_open(archive, to, NULL, write_bytes, NULL) != ARCHIVE_OK
-        || !put_member(archive, TSPK_DESCRIPTION_MEMBER, description, n_bytes, NULL, 0)
-        || !put_member(archive, TSPK_CHECKSUM_MEMBER, text, sizeof text, NULL, 0))
+    if (archive_write_set_format_zip(archive) != ARCHIVE_OK ||
+        archive_write_zip_set_compression_store(archive) != ARCHIVE_OK ||
+        archive_write_set_bytes_in_last_block(archive, 1) != ARCHIVE_OK ||
+        archive_write_open(archive, to, NULL, write_bytes, NULL) != ARCHIVE_OK ||
+        !put_member(archive, TSPK_DESCRIPTION_MEMBER, description, n_bytes, NULL, 0) ||
+        !put_member(archive, TSPK_CHECKSUM_MEMBER, text, sizeof text, NULL, 0))
         return false;
     for (const tspk_member *member = members->first; member; member = member->next)
-        if (to->error.status != TSPK_OK
-            || !put_member(archive, member->name, member->header, member->header_bytes,
-                           member->data, member->data_bytes))
+        if (to->error.status != TSPK_OK ||
+            !put_member(archive, member->name, member->header, member->header_bytes, member->data,
+                        member->data_bytes))
             return false;
     return archive_write_close(archive) == ARCHIVE_OK;
 }

@@ -228,8 +228,8 @@ static tspk_status read_node(const Spike__Node *from, tspk_graph *graph, tspk_er
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator \"%.64s\" is unknown", from->op);
     if (strlen(from->name) > TSPK_MAX_NAME_BYTES || strlen(from->onnx_op) > TSPK_MAX_NAME_BYTES)
         return TSPK_FAIL(err, TSPK_LIMIT, "a name of more than %u bytes", TSPK_MAX_NAME_BYTES);
-    TSPK_TRY(check_ids(from->inputs, from->n_inputs, TSPK_MAX_NODE_INPUTS, true, graph, "input",
-                       err));
+    TSPK_TRY(
+        check_ids(from->inputs, from->n_inputs, TSPK_MAX_NODE_INPUTS, true, graph, "input", err));
     TSPK_TRY(check_ids(from->outputs, from->n_outputs, TSPK_MAX_NODE_OUTPUTS, false, graph,
                        "output", err));
     for (size_t i = 0; i < from->n_outputs; i++)
@@ -253,7 +253,8 @@ static tspk_status read_constant(const Spike__Value *from, tspk_container *conta
     if (value->dtype == TSPK_DTYPE_BOOL)
         for (size_t i = 0; i < tspk_shape_elems(&value->shape); i++)
             if (((const uint8_t *)data)[i] > 1)
-                return tspk_at_tensor(err, TSPK_FAIL(err, TSPK_RANGE, "element %zu is not 0 or 1", i),
+                return tspk_at_tensor(err,
+                                      TSPK_FAIL(err, TSPK_RANGE, "element %zu is not 0 or 1", i),
                                       from->constant->member);
     value->data = data;
     return TSPK_OK;

@@ -84,8 +84,8 @@ static tspk_status read_class_names(const Spike__File *file, tspk_spikegraph *sp
     if (file->n_class_names > TSPK_MAX_CLASS_NAMES)
         return TSPK_FAIL(err, TSPK_LIMIT, "%zu class names, at most %u", file->n_class_names,
                          TSPK_MAX_CLASS_NAMES);
-    spikes->class_name = tspk_arena_array(spikes->arena, file->n_class_names,
-                                          sizeof *spikes->class_name);
+    spikes->class_name =
+        tspk_arena_array(spikes->arena, file->n_class_names, sizeof *spikes->class_name);
     if (!spikes->class_name)
         return TSPK_NO_SECTION_MEMORY(err);
     for (size_t i = 0; i < file->n_class_names; i++)
@@ -109,8 +109,8 @@ static tspk_status read_provenance(const Spike__Provenance *from, tspk_container
     to->seed = from->seed;
     if (!from->calibration)
         return TSPK_OK;
-    if (from->calibration->n_shape != 2
-        || from->calibration->shape[0] > TSPK_MAX_CALIBRATION_IMAGES)
+    if (from->calibration->n_shape != 2 ||
+        from->calibration->shape[0] > TSPK_MAX_CALIBRATION_IMAGES)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %u calibration images",
                          TSPK_MAX_CALIBRATION_IMAGES);
     shape.dim[0] = (int64_t)from->calibration->shape[0];
@@ -125,7 +125,8 @@ tspk_status tspk_section_meta_read(const Spike__File *file, tspk_container *cont
                                    tspk_spikegraph *spikes, tspk_error *err)
 {
     if (!file->ann_cost || !file->preprocess || !file->provenance)
-        return TSPK_FAIL(err, TSPK_FORMAT, "the description lacks costs, preprocessing or provenance");
+        return TSPK_FAIL(err, TSPK_FORMAT,
+                         "the description lacks costs, preprocessing or provenance");
     spikes->ann_cost = (tspk_ann_cost){.linear = file->ann_cost->linear,
                                        .product = file->ann_cost->product,
                                        .stem = file->ann_cost->stem,

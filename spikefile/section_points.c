@@ -64,8 +64,8 @@ static float *join_ladders(const tspk_spikegraph *spikes, const tspk_point *poin
         for (uint32_t k = 0; k < spikes->n_classes; k++)
             if (step[t].ladder[k].n_values > width)
                 width = step[t].ladder[k].n_values;
-    joined = tspk_arena_array(arena, (size_t)point->n_steps * spikes->n_classes * width,
-                              sizeof *joined);
+    joined =
+        tspk_arena_array(arena, (size_t)point->n_steps * spikes->n_classes * width, sizeof *joined);
     for (uint32_t t = 0; joined && t < point->n_steps; t++)
         for (uint32_t k = 0; k < spikes->n_classes; k++)
             if (step[t].ladder[k].n_values)
@@ -213,16 +213,16 @@ static tspk_status take(const reader *r, const char *kind, uint32_t index, const
 static tspk_status read_step(const Spike__Step *from, uint32_t n_classes, tspk_site_step *step,
                              tspk_error *err)
 {
-    if (from->n_scale != n_classes || from->n_ladder_kind != n_classes
-        || from->n_ladder_levels != n_classes)
+    if (from->n_scale != n_classes || from->n_ladder_kind != n_classes ||
+        from->n_ladder_levels != n_classes)
         return TSPK_FAIL(err, TSPK_SHAPE, "%zu scales, %zu ladder kinds, %zu ladders; %u classes",
                          from->n_scale, from->n_ladder_kind, from->n_ladder_levels, n_classes);
     if (from->shift > TSPK_MAX_SHIFT)
         return TSPK_FAIL(err, TSPK_RANGE, "shift %u, at most %d", from->shift, TSPK_MAX_SHIFT);
     step->shift = (int32_t)from->shift;
     for (uint32_t k = 0; k < n_classes; k++) {
-        if (from->ladder_kind[k] < SPIKE__LADDER_KIND__POW2
-            || from->ladder_kind[k] > SPIKE__LADDER_KIND__SIGNED)
+        if (from->ladder_kind[k] < SPIKE__LADDER_KIND__POW2 ||
+            from->ladder_kind[k] > SPIKE__LADDER_KIND__SIGNED)
             return TSPK_FAIL(err, TSPK_FORMAT, "ladder kind %d is unknown",
                              (int)from->ladder_kind[k]);
         if (from->ladder_levels[k] > 2 * TSPK_MAX_LEVELS)
@@ -291,9 +291,8 @@ static tspk_status read_params(const reader *r, const Spike__SiteParams *from, u
     const tspk_point *const point = &r->spikes->point[r->point];
     tspk_site_params *const params = &point->site[site];
 
-    if (from->fire_rule < SPIKE__FIRE_RULE__NEAREST || from->fire_rule > SPIKE__FIRE_RULE__ECMT
-        || from->code_form < SPIKE__CODE_FORM__LEVEL
-        || from->code_form > SPIKE__CODE_FORM__EXPONENT)
+    if (from->fire_rule < SPIKE__FIRE_RULE__NEAREST || from->fire_rule > SPIKE__FIRE_RULE__ECMT ||
+        from->code_form < SPIKE__CODE_FORM__LEVEL || from->code_form > SPIKE__CODE_FORM__EXPONENT)
         return TSPK_FAIL(err, TSPK_FORMAT, "fire rule %d or code form %d is unknown",
                          (int)from->fire_rule, (int)from->code_form);
     if (from->n_steps != point->n_steps)
@@ -314,8 +313,8 @@ static tspk_status read_point(const reader *r, const Spike__Point *from, tspk_er
     tspk_spikegraph *const spikes = r->spikes;
     tspk_point *const point = &spikes->point[r->point];
 
-    if (!from->steps || from->steps > TSPK_MAX_STEPS || from->n_sites != spikes->n_sites
-        || from->n_biases != spikes->n_linears)
+    if (!from->steps || from->steps > TSPK_MAX_STEPS || from->n_sites != spikes->n_sites ||
+        from->n_biases != spikes->n_linears)
         return TSPK_FAIL(err, TSPK_SHAPE,
                          "%u steps, %zu sites, %zu biases; expected 1 to %u, %u and %u",
                          from->steps, from->n_sites, from->n_biases, TSPK_MAX_STEPS,

@@ -31,8 +31,7 @@ static slot unit_slot(uint32_t i, const tspk_site *site)
 
 static slot order_slot(uint32_t i, const tspk_site *site)
 {
-    return site_slot(i, "order", TSPK_NPY_U4,
-                     (tspk_shape){2, {site->n_groups, site->group_size}});
+    return site_slot(i, "order", TSPK_NPY_U4, (tspk_shape){2, {site->n_groups, site->group_size}});
 }
 
 static slot weight_slot(uint32_t i, const tspk_spike_linear *linear, const tspk_site *site)
@@ -209,7 +208,8 @@ static tspk_status read_linear(const Spike__Linear *from, uint32_t i, tspk_conta
     linear->site = from->site;
     linear->n_out = from->outputs;
     linear->weight_bits = from->weight_bits;
-    TSPK_TRY(take(container, weight_slot(i, linear, site), from->weight, spikes->arena, &data, err));
+    TSPK_TRY(
+        take(container, weight_slot(i, linear, site), from->weight, spikes->arena, &data, err));
     linear->weight = data;
     TSPK_TRY(take(container, scale_slot(i, linear, site), from->scale, spikes->arena, &data, err));
     linear->scale = data;
@@ -221,8 +221,8 @@ static tspk_status allocate(const Spike__File *file, tspk_spikegraph *spikes, ts
     if (!file->token_classes || file->token_classes > TSPK_MAX_TOKEN_CLASSES)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u token classes, expected 1 to %u", file->token_classes,
                          TSPK_MAX_TOKEN_CLASSES);
-    if (file->n_sites > TSPK_MAX_SITES || file->n_linears > TSPK_MAX_NODES
-        || file->n_attentions > TSPK_MAX_NODES)
+    if (file->n_sites > TSPK_MAX_SITES || file->n_linears > TSPK_MAX_NODES ||
+        file->n_attentions > TSPK_MAX_NODES)
         return TSPK_FAIL(err, TSPK_LIMIT, "%zu sites, %zu linears, %zu attentions", file->n_sites,
                          file->n_linears, file->n_attentions);
     spikes->n_classes = file->token_classes;
@@ -231,8 +231,8 @@ static tspk_status allocate(const Spike__File *file, tspk_spikegraph *spikes, ts
     spikes->n_attentions = (uint32_t)file->n_attentions;
     spikes->site = tspk_arena_array(spikes->arena, file->n_sites, sizeof *spikes->site);
     spikes->linear = tspk_arena_array(spikes->arena, file->n_linears, sizeof *spikes->linear);
-    spikes->attention = tspk_arena_array(spikes->arena, file->n_attentions,
-                                         sizeof *spikes->attention);
+    spikes->attention =
+        tspk_arena_array(spikes->arena, file->n_attentions, sizeof *spikes->attention);
     if (!spikes->site || !spikes->linear || !spikes->attention)
         return TSPK_NO_SECTION_MEMORY(err);
     return TSPK_OK;
@@ -250,10 +250,13 @@ tspk_status tspk_section_sites_read(const Spike__File *file, tspk_container *con
     for (uint32_t i = 0; i < spikes->n_attentions; i++) {
         const Spike__Attention *const from = file->attentions[i];
 
-        spikes->attention[i] = (tspk_spike_attention){
-            .node = from->node, .query = from->query, .key = from->key, .value = from->value,
-            .numerator = from->numerator, .is_quotient = from->is_quotient,
-            .is_max_fixed = from->is_max_fixed};
+        spikes->attention[i] = (tspk_spike_attention){.node = from->node,
+                                                      .query = from->query,
+                                                      .key = from->key,
+                                                      .value = from->value,
+                                                      .numerator = from->numerator,
+                                                      .is_quotient = from->is_quotient,
+                                                      .is_max_fixed = from->is_max_fixed};
     }
     return TSPK_OK;
 }

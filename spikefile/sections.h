@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parts of the description, each written and read in one file so that the two cannot drift apart.
- * Every _write appends its members in the order in which its _read takes them. The messages that a
- * _write makes borrow from the spike graph and from members->arena. A _read checks what it needs to
- * stay within bounds; the rest is left to tspk_graph_verify() and tspk_spikegraph_verify().
+ * The parts of the description, each written and read in one file so that the two cannot drift
+ * apart. Every _write appends its members in the order in which its _read takes them. The messages
+ * that a _write makes borrow from the spike graph and from members->arena. A _read checks what it
+ * needs to stay within bounds; the rest is left to tspk_graph_verify() and
+ * tspk_spikegraph_verify().
  */
 #ifndef TSPK_SPIKEFILE_SECTIONS_H
 #define TSPK_SPIKEFILE_SECTIONS_H

@@ -147,8 +147,8 @@ static tspk_status fail_unpack(const memory *from, size_t n_bytes, size_t cap, t
 
 /* The parsed description takes a multiple of its bytes, which the arena's cap bounds; protobuf-c
  * refuses groups, so the depth is the schema's. */
-static tspk_status read_description(tspk_container *container, const uint8_t *bytes,
-                                    size_t n_bytes, tspk_spikegraph **spikes_out, tspk_error *err)
+static tspk_status read_description(tspk_container *container, const uint8_t *bytes, size_t n_bytes,
+                                    tspk_spikegraph **spikes_out, tspk_error *err)
 {
     const size_t cap = ((size_t)1 << 20) + 64 * n_bytes;
     memory from = {tspk_arena_new(cap), false};

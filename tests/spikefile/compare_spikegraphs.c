@@ -138,8 +138,8 @@ static const char *compare_points(const tspk_spikegraph *spikes, const tspk_poin
     }
     for (uint32_t i = 0; i < spikes->n_linears; i++)
         SAME(same_bytes(a->bias[i], b->bias[i],
-                        (size_t)a->n_steps * spikes->n_classes * spikes->linear[i].n_out
-                            * sizeof(float)));
+                        (size_t)a->n_steps * spikes->n_classes * spikes->linear[i].n_out *
+                            sizeof(float)));
     return NULL;
 }
 

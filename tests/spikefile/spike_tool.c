@@ -126,8 +126,9 @@ static void dump_point(const tspk_spikegraph *spikes, const tspk_point *point)
         }
     }
     for (uint32_t i = 0; i < spikes->n_linears; i++) {
-        print_array("bias", point->bias[i], (size_t)point->n_steps * spikes->n_classes
-                                                * spikes->linear[i].n_out * sizeof(float));
+        print_array("bias", point->bias[i],
+                    (size_t)point->n_steps * spikes->n_classes * spikes->linear[i].n_out *
+                        sizeof(float));
         printf("\n");
     }
 }

@@ -162,7 +162,8 @@ static void every_truncation_is_refused(void **state)
     unlink(path);
 }
 
-/* A flipped bit is found, or it lies where nothing is read from (times, ids in the zip's headers). */
+/* A flipped bit is found, or it lies where nothing is read from (times, ids in the zip's headers).
+ */
 static void no_flipped_bit_changes_the_network(void **state)
 {
     tspk_spikegraph *const made = make(12);

@@ -18,8 +18,8 @@ static void expect_valid(const tiny_settings *settings)
     char line[512];
 
     tspk_error_init(&err);
-    if (tspk_graph_verify(spikes->graph, &err) != TSPK_OK
-        || tspk_spikegraph_verify(spikes, &err) != TSPK_OK) {
+    if (tspk_graph_verify(spikes->graph, &err) != TSPK_OK ||
+        tspk_spikegraph_verify(spikes, &err) != TSPK_OK) {
         tspk_error_format(&err, line, sizeof line);
         fail_msg("%s", line);
     }
@@ -55,9 +55,9 @@ static void fan_out_follows_the_design(void **state)
     assert_int_equal(tspk_site_fan_out(spikes, 0, 4), 3 * TINY_WIDTH);
     assert_int_equal(tspk_site_fan_out(spikes, 8, 0), 3 * TINY_WIDTH);
     assert_int_equal(tspk_site_fan_out(spikes, 8, 4), 2 * TINY_WIDTH);
-    assert_int_equal(tspk_site_fan_out(spikes, 9, 0), TINY_TOKENS);  /* query: keys */
-    assert_int_equal(tspk_site_fan_out(spikes, 10, 3), 1);           /* key: queries */
-    assert_int_equal(tspk_site_fan_out(spikes, 11, 3), 1);           /* value: queries */
+    assert_int_equal(tspk_site_fan_out(spikes, 9, 0), TINY_TOKENS); /* query: keys */
+    assert_int_equal(tspk_site_fan_out(spikes, 10, 3), 1);          /* key: queries */
+    assert_int_equal(tspk_site_fan_out(spikes, 11, 3), 1);          /* value: queries */
     assert_int_equal(tspk_site_fan_out(spikes, 12, 0), TINY_WIDTH / TINY_HEADS);
     assert_int_equal(tspk_site_fan_out(spikes, 2, 0), TINY_TOKENS);
     assert_int_equal(tspk_site_fan_out(spikes, 6, 0), TINY_HIDDEN);
@@ -147,7 +147,8 @@ static tspk_spikegraph *make_wide(int magnitude)
 
     assert_int_equal(tspk_graph_new(0, &graph, NULL), TSPK_OK);
     assert_int_equal(tspk_graph_add_value(graph, "x", TSPK_DTYPE_F32, &in, &ids[0], NULL), TSPK_OK);
-    assert_int_equal(tspk_graph_add_value(graph, "y", TSPK_DTYPE_F32, &out, &ids[1], NULL), TSPK_OK);
+    assert_int_equal(tspk_graph_add_value(graph, "y", TSPK_DTYPE_F32, &out, &ids[1], NULL),
+                     TSPK_OK);
     assert_int_equal(tspk_graph_insert_node(graph, 0, TSPK_OP_LINEAR, "wide", "Gemm", &ids[0], 1,
                                             &ids[1], 1, NULL, NULL, NULL),
                      TSPK_OK);
@@ -157,8 +158,13 @@ static tspk_spikegraph *make_wide(int magnitude)
     assert_int_equal(tspk_spikegraph_new(graph, &s, NULL), TSPK_OK);
     s->n_sites = s->n_linears = s->n_points = 1;
     s->site = tspk_arena_array(s->arena, 1, sizeof *s->site);
-    s->site[0] = (tspk_site){.name = "wide.input", .input = ids[0], .node = TSPK_ID_NONE, .rows = 1,
-                             .channels = WIDE, .group_size = WIDE, .n_groups = 1};
+    s->site[0] = (tspk_site){.name = "wide.input",
+                             .input = ids[0],
+                             .node = TSPK_ID_NONE,
+                             .rows = 1,
+                             .channels = WIDE,
+                             .group_size = WIDE,
+                             .n_groups = 1};
     s->site[0].row_class = tspk_arena_array(s->arena, 1, 1);
     s->site[0].unit = tspk_arena_array(s->arena, WIDE, sizeof(float));
     s->site[0].order = tspk_arena_array(s->arena, WIDE, sizeof(uint32_t));
@@ -198,36 +204,66 @@ static void sums_of_weights_stay_within_int32(void **state)
 
 static void every_rule_is_checked(void **state)
 {
-#define CASE(name, status) {#name, status, name}
-    static const damage damages[] = {
-        CASE(batch_2, TSPK_UNSUPPORTED), CASE(no_classes, TSPK_LIMIT),
-        CASE(many_classes, TSPK_LIMIT), CASE(no_points, TSPK_LIMIT),
-        CASE(first_point_name, TSPK_FORMAT), CASE(same_point_name, TSPK_FORMAT),
-        CASE(steps_17, TSPK_LIMIT), CASE(levels_65, TSPK_LIMIT), CASE(coding_2, TSPK_FORMAT),
-        CASE(unit_zero, TSPK_RANGE), CASE(unit_nan, TSPK_RANGE),
-        CASE(unit_within_head, TSPK_RANGE), CASE(rows_wrong, TSPK_SHAPE),
-        CASE(channels_wrong, TSPK_SHAPE), CASE(class_out_of_range, TSPK_RANGE),
-        CASE(order_twice, TSPK_RANGE), CASE(order_missing, TSPK_RANGE),
-        CASE(order_out_of_range, TSPK_RANGE), CASE(groups_short, TSPK_SHAPE),
-        CASE(input_wrong, TSPK_FORMAT), CASE(input_out_of_range, TSPK_FORMAT),
-        CASE(node_wrong, TSPK_FORMAT), CASE(keys_wrong, TSPK_SHAPE),
-        CASE(same_site_name, TSPK_FORMAT), CASE(record_twice, TSPK_FORMAT),
-        CASE(record_node, TSPK_FORMAT), CASE(record_site, TSPK_FORMAT),
-        CASE(record_other_site, TSPK_FORMAT), CASE(record_outputs, TSPK_SHAPE),
-        CASE(record_lost, TSPK_FORMAT), CASE(weight_bits_4, TSPK_UNSUPPORTED),
-        CASE(weight_low, TSPK_RANGE), CASE(weight_in_padding, TSPK_RANGE),
-        CASE(weight_scale, TSPK_RANGE), CASE(attention_lost, TSPK_FORMAT),
-        CASE(attention_sites, TSPK_FORMAT), CASE(attention_other_node, TSPK_FORMAT),
-        CASE(ladder_descends, TSPK_RANGE), CASE(ladder_zero, TSPK_RANGE),
-        CASE(ladder_long, TSPK_LIMIT), CASE(ladder_kind, TSPK_FORMAT),
-        CASE(gain_negative, TSPK_RANGE), CASE(gain_missing, TSPK_FORMAT),
-        CASE(scale_zero, TSPK_RANGE), CASE(scale_not_power, TSPK_RANGE),
-        CASE(value_scale, TSPK_RANGE), CASE(shift_at_linear, TSPK_RANGE),
-        CASE(shift_41, TSPK_RANGE), CASE(offset_at_linear, TSPK_FORMAT),
-        CASE(prior_at_numerator, TSPK_FORMAT), CASE(prior_nan, TSPK_RANGE),
-        CASE(bias_infinite, TSPK_RANGE), CASE(bias_missing, TSPK_FORMAT),
-        CASE(exponent_levels, TSPK_RANGE), CASE(deviation_zero, TSPK_RANGE),
-        CASE(interpolation_3, TSPK_RANGE)};
+#define CASE(name, status)                                                                         \
+    {                                                                                              \
+#name, status, name                                                                        \
+    }
+    static const damage damages[] = {CASE(batch_2, TSPK_UNSUPPORTED),
+                                     CASE(no_classes, TSPK_LIMIT),
+                                     CASE(many_classes, TSPK_LIMIT),
+                                     CASE(no_points, TSPK_LIMIT),
+                                     CASE(first_point_name, TSPK_FORMAT),
+                                     CASE(same_point_name, TSPK_FORMAT),
+                                     CASE(steps_17, TSPK_LIMIT),
+                                     CASE(levels_65, TSPK_LIMIT),
+                                     CASE(coding_2, TSPK_FORMAT),
+                                     CASE(unit_zero, TSPK_RANGE),
+                                     CASE(unit_nan, TSPK_RANGE),
+                                     CASE(unit_within_head, TSPK_RANGE),
+                                     CASE(rows_wrong, TSPK_SHAPE),
+                                     CASE(channels_wrong, TSPK_SHAPE),
+                                     CASE(class_out_of_range, TSPK_RANGE),
+                                     CASE(order_twice, TSPK_RANGE),
+                                     CASE(order_missing, TSPK_RANGE),
+                                     CASE(order_out_of_range, TSPK_RANGE),
+                                     CASE(groups_short, TSPK_SHAPE),
+                                     CASE(input_wrong, TSPK_FORMAT),
+                                     CASE(input_out_of_range, TSPK_FORMAT),
+                                     CASE(node_wrong, TSPK_FORMAT),
+                                     CASE(keys_wrong, TSPK_SHAPE),
+                                     CASE(same_site_name, TSPK_FORMAT),
+                                     CASE(record_twice, TSPK_FORMAT),
+                                     CASE(record_node, TSPK_FORMAT),
+                                     CASE(record_site, TSPK_FORMAT),
+                                     CASE(record_other_site, TSPK_FORMAT),
+                                     CASE(record_outputs, TSPK_SHAPE),
+                                     CASE(record_lost, TSPK_FORMAT),
+                                     CASE(weight_bits_4, TSPK_UNSUPPORTED),
+                                     CASE(weight_low, TSPK_RANGE),
+                                     CASE(weight_in_padding, TSPK_RANGE),
+                                     CASE(weight_scale, TSPK_RANGE),
+                                     CASE(attention_lost, TSPK_FORMAT),
+                                     CASE(attention_sites, TSPK_FORMAT),
+                                     CASE(attention_other_node, TSPK_FORMAT),
+                                     CASE(ladder_descends, TSPK_RANGE),
+                                     CASE(ladder_zero, TSPK_RANGE),
+                                     CASE(ladder_long, TSPK_LIMIT),
+                                     CASE(ladder_kind, TSPK_FORMAT),
+                                     CASE(gain_negative, TSPK_RANGE),
+                                     CASE(gain_missing, TSPK_FORMAT),
+                                     CASE(scale_zero, TSPK_RANGE),
+                                     CASE(scale_not_power, TSPK_RANGE),
+                                     CASE(value_scale, TSPK_RANGE),
+                                     CASE(shift_at_linear, TSPK_RANGE),
+                                     CASE(shift_41, TSPK_RANGE),
+                                     CASE(offset_at_linear, TSPK_FORMAT),
+                                     CASE(prior_at_numerator, TSPK_FORMAT),
+                                     CASE(prior_nan, TSPK_RANGE),
+                                     CASE(bias_infinite, TSPK_RANGE),
+                                     CASE(bias_missing, TSPK_FORMAT),
+                                     CASE(exponent_levels, TSPK_RANGE),
+                                     CASE(deviation_zero, TSPK_RANGE),
+                                     CASE(interpolation_3, TSPK_RANGE)};
     tiny_settings settings = tiny_default_settings(3);
 
     (void)state;

@@ -96,9 +96,9 @@ static tspk_value_id add_constant(builder *b, const char *name, tspk_shape shape
 static tspk_value_id add_random(builder *b, const char *name, tspk_shape shape, float mean,
                                 float deviation)
 {
-    return add_constant(b, name, shape,
-                        take_random(b->graph->arena, &b->rng, tspk_shape_elems(&shape), mean,
-                                    deviation));
+    return add_constant(
+        b, name, shape,
+        take_random(b->graph->arena, &b->rng, tspk_shape_elems(&shape), mean, deviation));
 }
 
 static tspk_value_id add_node(builder *b, tspk_op op, const char *name, const tspk_value_id *in,
@@ -305,7 +305,9 @@ static void add_record(builder *b, tspk_spikegraph *spikes, uint32_t index, uint
     const uint32_t positions = site->group_size * site->n_groups;
     tspk_spike_linear *const to = &spikes->linear[spikes->n_linears++];
 
-    *to = (tspk_spike_linear){.node = from->node, .site = site_id, .n_out = from->n_out,
+    *to = (tspk_spike_linear){.node = from->node,
+                              .site = site_id,
+                              .n_out = from->n_out,
                               .weight_bits = b->settings->weight_bits};
     to->weight = take(spikes->arena, (size_t)from->n_out * positions, to->weight_bits / 8);
     to->scale = take(spikes->arena, (size_t)site->n_groups * from->n_out, sizeof *to->scale);
@@ -317,15 +319,15 @@ static void add_record(builder *b, tspk_spikegraph *spikes, uint32_t index, uint
                 const uint32_t c = site->order[p];
 
                 if (c != UINT32_MAX)
-                    *scale = fmaxf(*scale, fabsf(from->weight[o * from->n_in + c] * site->unit[c])
-                                               / most);
+                    *scale = fmaxf(*scale,
+                                   fabsf(from->weight[o * from->n_in + c] * site->unit[c]) / most);
             }
             for (uint32_t p = g * GROUP; p < (g + 1) * GROUP; p++) {
                 const uint32_t c = site->order[p];
-                const float w = c == UINT32_MAX || *scale == 0.0f
-                                    ? 0.0f
-                                    : rintf(from->weight[o * from->n_in + c] * site->unit[c]
-                                            / *scale);
+                const float w =
+                    c == UINT32_MAX || *scale == 0.0f
+                        ? 0.0f
+                        : rintf(from->weight[o * from->n_in + c] * site->unit[c] / *scale);
                 const float limited = fminf(fmaxf(w, -most), most);
 
                 if (to->weight_bits == 8)
@@ -338,7 +340,8 @@ static void add_record(builder *b, tspk_spikegraph *spikes, uint32_t index, uint
 
 static void add_sites(builder *b, tspk_spikegraph *spikes)
 {
-    static const char *const product[4] = {"attn.query", "attn.key", "attn.value", "attn.numerator"};
+    static const char *const product[4] = {"attn.query", "attn.key", "attn.value",
+                                           "attn.numerator"};
     static const char *const inner[3] = {"attn.proj.input", "mlp.fc1.input", "mlp.fc2.input"};
     uint32_t linear = 0;
 
@@ -356,9 +359,14 @@ static void add_sites(builder *b, tspk_spikegraph *spikes)
         for (uint32_t i = 0; i < 4; i++)
             ids[i] = add_site(b, spikes, block, product[i], (tspk_site_kind)(TSPK_SITE_QUERY + i),
                               i < 3 ? b->graph->node[node].in[i] : TSPK_ID_NONE, node);
-        spikes->attention[spikes->n_attentions++] = (tspk_spike_attention){
-            .node = node, .query = ids[0], .key = ids[1], .value = ids[2], .numerator = ids[3],
-            .is_quotient = b->settings->is_quotient, .is_max_fixed = b->settings->is_max_fixed};
+        spikes->attention[spikes->n_attentions++] =
+            (tspk_spike_attention){.node = node,
+                                   .query = ids[0],
+                                   .key = ids[1],
+                                   .value = ids[2],
+                                   .numerator = ids[3],
+                                   .is_quotient = b->settings->is_quotient,
+                                   .is_max_fixed = b->settings->is_max_fixed};
         for (uint32_t i = 0; i < 3; i++, linear++)
             add_record(b, spikes, linear,
                        add_site(b, spikes, block, inner[i], TSPK_SITE_LINEAR,
@@ -401,8 +409,8 @@ static void set_ladder(builder *b, tspk_spikegraph *spikes, const tspk_site *sit
 static void set_step(builder *b, tspk_spikegraph *spikes, const tspk_site *site,
                      const tspk_point *point, tspk_site_params *params, uint32_t t)
 {
-    static const float factor[5][2] = {{1.0f, 0.8f}, {1.0f, 0.75f}, {1.0f, 1.25f}, {1.0f, 1.0f},
-                                       {1.0f, 1.125f}};
+    static const float factor[5][2] = {
+        {1.0f, 0.8f}, {1.0f, 0.75f}, {1.0f, 1.25f}, {1.0f, 1.0f}, {1.0f, 1.125f}};
     const uint32_t elems = spikes->n_classes * site->channels;
     tspk_site_step *const step = &params->step[t];
     const bool is_rate = point->coding == TSPK_CODING_RATE;
@@ -411,7 +419,7 @@ static void set_step(builder *b, tspk_spikegraph *spikes, const tspk_site *site,
     step->gain = take(spikes->arena, elems, sizeof *step->gain);
     for (uint32_t k = 0; k < spikes->n_classes; k++) {
         const float shrunk = site->kind == TSPK_SITE_LINEAR && !is_rate ? powf(0.4f, (float)t)
-                                                                         : ldexpf(1, -step->shift);
+                                                                        : ldexpf(1, -step->shift);
 
         step->scale[k] = factor[site->kind][k] * shrunk;
         set_ladder(b, spikes, site, t, &step->ladder[k]);
@@ -430,8 +438,8 @@ static float *make_bias(builder *b, tspk_spikegraph *spikes, const tspk_point *p
 {
     const dense *const from = &b->linear[index];
     const float *const prior = point->site[spikes->linear[index].site].prior;
-    float *const bias = take(spikes->arena, (size_t)point->n_steps * spikes->n_classes * from->n_out,
-                             sizeof *bias);
+    float *const bias =
+        take(spikes->arena, (size_t)point->n_steps * spikes->n_classes * from->n_out, sizeof *bias);
     float *to = bias;
 
     for (uint32_t t = 0; t < point->n_steps; t++)
@@ -460,8 +468,8 @@ static void set_point(builder *b, tspk_spikegraph *spikes, tspk_point *point, co
 
         params->fire_rule = b->settings->is_exponent ? TSPK_FIRE_ECMT : TSPK_FIRE_NEAREST;
         params->code_form = b->settings->is_exponent ? TSPK_CODE_EXPONENT : TSPK_CODE_LEVEL;
-        if (point->coding == TSPK_CODING_DIFFERENTIAL && site->kind != TSPK_SITE_NUMERATOR
-            && i % 3 != 2)
+        if (point->coding == TSPK_CODING_DIFFERENTIAL && site->kind != TSPK_SITE_NUMERATOR &&
+            i % 3 != 2)
             params->prior = take_random(spikes->arena, &b->rng,
                                         (size_t)spikes->n_classes * site->channels, 0.0f, 0.2f);
         params->step = take(spikes->arena, n_steps, sizeof *params->step);
@@ -478,8 +486,12 @@ static void set_meta(builder *b, tspk_spikegraph *spikes)
     static const char *const names[TINY_CLASSES] = {"shirt", "bag", "goldfish", "caf\xc3\xa9", ""};
 
     spikes->ann_cost = (tspk_ann_cost){123456, 7890, 768, 60};
-    spikes->preprocess = (tspk_preprocess){.resize = 10, .crop_height = 8, .crop_width = 8,
-                                           .interpolation = 2, .channels = 1, .mean = {0.25f},
+    spikes->preprocess = (tspk_preprocess){.resize = 10,
+                                           .crop_height = 8,
+                                           .crop_width = 8,
+                                           .interpolation = 2,
+                                           .channels = 1,
+                                           .mean = {0.25f},
                                            .std = {0.5f}};
     spikes->n_class_names = TINY_CLASSES;
     spikes->class_name = take(spikes->arena, TINY_CLASSES, sizeof *spikes->class_name);
@@ -495,8 +507,11 @@ static void set_meta(builder *b, tspk_spikegraph *spikes)
 
 tiny_settings tiny_default_settings(uint64_t seed)
 {
-    return (tiny_settings){.seed = seed, .coding = TSPK_CODING_DIFFERENTIAL, .n_steps = 4,
-                           .n_points = 1, .weight_bits = 8};
+    return (tiny_settings){.seed = seed,
+                           .coding = TSPK_CODING_DIFFERENTIAL,
+                           .n_steps = 4,
+                           .n_points = 1,
+                           .weight_bits = 8};
 }
 
 tspk_spikegraph *tiny_spikegraph_new(const tiny_settings *settings, tspk_graph **ann_out)
