@@ -7,12 +7,20 @@
 
 typedef struct tspk_ann_exec tspk_ann_exec;
 
-/** graph is borrowed until freed; `threads` ≥ 1 slots are allocated. */
+/**
+ * graph is verified, and borrowed until the executor is freed; `threads` ≥ 1 slots are allocated. The
+ * BLAS of the process becomes single-threaded (runtime/ann/blas.h).
+ * @errors NOMEM, USAGE
+ */
 tspk_status tspk_ann_exec_new(const tspk_graph *graph, int threads, tspk_ann_exec **exec_out,
                               tspk_error *err);
 void tspk_ann_exec_free(tspk_ann_exec *exec);
 
-/** n_runs passes, spread over the threads; pointers as tspk_ann_run() in transpike/model.h. */
+/**
+ * n_runs passes, spread over the threads; pointers as tspk_ann_run() in transpike/model.h. Allocates
+ * nothing; the bytes of a run depend on its inputs alone.
+ * @errors of tspk_op_eval(), with the node's name, from the earliest run that failed
+ */
 tspk_status tspk_ann_exec_run(tspk_ann_exec *exec, size_t n_runs, const void *const *inputs,
                               void *const *outputs, tspk_error *err);
 
