@@ -123,7 +123,6 @@ static tspk_status refuse_op(const tspk_onnx_call *call, const char *domain,
 {
     const char *const op = call->proto->op_type;
     const char *const shown = domain[0] ? domain : "ai.onnx";
-    const char *const advice = tspk_onnx_op_advice(domain, op);
 
     if (nearest && call->opset < nearest->since)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
@@ -134,8 +133,8 @@ static tspk_status refuse_op(const tspk_onnx_call *call, const char *domain,
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
                          "operator %.40s of %.60s is read up to opset %d, the file imports opset %lld",
                          op, shown, (int)nearest->until, (long long)call->opset);
-    return TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator %.40s of %.60s opset %lld is not supported%s%s",
-                     op, shown, (long long)call->opset, advice[0] ? "; " : "", advice);
+    return TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator %.40s of %.60s opset %lld is not supported; %s",
+                     op, shown, (long long)call->opset, tspk_onnx_op_advice(domain, op));
 }
 
 static tspk_status check_arity(const tspk_onnx_call *call, tspk_error *err)

@@ -50,7 +50,7 @@ const tspk_onnx_op *tspk_onnx_find_op(const char *domain, const char *name, int6
 /** All rows; *n_out of them. */
 const tspk_onnx_op *tspk_onnx_ops(size_t *n_out);
 
-/** What would help with an operator that is not supported; "" when there is nothing better to say. */
+/** What would help with an operator that is not supported; static text. */
 const char *tspk_onnx_op_advice(const char *domain, const char *name);
 
 /* --- attributes: FORMAT when the type is another one, or a required one is missing --- */

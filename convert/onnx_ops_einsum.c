@@ -74,9 +74,11 @@ static tspk_status parse(const char *text, equation *e, tspk_error *err)
             l = &e->out;
             p++;
         } else {
-            return TSPK_FAIL(err, *p == ',' && !has_arrow && p[1] != ',' ? TSPK_UNSUPPORTED
-                                                                        : TSPK_FORMAT,
-                             "equation \"%.60s\" is not one of one or two operands", text);
+            const bool is_third = *p == ',' && !has_arrow && l->n > 0;
+
+            return TSPK_FAIL(err, is_third ? TSPK_UNSUPPORTED : TSPK_FORMAT,
+                             is_third ? "equation \"%.60s\" has more than two operands"
+                                      : "equation \"%.60s\" cannot be read", text);
         }
     }
     if (!has_arrow)

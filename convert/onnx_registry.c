@@ -179,5 +179,5 @@ const char *tspk_onnx_op_advice(const char *domain, const char *name)
             return by_name[i].advice;
     if (domain[0] && strcmp(domain, MS) != 0)
         return "operators of this domain are not known: export with standard operators only";
-    return "";
+    return "export from standard PyTorch layers, or simplify the model first (onnxsim)";
 }

@@ -191,15 +191,12 @@ static tspk_status scan_payload(scanner *s, frame *f, const ProtobufCFieldDescri
 
     TSPK_TRY(read_varint(s, f->end, &length, err));
     if (length > f->end - s->at) {
-        if (s->depth == 1 && f->end - s->at < length && id == 7)
-            return TSPK_FAIL(err, TSPK_FORMAT,
-                             "not a complete ONNX protobuf: field 7 (graph) at byte %zu has %llu "
-                             "bytes, the file has %zu left (truncated download?)",
-                             at, (unsigned long long)length, f->end - s->at);
         return TSPK_FAIL(err, TSPK_FORMAT,
-                         "not a complete ONNX protobuf: field %u at byte %zu has %llu bytes, its "
-                         "message ends %zu bytes on, inside a field (truncated download?)",
-                         id, at, (unsigned long long)length, f->end - s->at);
+                         "not a complete ONNX protobuf: field %u%s at byte %zu has %llu bytes, its "
+                         "%s has %zu left (truncated download?)",
+                         id, s->depth == 1 && id == 7 ? " (graph)" : "", at,
+                         (unsigned long long)length, s->depth == 1 ? "file" : "message",
+                         f->end - s->at);
     }
     if (field && field->type == PROTOBUF_C_TYPE_STRING)
         TSPK_TRY(check_text(field, s->bytes + s->at, (size_t)length, at, err));
@@ -251,6 +248,14 @@ static tspk_status scan_field(scanner *s, frame *f, tspk_error *err)
     }
 }
 
+static bool has_graph(const frame *model)
+{
+    const ProtobufCFieldDescriptor *const graph =
+        protobuf_c_message_descriptor_get_field(model->message, 7);
+
+    return model->seen & (UINT64_C(1) << (graph - model->message->fields));
+}
+
 tspk_status tspk_onnx_scan(const uint8_t *bytes, size_t n_bytes, tspk_error *err)
 {
     scanner s = {.bytes = bytes};
@@ -265,10 +270,17 @@ tspk_status tspk_onnx_scan(const uint8_t *bytes, size_t n_bytes, tspk_error *err
     while (s.depth > 0) {
         frame *const f = &s.stack[s.depth - 1];
 
-        if (s.at == f->end)
+        if (s.at == f->end) {
             s.depth--;
-        else
-            TSPK_TRY(scan_field(&s, f, err));
+        } else {
+            const size_t at = s.at;
+            const tspk_status status = scan_field(&s, f, err);
+
+            if (status == TSPK_FORMAT && s.depth == 1 && has_graph(f))
+                return TSPK_FAIL(err, TSPK_FORMAT, "bytes that are no ONNX protobuf follow the graph, "
+                                 "at byte %zu of %zu", at, n_bytes);
+            TSPK_TRY(status);
+        }
     }
     return TSPK_OK;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Real exports through the public interface: opened raw, executed in float, compared with what
- * onnxruntime made of them (output.npy beside each model).
- *
- *   test_onnx_cases                        every folder of $TRANSPIKE_DATA/onnx-vit, as a table
- *   test_onnx_cases MODEL IN.npy OUT.npy   one model; its first output is written
+ * onnxruntime made of them (output.npy in each folder of $TRANSPIKE_DATA/onnx-vit). Prints a table.
  *
  * Tolerance: 1e-4 of the largest reference value; 2e-2 for files computed in half precision.
  */
@@ -201,37 +198,10 @@ static int check_all(const char *data)
     return n == 0 || n_wrong > 0;
 }
 
-static int run_one(const char *model, const char *input, const char *output)
-{
-    const tspk_model_settings settings = {.is_raw = true};
-    tspk_error err = {0};
-    char line[1024];
-    run r = {0};
-    tspk_status status = tspk_model_open(model, &settings, &r.model, &err);
-
-    if (status == TSPK_OK)
-        status = execute(&r, input, &err);
-    if (status == TSPK_OK) {
-        const tspk_shape shape = {
-            .rank = 2,
-            .dim = {(int64_t)r.n_runs, (int64_t)elems_of(&r.output[0])}};
-
-        status = tspk_npy_write_file(output, npy_of(r.output[0].dtype), &shape, r.out[0], &err);
-    }
-    done(&r);
-    if (status == TSPK_OK)
-        return 0;
-    tspk_error_format(&err, line, sizeof line);
-    fprintf(stderr, "%s\n", line);
-    return (int)status;
-}
-
-int main(int argc, char **argv)
+int main(void)
 {
     const char *const data = getenv("TRANSPIKE_DATA");
 
-    if (argc == 4)
-        return run_one(argv[1], argv[2], argv[3]);
     if (!data || !data[0]) {
         printf("skipped: TRANSPIKE_DATA is not set\n");
         return SKIPPED;
