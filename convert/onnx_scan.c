@@ -210,6 +210,16 @@ static tspk_status scan_payload(scanner *s, frame *f, const ProtobufCFieldDescri
     return TSPK_OK;
 }
 
+/* What follows a complete graph and is no field is most often foreign. */
+static const char *after_graph(const scanner *s)
+{
+    const ProtobufCFieldDescriptor *const graph =
+        protobuf_c_message_descriptor_get_field(s->stack[0].message, 7);
+    const bool has_graph = s->stack[0].seen & (UINT64_C(1) << (graph - s->stack[0].message->fields));
+
+    return s->depth == 1 && has_graph ? " (bytes that do not belong to the model?)" : "";
+}
+
 static tspk_status scan_field(scanner *s, frame *f, tspk_error *err)
 {
     const size_t at = s->at;
@@ -220,8 +230,8 @@ static tspk_status scan_field(scanner *s, frame *f, tspk_error *err)
     TSPK_TRY(read_varint(s, f->end, &tag, err));
     wire = (int)(tag & 7);
     if (tag >> 3 == 0 || tag >> 3 > (1u << 29) - 1)
-        return TSPK_FAIL(err, TSPK_FORMAT, "not an ONNX protobuf: field number %llu at byte %zu",
-                         (unsigned long long)(tag >> 3), at);
+        return TSPK_FAIL(err, TSPK_FORMAT, "not an ONNX protobuf: field number %llu at byte %zu%s",
+                         (unsigned long long)(tag >> 3), at, after_graph(s));
     field = protobuf_c_message_descriptor_get_field(f->message, (unsigned)(tag >> 3));
     if (field)
         TSPK_TRY(check_field(s, f, field, wire, at, err));
@@ -243,17 +253,10 @@ static tspk_status scan_field(scanner *s, frame *f, tspk_error *err)
     case 2:
         return scan_payload(s, f, field, (uint32_t)(tag >> 3), at, err);
     default:
-        return TSPK_FAIL(err, TSPK_FORMAT, "not an ONNX protobuf: wire type %d at byte %zu %s", wire,
-                         at, wire > 5 ? "does not exist" : "(group) is not used by ONNX");
+        return TSPK_FAIL(err, TSPK_FORMAT, "not an ONNX protobuf: wire type %d at byte %zu %s%s", wire,
+                         at, wire > 5 ? "does not exist" : "(group) is not used by ONNX",
+                         after_graph(s));
     }
-}
-
-static bool has_graph(const frame *model)
-{
-    const ProtobufCFieldDescriptor *const graph =
-        protobuf_c_message_descriptor_get_field(model->message, 7);
-
-    return model->seen & (UINT64_C(1) << (graph - model->message->fields));
 }
 
 tspk_status tspk_onnx_scan(const uint8_t *bytes, size_t n_bytes, tspk_error *err)
@@ -270,17 +273,10 @@ tspk_status tspk_onnx_scan(const uint8_t *bytes, size_t n_bytes, tspk_error *err
     while (s.depth > 0) {
         frame *const f = &s.stack[s.depth - 1];
 
-        if (s.at == f->end) {
+        if (s.at == f->end)
             s.depth--;
-        } else {
-            const size_t at = s.at;
-            const tspk_status status = scan_field(&s, f, err);
-
-            if (status == TSPK_FORMAT && s.depth == 1 && has_graph(f))
-                return TSPK_FAIL(err, TSPK_FORMAT, "bytes that are no ONNX protobuf follow the graph, "
-                                 "at byte %zu of %zu", at, n_bytes);
-            TSPK_TRY(status);
-        }
+        else
+            TSPK_TRY(scan_field(&s, f, err));
     }
     return TSPK_OK;
 }
