@@ -161,23 +161,25 @@ static int64_t most_level(const tspk_spikegraph *spikes, uint32_t site)
     return TSPK_MAX_CODE;
 }
 
-/* Whether a weight is the one number that has no counterpart of the other sign. */
+/* Whether a weight is the one number that has no counterpart of the other sign. The flags are as wide
+ * as the weights, so that the loops become vector code. */
 static bool has_lowest(const tspk_spike_linear *linear, size_t n)
 {
-    bool is_found = false;
+    uint8_t found8 = 0;
+    uint16_t found16 = 0;
 
     if (linear->weight_bits == 8) {
         const int8_t *const w = linear->weight;
 
         for (size_t i = 0; i < n; i++)
-            is_found |= w[i] == INT8_MIN;
+            found8 |= (uint8_t)(w[i] == INT8_MIN);
     } else {
         const int16_t *const w = linear->weight;
 
         for (size_t i = 0; i < n; i++)
-            is_found |= w[i] == INT16_MIN;
+            found16 |= (uint16_t)(w[i] == INT16_MIN);
     }
-    return is_found;
+    return found8 || found16;
 }
 
 static int64_t sum_magnitudes(const tspk_spike_linear *linear, size_t from, uint32_t n)
