@@ -95,34 +95,62 @@ static tspk_status check_node(const tspk_graph *graph, const tspk_flow *flow, ts
     }
 }
 
-static tspk_status check_needed(const tspk_graph *graph, tspk_arena *arena, tspk_error *err)
+/* What would be taken for an attention if its axis were another one. */
+static tspk_status check_softmax(const tspk_graph *graph, const tspk_node *node, tspk_error *err)
+{
+    const int last = graph->value[node->in[0]].shape.rank - 1;
+
+    if (node->op != TSPK_OP_SOFTMAX || node->attr.axis == last)
+        return TSPK_OK;
+    return TSPK_FAIL(err, TSPK_UNSUPPORTED, "Softmax over axis %" PRId64 ", expected the last, %d",
+                     node->attr.axis, last);
+}
+
+static tspk_status find_needed(const tspk_graph *graph, tspk_arena *arena, bool **needed_out,
+                               tspk_error *err)
 {
     bool *const is_needed = tspk_arena_array(arena, graph->n_values + 1, sizeof *is_needed);
-    uint32_t n_sites = 0;
-    tspk_flow flow;
 
     if (!is_needed)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u values", graph->n_values);
-    TSPK_TRY(tspk_find_flow(graph, arena, &flow, err));
     is_needed[graph->output[tspk_find_class_output(graph)]] = true;
     for (uint32_t n = graph->n_nodes; n-- > 0;) {
         const tspk_node *node = &graph->node[n];
 
-        if (node->is_dead || !is_needed[node->out[0]])
-            continue;
-        for (uint32_t i = 0; i < node->n_in; i++)
+        for (uint32_t i = 0; !node->is_dead && is_needed[node->out[0]] && i < node->n_in; i++)
             if (node->in[i] != TSPK_ID_NONE)
                 is_needed[node->in[i]] = true;
-        TSPK_TRY(tspk_at_node(err, check_node(graph, &flow, n, err), node->name,
-                              node->onnx_op[0] ? node->onnx_op : tspk_op_name(node->op)));
-        n_sites += !flow.is_stem[n] &&
-                   (node->op == TSPK_OP_LINEAR || node->op == TSPK_OP_ATTENTION);
     }
+    *needed_out = is_needed;
+    return TSPK_OK;
+}
+
+static tspk_status check_needed(const tspk_graph *graph, tspk_arena *arena, tspk_error *err)
+{
+    uint32_t n_attentions = 0;
+    bool *is_needed = NULL;
+    tspk_flow flow;
+
+    TSPK_TRY(tspk_find_flow(graph, arena, &flow, err));
+    TSPK_TRY(find_needed(graph, arena, &is_needed, err));
+    for (int round = 0; round < 2; round++)
+        for (uint32_t n = 0; n < graph->n_nodes; n++) {
+            const tspk_node *node = &graph->node[n];
+
+            if (node->is_dead || !is_needed[node->out[0]])
+                continue;
+            n_attentions += node->op == TSPK_OP_ATTENTION;
+            TSPK_TRY(tspk_at_node(err,
+                                  round == 0 ? check_softmax(graph, node, err)
+                                             : check_node(graph, &flow, n, err),
+                                  node->name,
+                                  node->onnx_op[0] ? node->onnx_op : tspk_op_name(node->op)));
+        }
     if (!is_needed[graph->input[0]])
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "the output does not depend on the image");
-    if (!n_sites)
+    if (!n_attentions)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "no Linear layer after the patch embedding that spikes could drive");
+                         "no attention found (MatMul, Softmax over the last axis, MatMul)");
     return TSPK_OK;
 }
 

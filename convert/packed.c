@@ -29,6 +29,26 @@ static bool find_columns(const tspk_head_layout *l, const int64_t *index, int64_
     return true;
 }
 
+tspk_status tspk_is_windowed(const tspk_graph *graph, tspk_value_id id,
+                             const tspk_head_layout *layout, tspk_arena *scratch,
+                             bool *is_windowed_out, tspk_error *err)
+{
+    const tspk_arena_mark mark = tspk_arena_mark_now(scratch);
+    tspk_trace trace;
+    const tspk_status status = tspk_trace_back(graph, id, true, scratch, &trace, err);
+
+    *is_windowed_out = false;
+    if (status == TSPK_OK && tspk_producer_is(graph, trace.root, TSPK_OP_LINEAR)) {
+        const int64_t width = (int64_t)tspk_shape_last(&graph->value[trace.root].shape);
+
+        for (int64_t h = 1; h < layout->heads; h++)
+            if (trace.index[position(layout, h, 0, 0)] / width != trace.index[0] / width)
+                *is_windowed_out = true;
+    }
+    tspk_arena_reset(scratch, mark);
+    return status;
+}
+
 static bool is_identity(const int64_t *column, int64_t n, int64_t width)
 {
     for (int64_t i = 0; i < n; i++)

@@ -11,6 +11,12 @@ typedef struct tspk_head_layout {
     int64_t head_stride, token_stride, channel_stride; /* [elements]; 0: the same for all */
 } tspk_head_layout;
 
+/** Whether the rows of a Linear that an operand comes from differ between heads: then what looks like
+ * heads are windows of tokens, each attending to itself. */
+tspk_status tspk_is_windowed(const tspk_graph *graph, tspk_value_id id,
+                             const tspk_head_layout *layout, tspk_arena *scratch,
+                             bool *is_windowed_out, tspk_error *err);
+
 /**
  * The packed form of an operand. A source that is a Linear is re-sliced so that its outputs are the
  * packed ones; any other source is transposed. New nodes go in before `*at`, which moves on.

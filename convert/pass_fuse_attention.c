@@ -14,7 +14,7 @@
  * on positions (trace.h). A constant additive bias is kept unless it is zero; a Where with a constant
  * mask becomes one; a guard against rows that are masked whole (IsNaN, Where) is passed over, since a
  * softmax of finite numbers is never NaN. Attention nodes that the importer made get their operands from
- * the Linears in the same way. One image a run only.
+ * the Linears in the same way. One image a run only; windows that attend to themselves stay.
  * Numeric claim: exact but for rounding, ≤ 1e-6 of the largest output.
  */
 #include <math.h>
@@ -297,11 +297,12 @@ static tspk_head_layout layout_of(const tspk_graph *graph, tspk_value_id id, int
 }
 
 static tspk_status fuse(tspk_graph *graph, tspk_node_id id, attention *found, tspk_arena *scratch,
-                        tspk_error *err)
+                        size_t *changes, tspk_error *err)
 {
     const tspk_head_layout q = layout_of(graph, found->q, found->heads, false);
     const tspk_head_layout k = layout_of(graph, found->k, found->heads, true);
     const tspk_head_layout v = layout_of(graph, found->v, found->heads, false);
+    bool is_windowed[2];
     const tspk_shape packed = {
         .rank = 3, .dim = {1, found->queries, found->heads * found->value_width}};
     const tspk_shape split = {
@@ -315,6 +316,11 @@ static tspk_status fuse(tspk_graph *graph, tspk_node_id id, attention *found, ts
     tspk_node_id at = id;
     double unused = 1.0;
 
+    TSPK_TRY(tspk_is_windowed(graph, found->k, &k, scratch, &is_windowed[0], err));
+    TSPK_TRY(tspk_is_windowed(graph, found->v, &v, scratch, &is_windowed[1], err));
+    if (is_windowed[0] || is_windowed[1])
+        return TSPK_OK;
+    (*changes)++;
     TSPK_TRY(tspk_pack_operand(graph, &at, found->q, &q, true, false, scratch, &in[0],
                                &found->scale, err));
     TSPK_TRY(tspk_pack_operand(graph, &at, found->k, &k, true, false, scratch, &in[1],
@@ -376,8 +382,7 @@ tspk_status tspk_pass_fuse_attention(tspk_graph *graph, tspk_arena *scratch, siz
             (found.n_biases &&
              (size_t)(found.heads * found.queries * found.keys) > MAX_BIAS_ELEMS))
             continue;
-        TSPK_TRY(fuse(graph, n, &found, scratch, err));
-        (*changes)++;
+        TSPK_TRY(fuse(graph, n, &found, scratch, changes, err));
         n += graph->n_nodes - before;
     }
     return TSPK_OK;

@@ -291,27 +291,57 @@ static bool is_same_layer(const tspk_graph *graph, const tspk_node *a, const tsp
            layer_input(graph, a) == layer_input(graph, b);
 }
 
-/* Numbers names that several layers have; a spread of equal names costs a scan each. */
-static void make_unique(names *s)
+/* A name that is taken: open addressing, TSPK_ID_NONE = free. */
+typedef struct taken {
+    tspk_node_id owner;
+    uint32_t n_numbered; /* names that were made from it */
+} taken;
+
+/* The entry of this name, or the free one where it belongs (FNV-1a). */
+static taken *find_taken(const names *s, taken *table, size_t mask, const char *name)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    size_t at;
+
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
+    for (at = (size_t)hash & mask; table[at].owner != TSPK_ID_NONE; at = (at + 1) & mask)
+        if (!strcmp(s->text[table[at].owner], name))
+            break;
+    return &table[at];
+}
+
+/* Numbers names that several layers have. */
+static tspk_status make_unique(names *s, tspk_arena *scratch, tspk_error *err)
 {
     const tspk_graph *graph = s->graph;
+    size_t size = 64;
+    taken *table;
 
+    while (size < 2 * (size_t)graph->n_nodes + 2)
+        size *= 2;
+    table = tspk_arena_array(scratch, size, sizeof *table);
+    if (!table)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the names of %u nodes", graph->n_nodes);
+    for (size_t i = 0; i < size; i++)
+        table[i].owner = TSPK_ID_NONE;
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
-        uint32_t number = 1;
         char base[NAME_BYTES];
+        taken *first, *entry;
 
         if (graph->node[n].is_dead || !is_named(graph->node[n].op))
             continue;
         memcpy(base, s->text[n], sizeof base);
-        for (uint32_t k = 0; k < n; k++) {
-            if (graph->node[k].is_dead || !is_named(graph->node[k].op) ||
-                strcmp(s->text[k], s->text[n]) != 0 ||
-                is_same_layer(graph, &graph->node[k], &graph->node[n]))
-                continue;
-            snprintf(s->text[n], NAME_BYTES, "%.100s_%u", base, ++number);
-            k = UINT32_MAX; /* again from the start with the new name */
+        first = entry = find_taken(s, table, size - 1, base);
+        while (entry->owner != TSPK_ID_NONE &&
+               !is_same_layer(graph, &graph->node[entry->owner], &graph->node[n])) {
+            snprintf(s->text[n], NAME_BYTES, "%.100s_%u", base, ++first->n_numbered + 1);
+            entry = find_taken(s, table, size - 1, s->text[n]);
         }
+        if (entry->owner == TSPK_ID_NONE)
+            entry->owner = n;
     }
+    return TSPK_OK;
 }
 
 tspk_status tspk_pass_name_layers(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
@@ -332,7 +362,7 @@ tspk_status tspk_pass_name_layers(tspk_graph *graph, tspk_arena *scratch, size_t
     for (uint32_t n = 0; n < graph->n_nodes; n++)
         if (!graph->node[n].is_dead && graph->node[n].op == TSPK_OP_ATTENTION)
             name_attention(&s, n);
-    make_unique(&s);
+    TSPK_TRY(make_unique(&s, scratch, err));
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         if (graph->node[n].is_dead || !is_named(graph->node[n].op) ||
             !strcmp(graph->node[n].name, s.text[n]))

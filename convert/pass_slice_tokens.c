@@ -341,19 +341,9 @@ static tspk_status move_one(tspk_graph *graph, tspk_arena *scratch, bool *has_mo
 
 /* --- Linears that read rows of what others need whole --- */
 
-static bool is_linear_input(const tspk_graph *graph, tspk_value_id id)
-{
-    for (uint32_t n = 0; n < graph->n_nodes; n++) {
-        const tspk_node *node = &graph->node[n];
-
-        if (!node->is_dead && node->op == TSPK_OP_LINEAR && node->in[0] == id &&
-            !node->attr.n_rows)
-            return true;
-    }
-    return false;
-}
-
-static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, size_t *changes, tspk_error *err)
+/* is_read_whole: [n_values] a Linear reads all rows of the value */
+static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, const bool *is_read_whole,
+                             size_t *changes, tspk_error *err)
 {
     tspk_node *const node = &graph->node[id];
     const tspk_node *gather = tspk_producer_is(graph, node->in[0], TSPK_OP_GATHER);
@@ -363,7 +353,7 @@ static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, size_t *changes
 
     if (!gather || node->attr.n_rows || !match_selection(graph, gather, &s) ||
         graph->value[gather->in[1]].shape.rank != 1 ||
-        !is_linear_input(graph, gather->in[0]))
+        !is_read_whole[gather->in[0]])
         return TSPK_OK;
     const tspk_shape *x = &graph->value[gather->in[0]].shape;
 
@@ -390,7 +380,7 @@ static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, size_t *changes
 tspk_status tspk_pass_slice_tokens(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
                                    tspk_error *err)
 {
-    bool has_moved = true;
+    bool has_moved = true, *is_read_whole;
 
     for (int i = 0; i < MAX_MOVES && has_moved; i++) {
         const tspk_arena_mark mark = tspk_arena_mark_now(scratch);
@@ -400,8 +390,15 @@ tspk_status tspk_pass_slice_tokens(tspk_graph *graph, tspk_arena *scratch, size_
         TSPK_TRY(status);
         *changes += has_moved;
     }
+    is_read_whole = tspk_arena_array(scratch, graph->n_values + 1, sizeof *is_read_whole);
+    if (!is_read_whole)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u values", graph->n_values);
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        if (!graph->node[n].is_dead && graph->node[n].op == TSPK_OP_LINEAR &&
+            !graph->node[n].attr.n_rows)
+            is_read_whole[graph->node[n].in[0]] = true;
     for (uint32_t n = 0; n < graph->n_nodes; n++)
         if (!graph->node[n].is_dead && graph->node[n].op == TSPK_OP_LINEAR)
-            TSPK_TRY(read_rows(graph, n, changes, err));
+            TSPK_TRY(read_rows(graph, n, is_read_whole, changes, err));
     return TSPK_OK;
 }

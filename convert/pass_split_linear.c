@@ -16,6 +16,7 @@
 #include "core/fail.h"
 
 #define MAX_PARTS 16
+#define MAX_DISTANCE 4096 /* readers further on are not looked for; they keep the whole product */
 
 /* How a traced value [d0 …] lies in a Linear's output [rows, width]. */
 typedef struct part {
@@ -34,7 +35,7 @@ static bool find_ends(const tspk_graph *graph, tspk_node_id linear, bool *is_mov
 
     *n_out = 0;
     is_moved[value] = true;
-    for (uint32_t n = linear + 1; n < graph->n_nodes; n++) {
+    for (uint32_t n = linear + 1; n < graph->n_nodes && n - linear < MAX_DISTANCE; n++) {
         const tspk_node *node = &graph->node[n];
 
         for (uint32_t i = 0; !node->is_dead && i < node->n_in; i++) {

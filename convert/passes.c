@@ -17,6 +17,7 @@ static const tspk_pass passes[] = {
     {"fuse_linear", "products with a constant matrix", tspk_pass_fuse_linear},
     {"fuse_layer_norm", "decomposed norms", tspk_pass_fuse_layer_norm},
     {"fuse_activation", "decomposed GELU and SiLU", tspk_pass_fuse_activation},
+    {"fuse_softmax", "softmax written out", tspk_pass_fuse_softmax},
     {"split_linear", "Linears that are taken apart", tspk_pass_split_linear},
     {"fuse_attention", "softmax between two products", tspk_pass_fuse_attention},
     {"fold_constants", "constants left by fusion", tspk_pass_fold_constants},

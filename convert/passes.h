@@ -29,6 +29,8 @@ tspk_status tspk_pass_fuse_layer_norm(tspk_graph *graph, tspk_arena *scratch, si
                                       tspk_error *err);
 tspk_status tspk_pass_fuse_activation(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
                                       tspk_error *err);
+tspk_status tspk_pass_fuse_softmax(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
+                                   tspk_error *err);
 tspk_status tspk_pass_split_linear(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
                                    tspk_error *err);
 tspk_status tspk_pass_fuse_attention(tspk_graph *graph, tspk_arena *scratch, size_t *changes,

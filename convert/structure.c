@@ -93,7 +93,7 @@ static tspk_status move(classes *c, const tspk_node *node)
     const size_t new_rows = rows_of(c, out);
     const size_t new_width = tspk_shape_last(&c->graph->value[out].shape);
     const int64_t *moved;
-    int64_t *labels;
+    int64_t *labels, *buffer;
     uint8_t *classes_out;
 
     if (node->op == TSPK_OP_RESHAPE && width == new_width) {
@@ -104,12 +104,13 @@ static tspk_status move(classes *c, const tspk_node *node)
     const tspk_arena_mark mark = tspk_arena_mark_now(c->arena);
 
     labels = tspk_arena_array(c->arena, rows * width + 1, sizeof *labels);
-    if (!classes_out || !labels)
+    buffer = tspk_arena_array(c->arena, new_rows * new_width + 1, sizeof *buffer);
+    if (!classes_out || !labels || !buffer)
         return no_memory(c, rows * width);
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < width; k++)
             labels[r * width + k] = c->of[in][r];
-    TSPK_TRY(tspk_move_labels(c->graph, node, labels, c->arena, &moved, c->err));
+    TSPK_TRY(tspk_move_labels(c->graph, node, labels, buffer, c->arena, &moved, c->err));
     for (size_t r = 0; r < new_rows; r++)
         for (size_t k = 0; k < new_width; k++) {
             if (k == 0)

@@ -7,7 +7,7 @@
 
 /* A chain is cut here: what lies further back counts as the source. */
 #define MAX_CHAIN 64
-#define MAX_TRACED_ELEMS ((size_t)1 << 26)
+#define MAX_TRACED_ELEMS ((size_t)1 << 24)
 
 bool tspk_is_mover(const tspk_graph *graph, const tspk_node *node)
 {
@@ -61,13 +61,12 @@ tspk_value_id tspk_trace_root(const tspk_graph *graph, tspk_value_id id, bool wi
 }
 
 tspk_status tspk_move_labels(const tspk_graph *graph, const tspk_node *node, const int64_t *from,
-                             tspk_arena *scratch, const int64_t **to_out, tspk_error *err)
+                             int64_t *buffer, tspk_arena *scratch, const int64_t **to_out,
+                             tspk_error *err)
 {
-    const tspk_shape *shape = &graph->value[node->out[0]].shape;
-    const size_t elems = tspk_shape_elems(shape);
     tspk_tensor in[2] = {{TSPK_DTYPE_I64, graph->value[node->in[0]].shape,
                           (void *)(uintptr_t)from}};
-    tspk_tensor out = {TSPK_DTYPE_I64, *shape, NULL};
+    tspk_tensor out = {TSPK_DTYPE_I64, graph->value[node->out[0]].shape, buffer};
     void *work;
 
     if (node->op == TSPK_OP_RESHAPE || node->op == TSPK_OP_IDENTITY) {
@@ -76,13 +75,12 @@ tspk_status tspk_move_labels(const tspk_graph *graph, const tspk_node *node, con
     }
     if (node->n_in == 2)
         in[1] = tspk_value_tensor(&graph->value[node->in[1]]);
-    out.data = tspk_arena_array(scratch, elems ? elems : 1, sizeof(int64_t));
     work = tspk_arena_alloc(scratch, tspk_op_scratch_bytes(graph, node));
-    if (!out.data || !work)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to trace %zu elements", elems);
+    if (!work)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to trace movement");
     TSPK_TRY(tspk_at_node(err, tspk_op_eval(node, in, &out, work, err), node->name,
                           tspk_op_name(node->op)));
-    *to_out = out.data;
+    *to_out = buffer;
     return TSPK_OK;
 }
 
@@ -92,28 +90,36 @@ tspk_status tspk_trace_back(const tspk_graph *graph, tspk_value_id id, bool with
     tspk_trace trace = {.root = id, .factor = 1.0};
     tspk_value_id chain[MAX_CHAIN];
     tspk_value_id at = id;
-    int64_t *start;
-    size_t elems;
+    size_t most = tspk_shape_elems(&graph->value[id].shape), elems;
+    int64_t *buffer[2];
+    int next = 1;
 
     while (trace.n_steps < MAX_CHAIN) {
         chain[trace.n_steps] = at;
         if (!step_back(graph, with_scalars, &at, &trace.factor))
             break;
         trace.n_steps++;
+        elems = tspk_shape_elems(&graph->value[at].shape);
+        most = elems > most ? elems : most;
     }
     trace.root = at;
+    for (int i = 0; i < 2; i++) {
+        buffer[i] = tspk_arena_array(scratch, most + 1, sizeof *buffer[i]);
+        if (!buffer[i])
+            return TSPK_FAIL(err, TSPK_NOMEM, "no memory to trace %zu elements", most);
+    }
     elems = tspk_shape_elems(&graph->value[at].shape);
-    start = tspk_arena_array(scratch, elems ? elems : 1, sizeof *start);
-    if (!start)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to trace %zu elements", elems);
     for (size_t i = 0; i < elems; i++)
-        start[i] = (int64_t)i;
-    trace.index = start;
+        buffer[0][i] = (int64_t)i;
+    trace.index = buffer[0];
     for (uint32_t i = trace.n_steps; i-- > 0;) {
         const tspk_node *node = tspk_producer(graph, chain[i]);
+        const int64_t *before = trace.index;
 
-        if (tspk_is_mover(graph, node))
-            TSPK_TRY(tspk_move_labels(graph, node, trace.index, scratch, &trace.index, err));
+        if (!tspk_is_mover(graph, node))
+            continue;
+        TSPK_TRY(tspk_move_labels(graph, node, before, buffer[next], scratch, &trace.index, err));
+        next = trace.index == before ? next : 1 - next;
     }
     *trace_out = trace;
     return TSPK_OK;

@@ -30,8 +30,10 @@ tspk_value_id tspk_trace_root(const tspk_graph *graph, tspk_value_id id, bool wi
 tspk_status tspk_trace_back(const tspk_graph *graph, tspk_value_id id, bool with_scalars,
                             tspk_arena *scratch, tspk_trace *trace_out, tspk_error *err);
 
-/** Runs one mover on int64 elements: [elements of in[0]] to [elements of out[0]]. */
+/** Runs one mover on int64 elements: [elements of in[0]] to [elements of out[0]] in `buffer`, or in
+ * `from` itself when nothing moves. */
 tspk_status tspk_move_labels(const tspk_graph *graph, const tspk_node *node, const int64_t *from,
-                             tspk_arena *scratch, const int64_t **to_out, tspk_error *err);
+                             int64_t *buffer, tspk_arena *scratch, const int64_t **to_out,
+                             tspk_error *err);
 
 #endif

@@ -221,6 +221,54 @@ static void others_stay(void **state)
     }
 }
 
+static tspk_value_id reduced(fixture *f, tspk_op op, tspk_value_id x)
+{
+    tspk_shape shape = f->graph->value[x].shape;
+    const tspk_attr attr = {.n_axes = 1, .axes = {shape.rank - 1}};
+
+    shape.dim[shape.rank - 1] = 1;
+    return fixture_node(f, op, x, TSPK_ID_NONE, TSPK_ID_NONE, shape, attr);
+}
+
+/* exp(l - max l) / sum, and exp(l) / sum. */
+static void softmax_written_out(void **state)
+{
+    for (int with_max = 0; with_max < 2; with_max++) {
+        fixture f = fixture_new(307);
+        tspk_value_id l = fixture_input(&f, DIMS(1, TOKENS, 8)), e;
+
+        (void)state;
+        if (with_max)
+            e = fixture_binary(&f, TSPK_OP_SUB, l, reduced(&f, TSPK_OP_REDUCE_MAX, l));
+        else
+            e = l;
+        e = fixture_unary(&f, TSPK_OP_EXP, e);
+        l = fixture_binary(&f, TSPK_OP_DIV, e, reduced(&f, TSPK_OP_REDUCE_SUM, e));
+        fixture_output(&f, l);
+        assert_int_equal(fixture_check(&f, tspk_pass_fuse_softmax, 2e-6), 1);
+        assert_int_equal(f.graph->n_nodes, 1);
+        fixture_free(&f);
+    }
+}
+
+/* Two windows of tokens that attend to themselves look like heads, but are none. */
+static void windows_stay(void **state)
+{
+    static const int64_t turn[] = {0, 2, 1};
+    fixture f = fixture_new(308);
+    const tspk_value_id x = fixture_input(&f, DIMS(1, 6, 8));
+    tspk_value_id part[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        part[i] = fixture_reshape(&f, fixture_linear(&f, "", x, 4), DIMS(2, 3, 4));
+    fixture_output(&f, attend(&f, part[0], fixture_transpose(&f, part[1], turn), part[2], 0.5));
+    fixture_check(&f, NULL, 3e-6);
+    assert_int_equal(fixture_count(&f, TSPK_OP_ATTENTION), 0);
+    assert_int_equal(fixture_count(&f, TSPK_OP_MATMUL), 2);
+    fixture_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +279,8 @@ int main(void)
         cmocka_unit_test(zero_bias_is_dropped),
         cmocka_unit_test(norms_on_query_and_key),
         cmocka_unit_test(others_stay),
+        cmocka_unit_test(softmax_written_out),
+        cmocka_unit_test(windows_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,7 +177,7 @@ static void refusals(void **state)
     assert_int_equal(tspk_check_convertible(f.graph, NULL), TSPK_SHAPE);
     fixture_free(&f);
 
-    /* nothing that spikes could drive */
+    /* no attention */
     f = fixture_new(405);
     x = fixture_reshape(&f, fixture_input(&f, DIMS(1, 1, 4, 8)), DIMS(1, 32));
     fixture_output(&f, fixture_linear(&f, "", x, 4));
