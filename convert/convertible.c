@@ -43,8 +43,8 @@ static tspk_status check_ports(const tspk_graph *graph, tspk_error *err)
                          " images; export it with a batch of 1 or a dynamic batch",
                          graph->batch);
     if (graph->n_inputs != 1)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "%u inputs; a spike graph takes one, the image", graph->n_inputs);
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "%u inputs; a spike graph takes one, the image",
+                         graph->n_inputs);
     const tspk_value *image = &graph->value[graph->input[0]];
 
     if (image->dtype != TSPK_DTYPE_F32 || image->shape.rank != 4)
@@ -140,11 +140,10 @@ static tspk_status check_needed(const tspk_graph *graph, tspk_arena *arena, tspk
             if (node->is_dead || !is_needed[node->out[0]])
                 continue;
             n_attentions += node->op == TSPK_OP_ATTENTION;
-            TSPK_TRY(tspk_at_node(err,
-                                  round == 0 ? check_softmax(graph, node, err)
-                                             : check_node(graph, &flow, n, err),
-                                  node->name,
-                                  node->onnx_op[0] ? node->onnx_op : tspk_op_name(node->op)));
+            TSPK_TRY(tspk_at_node(
+                err,
+                round == 0 ? check_softmax(graph, node, err) : check_node(graph, &flow, n, err),
+                node->name, node->onnx_op[0] ? node->onnx_op : tspk_op_name(node->op)));
         }
     if (!is_needed[graph->input[0]])
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "the output does not depend on the image");

@@ -46,8 +46,7 @@ static void mark_head(const tspk_graph *graph, bool *is_near_output, const bool 
             continue;
         if (node->op == TSPK_OP_LINEAR)
             is_head[n] = !is_stem[n];
-        if (is_product(node->op) || node->op == TSPK_OP_LAYER_NORM ||
-            node->op == TSPK_OP_RMS_NORM)
+        if (is_product(node->op) || node->op == TSPK_OP_LAYER_NORM || node->op == TSPK_OP_RMS_NORM)
             continue;
         for (uint32_t i = 0; i < node->n_in; i++)
             if (node->in[i] != TSPK_ID_NONE)
@@ -85,8 +84,7 @@ static uint64_t node_cost(const tspk_graph *graph, const tspk_node *node)
     case TSPK_OP_CONV: {
         const tspk_shape *w = &graph->value[node->in[1]].shape;
 
-        return (uint64_t)tspk_shape_elems(y) *
-               (uint64_t)(w->dim[1] * w->dim[2] * w->dim[3]);
+        return (uint64_t)tspk_shape_elems(y) * (uint64_t)(w->dim[1] * w->dim[2] * w->dim[3]);
     }
     case TSPK_OP_ATTENTION:
         return (uint64_t)tspk_shape_rows(y) * tspk_shape_rows(&graph->value[node->in[1]].shape) *

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where products stand in a canonical graph: before every spike, in the blocks, or at the output. */
+/* Where products stand in a canonical graph: before every spike, in the blocks, or at the output.
+ */
 #ifndef TSPK_CONVERT_FLOW_H
 #define TSPK_CONVERT_FLOW_H
 

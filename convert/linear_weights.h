@@ -6,8 +6,8 @@
 #include "core/graph.h"
 
 /**
- * Inserts before `*at` (which moves on) a Linear with the outputs `column` of the Linear `id`, which
- * stands before it. It reads the same rows of the same input; its constants keep their names.
+ * Inserts before `*at` (which moves on) a Linear with the outputs `column` of the Linear `id`,
+ * which stands before it. It reads the same rows of the same input; its constants keep their names.
  * @param column  [n_columns] outputs of the old node, in the new order
  * @param out     value of the shape of the old output with n_columns on the last axis
  */

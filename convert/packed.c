@@ -94,8 +94,7 @@ static tspk_status from_source(tspk_graph *graph, tspk_node_id *at, const tspk_h
     *id_out = TSPK_ID_NONE;
     if (!column)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %lld channels", (long long)n);
-    if (root->data || root->shape.rank < 2 ||
-        tspk_shape_rows(&root->shape) != (size_t)l->tokens ||
+    if (root->data || root->shape.rank < 2 || tspk_shape_rows(&root->shape) != (size_t)l->tokens ||
         !find_columns(l, trace->index, width, column))
         return TSPK_OK;
     if (is_identity(column, n, width))
@@ -112,8 +111,8 @@ static tspk_status transposed(tspk_graph *graph, tspk_node_id *at, tspk_value_id
 {
     const bool is_key = l->channel_stride != 1 && l->token_stride == 1;
     const int64_t heads = l->head_stride ? l->heads : 1;
-    const tspk_shape split = {.rank = 3, .dim = {heads, is_key ? l->width : l->tokens,
-                                                 is_key ? l->tokens : l->width}};
+    const tspk_shape split = {
+        .rank = 3, .dim = {heads, is_key ? l->width : l->tokens, is_key ? l->tokens : l->width}};
     const tspk_shape turned = {.rank = 3, .dim = {l->tokens, heads, l->width}};
     const tspk_shape spread = {.rank = 3, .dim = {l->tokens, l->heads, l->width}};
     const tspk_attr attr = {.n_axes = 3, .axes = {is_key ? 2 : 1, 0, is_key ? 1 : 2}};

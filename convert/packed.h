@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention operands in packed form: [1, tokens, heads * width], whatever way they were laid out. */
+/* Attention operands in packed form: [1, tokens, heads * width], whatever way they were laid out.
+ */
 #ifndef TSPK_CONVERT_PACKED_H
 #define TSPK_CONVERT_PACKED_H
 
@@ -11,8 +12,8 @@ typedef struct tspk_head_layout {
     int64_t head_stride, token_stride, channel_stride; /* [elements]; 0: the same for all */
 } tspk_head_layout;
 
-/** Whether the rows of a Linear that an operand comes from differ between heads: then what looks like
- * heads are windows of tokens, each attending to itself. */
+/** Whether the rows of a Linear that an operand comes from differ between heads: then what looks
+ * like heads are windows of tokens, each attending to itself. */
 tspk_status tspk_is_windowed(const tspk_graph *graph, tspk_value_id id,
                              const tspk_head_layout *layout, tspk_arena *scratch,
                              bool *is_windowed_out, tspk_error *err);

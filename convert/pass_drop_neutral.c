@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Takes out nodes that change nothing: Identity, Cast to the same element type, Reshape, Expand, Tile,
- * Slice, Pad and Concat that give back their input, adding 0, multiplying by 1, Where with a constant
- * condition that is all true or all false.
+ * Takes out nodes that change nothing: Identity, Cast to the same element type, Reshape, Expand,
+ * Tile, Slice, Pad and Concat that give back their input, adding 0, multiplying by 1, Where with a
+ * constant condition that is all true or all false.
  *
  *   x ──▶ Cast ──▶ Cast ──▶ A      →      x ──▶ A
  *
@@ -13,8 +13,14 @@
 #include "convert/pattern.h"
 
 /* ONNX element types that float32 stands for. */
-enum { ONNX_FLOAT = 1, ONNX_INT64 = 7, ONNX_BOOL = 9, ONNX_FLOAT16 = 10, ONNX_DOUBLE = 11,
-       ONNX_BFLOAT16 = 16 };
+enum {
+    ONNX_FLOAT = 1,
+    ONNX_INT64 = 7,
+    ONNX_BOOL = 9,
+    ONNX_FLOAT16 = 10,
+    ONNX_DOUBLE = 11,
+    ONNX_BFLOAT16 = 16
+};
 
 static bool is_same_cast(const tspk_graph *graph, const tspk_node *node)
 {
@@ -45,8 +51,8 @@ static bool is_whole_slice(const tspk_node *node, const tspk_shape *shape)
 static tspk_value_id passed_on(const tspk_graph *graph, const tspk_node *node)
 {
     const tspk_shape *shape = &graph->value[node->out[0]].shape;
-    const bool is_same_shape = node->in[0] != TSPK_ID_NONE &&
-                               tspk_shape_equal(&graph->value[node->in[0]].shape, shape);
+    const bool is_same_shape =
+        node->in[0] != TSPK_ID_NONE && tspk_shape_equal(&graph->value[node->in[0]].shape, shape);
     tspk_value_id x;
     double c;
 

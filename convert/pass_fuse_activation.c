@@ -8,8 +8,8 @@
  * Recognised by value, not by spelling: the scalar expression around an Erf, Tanh or Sigmoid that
  * depends on one value x alone is computed at a grid of points and compared with GELU (erf and tanh
  * form) and x sigmoid(alpha x).
- * Numeric claim: ≤ 3e-4 absolute, which is what constants rounded to half precision cost; with float32
- * constants the difference is rounding.
+ * Numeric claim: ≤ 3e-4 absolute, which is what constants rounded to half precision cost; with
+ * float32 constants the difference is rounding.
  */
 #include <math.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #include "convert/pattern.h"
 #include "core/fail.h"
 
-#define N_POINTS 33
+#define N_POINTS  33
 #define MAX_TERMS 24
 #define TOLERANCE 3e-4
 
@@ -232,8 +232,7 @@ static size_t find_arguments(const tspk_graph *graph, const tspk_node *anchor,
 
 static bool is_anchor(tspk_op op)
 {
-    return op == TSPK_OP_ERF || op == TSPK_OP_TANH || op == TSPK_OP_SIGMOID ||
-           op == TSPK_OP_EXP;
+    return op == TSPK_OP_ERF || op == TSPK_OP_TANH || op == TSPK_OP_SIGMOID || op == TSPK_OP_EXP;
 }
 
 tspk_status tspk_pass_fuse_activation(tspk_graph *graph, tspk_arena *scratch, size_t *changes,

@@ -2,19 +2,21 @@
 /*
  * Softmax between two products of activations becomes Attention on packed operands.
  *
- *   x ─▶ Linear ─▶ (movement) ─▶ q ─┐
- *   x ─▶ Linear ─▶ (movement) ─▶ kᵀ ┴▶ MatMul ─▶ · scale + bias ─▶ Softmax ─┐
- *   x ─▶ Linear ─▶ (movement) ─▶ v ─────────────────────────────────────────┴▶ MatMul ─▶ (movement) ─▶ y
+ *   x ─▶ Linear ─▶ (moves) ─▶ q ─┐
+ *   x ─▶ Linear ─▶ (moves) ─▶ kᵀ ┴▶ MatMul ─▶ · scale + bias ─▶ Softmax ─┐
+ *   x ─▶ Linear ─▶ (moves) ─▶ v ─────────────────────────────────────────┴▶ MatMul ─▶ (moves) ─▶ y
  *                                            ↓
  *   x ─┬▶ Linear ─▶ q ┐
- *      ├▶ Linear ─▶ k ┼▶ Attention(heads, scale, bias) ─▶ (movement) ─▶ y
+ *      ├▶ Linear ─▶ k ┼▶ Attention(heads, scale, bias) ─▶ (moves) ─▶ y
  *      └▶ Linear ─▶ v ┘
  *
- * Scalars on q, on k, after the product, and any mix of them are multiplied up. The movement is traced
- * on positions (trace.h). A constant additive bias is kept unless it is zero; a Where with a constant
- * mask becomes one; a guard against rows that are masked whole (IsNaN, Where) is passed over, since a
- * softmax of finite numbers is never NaN. Attention nodes that the importer made get their operands from
- * the Linears in the same way. One image a run only; windows that attend to themselves stay.
+ * Scalars on q, on k, after the product, and any mix of them are multiplied up. The movement is
+ * traced on positions (trace.h). A constant additive bias is kept unless it is zero; a Where with a
+ * constant mask becomes one; a guard against rows that are masked whole (IsNaN, Where) is passed
+ * over, since a softmax of finite numbers is never NaN. Attention nodes that the importer made get
+ * their operands from the Linears in the same way. One image a run only; windows that attend to
+ * themselves stay.
+ *
  * Numeric claim: exact but for rounding, ≤ 1e-6 of the largest output.
  */
 #include <math.h>
@@ -25,9 +27,9 @@
 #include "convert/pattern.h"
 #include "core/fail.h"
 
-#define MAX_BIASES 8
+#define MAX_BIASES      8
 #define MAX_LOGIT_STEPS 32
-#define MAX_BIAS_ELEMS ((size_t)1 << 26)
+#define MAX_BIAS_ELEMS  ((size_t)1 << 26)
 
 /* A constant added to the logits, or a mask that replaces them. */
 typedef struct bias_term {
@@ -40,7 +42,7 @@ typedef struct bias_term {
 } bias_term;
 
 typedef struct attention {
-    tspk_value_id q, k, v;         /* operands of the products */
+    tspk_value_id q, k, v; /* operands of the products */
     int64_t heads, queries, keys, width, value_width;
     double scale;
     size_t n_biases;
@@ -95,8 +97,8 @@ static bool match_mask(const tspk_graph *graph, const tspk_node *node, bias_term
                        tspk_value_id *logits)
 {
     for (int i = 0; node->op == TSPK_OP_WHERE && i < 2; i++)
-        if (graph->value[node->in[0]].data && tspk_is_uniform(graph, node->in[2 - i], &term->fill) &&
-            term->fill <= -1e4 &&
+        if (graph->value[node->in[0]].data &&
+            tspk_is_uniform(graph, node->in[2 - i], &term->fill) && term->fill <= -1e4 &&
             tspk_shape_equal(&graph->value[node->in[1 + i]].shape,
                              &graph->value[node->out[0]].shape)) {
             term->id = node->in[0];
@@ -117,8 +119,7 @@ static bool match_bias(const tspk_graph *graph, const tspk_node *node, bias_term
 
         if ((node->op != TSPK_OP_ADD && (node->op != TSPK_OP_SUB || i != 0)) ||
             !graph->value[constant].data || graph->value[node->in[i]].data ||
-            !tspk_shape_equal(&graph->value[node->in[i]].shape,
-                              &graph->value[node->out[0]].shape))
+            !tspk_shape_equal(&graph->value[node->in[i]].shape, &graph->value[node->out[0]].shape))
             continue;
         term->id = constant;
         term->factor *= node->op == TSPK_OP_SUB ? -1.0 : 1.0;
@@ -144,8 +145,8 @@ static const tspk_node *find_product(const tspk_graph *graph, tspk_value_id id, 
             id = x;
         } else if (keeps_matrices(graph, node)) {
             id = node->in[0];
-        } else if (found->n_biases < MAX_BIASES && (match_bias(graph, node, &term, &x) ||
-                                                    match_mask(graph, node, &term, &x))) {
+        } else if (found->n_biases < MAX_BIASES &&
+                   (match_bias(graph, node, &term, &x) || match_mask(graph, node, &term, &x))) {
             found->bias[found->n_biases++] = term;
             id = x;
         } else {
@@ -226,8 +227,8 @@ static void add_term(const tspk_graph *graph, const bias_term *term, float *sum,
         const size_t at = broadcast_index(&term->shape, &value->shape, i);
 
         if (!term->is_mask)
-            sum[i] = (float)((double)sum[i] + (double)((const float *)value->data)[at] *
-                                                  term->factor);
+            sum[i] =
+                (float)((double)sum[i] + (double)((const float *)value->data)[at] * term->factor);
         else if ((((const uint8_t *)value->data)[at] != 0) == term->is_masked_at)
             sum[i] = (float)(term->fill * term->factor);
     }
@@ -276,8 +277,7 @@ static tspk_status emit_bias(tspk_graph *graph, const attention *found, tspk_are
         shape.dim[1] = 1;
     TSPK_TRY(tspk_new_floats(graph, name, &shape, id_out, &data, err));
     for (int64_t h = 0; h < shape.dim[0]; h++)
-        memcpy(data + (size_t)(h * shape.dim[1]) * keys,
-               sum + (size_t)(h * found->queries) * keys,
+        memcpy(data + (size_t)(h * shape.dim[1]) * keys, sum + (size_t)(h * found->queries) * keys,
                (size_t)shape.dim[1] * keys * sizeof *data);
     return TSPK_OK;
 }
@@ -303,12 +303,11 @@ static tspk_status fuse(tspk_graph *graph, tspk_node_id id, attention *found, ts
     const tspk_head_layout k = layout_of(graph, found->k, found->heads, true);
     const tspk_head_layout v = layout_of(graph, found->v, found->heads, false);
     bool is_windowed[2];
-    const tspk_shape packed = {
-        .rank = 3, .dim = {1, found->queries, found->heads * found->value_width}};
-    const tspk_shape split = {
-        .rank = 3, .dim = {found->queries, found->heads, found->value_width}};
-    const tspk_shape turned = {
-        .rank = 3, .dim = {found->heads, found->queries, found->value_width}};
+    const tspk_shape packed = {.rank = 3,
+                               .dim = {1, found->queries, found->heads * found->value_width}};
+    const tspk_shape split = {.rank = 3, .dim = {found->queries, found->heads, found->value_width}};
+    const tspk_shape turned = {.rank = 3,
+                               .dim = {found->heads, found->queries, found->value_width}};
     const tspk_attr turn = {.n_axes = 3, .axes = {1, 0, 2}};
     tspk_attr attr = {.heads = (uint32_t)found->heads};
     const char *name = graph->node[id].name;
@@ -325,21 +324,21 @@ static tspk_status fuse(tspk_graph *graph, tspk_node_id id, attention *found, ts
                                &found->scale, err));
     TSPK_TRY(tspk_pack_operand(graph, &at, found->k, &k, true, false, scratch, &in[1],
                                &found->scale, err));
-    TSPK_TRY(tspk_pack_operand(graph, &at, found->v, &v, false, false, scratch, &in[2], &unused,
-                               err));
+    TSPK_TRY(
+        tspk_pack_operand(graph, &at, found->v, &v, false, false, scratch, &in[2], &unused, err));
     TSPK_TRY(emit_bias(graph, found, scratch, &in[3], err));
     attr.scale = (float)found->scale;
-    TSPK_TRY(tspk_emit_node(graph, &at, TSPK_OP_ATTENTION, name, in,
-                            in[3] == TSPK_ID_NONE ? 3 : 4, &packed, &attr, &out, err));
+    TSPK_TRY(tspk_emit_node(graph, &at, TSPK_OP_ATTENTION, name, in, in[3] == TSPK_ID_NONE ? 3 : 4,
+                            &packed, &attr, &out, err));
     TSPK_TRY(tspk_emit_node(graph, &at, TSPK_OP_RESHAPE, name, &out, 1, &split, NULL, &out, err));
-    TSPK_TRY(tspk_emit_node(graph, &at, TSPK_OP_TRANSPOSE, name, &out, 1, &turned, &turn, &out,
-                            err));
+    TSPK_TRY(
+        tspk_emit_node(graph, &at, TSPK_OP_TRANSPOSE, name, &out, 1, &turned, &turn, &out, err));
     return tspk_rewrite_node(graph, at, TSPK_OP_RESHAPE, &out, 1, NULL, err);
 }
 
 /* Lets an Attention node that exists already read Linears directly. */
-static tspk_status repack(tspk_graph *graph, tspk_node_id *id, tspk_arena *scratch,
-                          size_t *changes, tspk_error *err)
+static tspk_status repack(tspk_graph *graph, tspk_node_id *id, tspk_arena *scratch, size_t *changes,
+                          tspk_error *err)
 {
     double scale = (double)graph->node[*id].attr.scale;
     const int64_t heads = graph->node[*id].attr.heads;
@@ -348,12 +347,12 @@ static tspk_status repack(tspk_graph *graph, tspk_node_id *id, tspk_arena *scrat
         const tspk_value_id old = graph->node[*id].in[i];
         const tspk_shape *shape = &graph->value[old].shape;
         const int64_t width = dim_from_end(shape, 1);
-        const tspk_head_layout layout = {heads, dim_from_end(shape, 2), width / heads,
-                                         width / heads, width, 1};
+        const tspk_head_layout layout = {
+            heads, dim_from_end(shape, 2), width / heads, width / heads, width, 1};
         tspk_value_id new;
 
-        TSPK_TRY(tspk_pack_operand(graph, id, old, &layout, i < 2, true, scratch, &new, &scale,
-                                   err));
+        TSPK_TRY(
+            tspk_pack_operand(graph, id, old, &layout, i < 2, true, scratch, &new, &scale, err));
         if (new == old)
             continue;
         graph->node[*id].in[i] = new;
@@ -379,8 +378,7 @@ tspk_status tspk_pass_fuse_attention(tspk_graph *graph, tspk_arena *scratch, siz
             continue;
         }
         if (!match(graph, &graph->node[n], &found) ||
-            (found.n_biases &&
-             (size_t)(found.heads * found.queries * found.keys) > MAX_BIAS_ELEMS))
+            (found.n_biases && (size_t)(found.heads * found.queries * found.keys) > MAX_BIAS_ELEMS))
             continue;
         TSPK_TRY(fuse(graph, n, &found, scratch, changes, err));
         n += graph->n_nodes - before;

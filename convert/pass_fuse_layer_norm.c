@@ -2,14 +2,15 @@
 /*
  * Decomposed normalisations over the last axes become LayerNorm or RmsNorm.
  *
- *   x ─┬▶ Mean ─▶ Sub ─┬───────────────────────────▶ Div ─▶ Mul w ─▶ Add b   →   x ─▶ LayerNorm(w, b)
- *      └──────────▶┘   └▶ Square ─▶ Mean ─▶ Add eps ─▶ Sqrt ─▶┘
+ *   x ─┬▶ Mean ─▶ Sub ─┬──────────────────────────▶ Div ─▶ Mul w ─▶ Add b  →  x ─▶ LayerNorm
+ *      └──────────▶┘   └▶ Square ─▶ Mean ─▶ Add e ─▶ Sqrt ─▶┘
  *
- * Any order of operands; squares as Pow 2 or Mul(d, d); the variance as a mean of squares, a mean of
- * squares less the squared mean, or a sum of squares times a constant; the root as Sqrt, Pow 0.5, or its
- * inverse as Pow -0.5, Reciprocal or 1 / Sqrt; w and b optional. A variance that is f times the mean of
- * squares (unbiased: N / (N - 1)) gives LayerNorm with eps / f and w / root(f). An eps outside the root
- * is left alone, and so is a norm that divides x itself by its deviation.
+ * Any order of operands; squares as Pow 2 or Mul(d, d); the variance as a mean of squares, a mean
+ * of squares less the squared mean, or a sum of squares times a constant; the root as Sqrt, Pow
+ * 0.5, or its inverse as Pow -0.5, Reciprocal or 1 / Sqrt; w and b optional. A variance that is f
+ * times the mean of squares (unbiased: N / (N - 1)) gives LayerNorm with eps / f and w / root(f).
+ * An eps outside the root is left alone, and so is a norm that divides x itself by its deviation.
+ *
  * Exact but for rounding: ≤ 2e-6 of the largest output.
  */
 #include <math.h>
@@ -21,11 +22,11 @@
 /* What was found behind a normalised value. */
 typedef struct norm {
     tspk_value_id x;
-    int64_t axis;      /* first normalised axis */
-    bool is_centred;   /* LayerNorm; else RmsNorm */
+    int64_t axis;    /* first normalised axis */
+    bool is_centred; /* LayerNorm; else RmsNorm */
     double epsilon;
-    double factor;     /* the variance is this times the mean of squares */
-    double gain;       /* scalars applied on the way */
+    double factor; /* the variance is this times the mean of squares */
+    double gain;   /* scalars applied on the way */
 } norm;
 
 /* `id` = mean of some value over its last axes; the axes are dropped or kept. */
@@ -108,8 +109,8 @@ static bool match_variance(const tspk_graph *graph, tspk_value_id id, norm *foun
     /* E[x^2] - E[x]^2 */
     if (!node || !match_mean(graph, node->in[0], &squares, &found->axis, &found->factor) ||
         !tspk_is_near(found->factor, 1.0) || !match_square(graph, squares, &found->x) ||
-        !match_square(graph, node->in[1], &mean) ||
-        !match_mean(graph, mean, &of, &axis, &factor) || !tspk_is_near(factor, 1.0))
+        !match_square(graph, node->in[1], &mean) || !match_mean(graph, mean, &of, &axis, &factor) ||
+        !tspk_is_near(factor, 1.0))
         return false;
     found->is_centred = true;
     return of == found->x && axis == found->axis;
@@ -215,8 +216,7 @@ static tspk_status emit_affine(tspk_graph *graph, tspk_value_id id, double facto
         part.dim[part.rank++] = shape->dim[i];
     const size_t width = tspk_shape_elems(&part);
 
-    if (id != TSPK_ID_NONE && factor == 1.0 &&
-        tspk_shape_equal(&graph->value[id].shape, &part)) {
+    if (id != TSPK_ID_NONE && factor == 1.0 && tspk_shape_equal(&graph->value[id].shape, &part)) {
         *out = id;
         return TSPK_OK;
     }
@@ -241,8 +241,7 @@ static tspk_node_id affine_user(const tspk_graph *graph, const tspk_uses *uses, 
     *constant = tspk_other_operand(&graph->node[user], id);
     if (*constant == TSPK_ID_NONE ||
         !is_per_channel(graph, *constant, &graph->value[id].shape, axis) ||
-        !tspk_shape_equal(&graph->value[id].shape,
-                          &graph->value[graph->node[user].out[0]].shape))
+        !tspk_shape_equal(&graph->value[id].shape, &graph->value[graph->node[user].out[0]].shape))
         return TSPK_ID_NONE;
     return user;
 }
@@ -254,15 +253,14 @@ static tspk_status fuse(tspk_graph *graph, tspk_node_id id, const tspk_uses *use
     tspk_node_id last = id, next;
     norm found;
 
-    *is_fused = match_norm(graph, &graph->node[id], &found) && found.factor > 0.0 &&
-                tspk_shape_equal(&graph->value[found.x].shape,
-                                 &graph->value[graph->node[id].out[0]].shape);
+    *is_fused =
+        match_norm(graph, &graph->node[id], &found) && found.factor > 0.0 &&
+        tspk_shape_equal(&graph->value[found.x].shape, &graph->value[graph->node[id].out[0]].shape);
     if (!*is_fused)
         return TSPK_OK;
     const tspk_shape shape = graph->value[found.x].shape;
     const double gain = found.gain / sqrt(found.factor);
-    const tspk_attr attr = {.axis = found.axis,
-                            .epsilon = (float)(found.epsilon / found.factor)};
+    const tspk_attr attr = {.axis = found.axis, .epsilon = (float)(found.epsilon / found.factor)};
     uint32_t n_in = 1;
 
     next = affine_user(graph, uses, graph->node[id].out[0], TSPK_OP_MUL, found.axis, &weight);
@@ -288,9 +286,8 @@ static tspk_status fuse(tspk_graph *graph, tspk_node_id id, const tspk_uses *use
         TSPK_TRY(emit_affine(graph, bias, 1.0, &shape, found.axis, &in[2], err));
         n_in = 3;
     }
-    return tspk_rewrite_node(graph, last,
-                             found.is_centred ? TSPK_OP_LAYER_NORM : TSPK_OP_RMS_NORM, in, n_in,
-                             &attr, err);
+    return tspk_rewrite_node(graph, last, found.is_centred ? TSPK_OP_LAYER_NORM : TSPK_OP_RMS_NORM,
+                             in, n_in, &attr, err);
 }
 
 tspk_status tspk_pass_fuse_layer_norm(tspk_graph *graph, tspk_arena *scratch, size_t *changes,

@@ -5,8 +5,8 @@
  *   x ─▶ MatMul(·, W[in, out]) ─▶ Add b          →   x ─▶ Linear(W[out, in], b)
  *   x ─▶ Reshape ─▶ Linear ─▶ Reshape            →   x ─▶ Linear
  *
- * The bias may stand on either side of the Add and may be a scalar. Exact but for the order of the sum
- * of a product (which a fused and an unfused product are free to choose alike).
+ * The bias may stand on either side of the Add and may be a scalar. Exact but for the order of the
+ * sum of a product (which a fused and an unfused product are free to choose alike).
  */
 #include <string.h>
 
@@ -133,11 +133,10 @@ static tspk_status without_reshapes(tspk_graph *graph, tspk_node_id id, const ts
                                     size_t *changes, tspk_error *err)
 {
     const tspk_node *node = &graph->node[id];
-    const tspk_node *linear = node->op == TSPK_OP_RESHAPE
-                                  ? tspk_producer_is(graph, node->in[0], TSPK_OP_LINEAR)
-                                  : NULL;
-    const tspk_node *before = linear ? tspk_producer_is(graph, linear->in[0], TSPK_OP_RESHAPE)
-                                     : NULL;
+    const tspk_node *linear =
+        node->op == TSPK_OP_RESHAPE ? tspk_producer_is(graph, node->in[0], TSPK_OP_LINEAR) : NULL;
+    const tspk_node *before =
+        linear ? tspk_producer_is(graph, linear->in[0], TSPK_OP_RESHAPE) : NULL;
 
     if (!before || linear->attr.n_rows || linear->n_in < 2 ||
         tspk_only_user(graph, uses, node->in[0]) != id)

@@ -5,8 +5,8 @@
  *   x ─┬▶ Sub ─▶ Exp ─┬──────────▶ Div ─▶ A      →      x ─▶ Softmax ─▶ A
  *      └▶ Max ─▶┘     └▶ Sum ─────▶┘
  *
- * Over the last axis, with or without the maximum taken off first. Exact but for rounding; without the
- * maximum the original overflows for logits above 88, Softmax does not.
+ * Over the last axis, with or without the maximum taken off first. Exact but for rounding; without
+ * the maximum the original overflows for logits above 88, Softmax does not.
  */
 #include "convert/passes.h"
 #include "convert/pattern.h"
@@ -18,8 +18,8 @@ static bool reduces_last(const tspk_graph *graph, tspk_value_id id, tspk_op op, 
     const tspk_node *node = tspk_producer_is(graph, id, op);
     const int rank = graph->value[of].shape.rank;
 
-    return node && node->in[0] == of && node->attr.n_axes == 1 &&
-           node->attr.axes[0] == rank - 1 && graph->value[id].shape.rank == rank;
+    return node && node->in[0] == of && node->attr.n_axes == 1 && node->attr.axes[0] == rank - 1 &&
+           graph->value[id].shape.rank == rank;
 }
 
 /* The logits of exp(x) or exp(x - max(x)). */
@@ -31,8 +31,7 @@ static tspk_value_id find_logits(const tspk_graph *graph, tspk_value_id numerato
     if (!exponential)
         return TSPK_ID_NONE;
     difference = tspk_producer_is(graph, exponential->in[0], TSPK_OP_SUB);
-    if (difference &&
-        reduces_last(graph, difference->in[1], TSPK_OP_REDUCE_MAX, difference->in[0]))
+    if (difference && reduces_last(graph, difference->in[1], TSPK_OP_REDUCE_MAX, difference->in[0]))
         return difference->in[0];
     return exponential->in[0];
 }

@@ -4,10 +4,10 @@
  *
  *   Linear "/blocks/blocks.0/attn/qkv/MatMul"      →      Linear "blocks.0.attn.qkv"
  *
- * The path comes from the name of the weight or bias, else from the node's name in the file, else from
- * the place in the network (blocks.I.attn.qkv, .attn.proj, .mlp.fc1, .mlp.fc2, head). An Attention has
- * the common parent of its three Linears. Names differ, but for the parts of one layer that was split.
- * Changes no number.
+ * The path comes from the name of the weight or bias, else from the node's name in the file, else
+ * from the place in the network (blocks.I.attn.qkv, .attn.proj, .mlp.fc1, .mlp.fc2, head). An
+ * Attention has the common parent of its three Linears. Names differ, but for the parts of one
+ * layer that was split. Changes no number.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,25 +17,25 @@
 #include "convert/pattern.h"
 #include "core/fail.h"
 
-#define NAME_BYTES 112
+#define NAME_BYTES       112
 #define MAX_SOURCE_STEPS 64
-#define NO_BLOCK UINT32_MAX
+#define NO_BLOCK         UINT32_MAX
 
 enum { ROLE_QUERY = 0, ROLE_KEY = 1, ROLE_VALUE = 2 };
 
 /* What the place of a node in the network says. */
 typedef struct place {
-    uint32_t block;    /* attention that it feeds, or that it follows; NO_BLOCK: before all */
-    uint32_t n_after;  /* Linears between that attention and it; 0 while it feeds one */
-    int role;          /* ROLE_…, -1 when it feeds no attention directly */
-    bool shares_input; /* query, key and value Linear read the same value */
+    uint32_t block;          /* attention that it feeds, or that it follows; NO_BLOCK: before all */
+    uint32_t n_after;        /* Linears between that attention and it; 0 while it feeds one */
+    int role;                /* ROLE_…, -1 when it feeds no attention directly */
+    bool shares_input;       /* query, key and value Linear read the same value */
     tspk_node_id sibling[3]; /* the Linears of that attention, TSPK_ID_NONE where there is none */
 } place;
 
 typedef struct names {
     tspk_graph *graph;
     tspk_flow flow;
-    place *place;  /* [n_nodes] */
+    place *place;             /* [n_nodes] */
     char (*text)[NAME_BYTES]; /* [n_nodes] "" while there is none */
 } names;
 
@@ -158,9 +158,8 @@ static void find_places(names *s)
             s->place[source[i]].shares_input = true;
             memcpy(s->place[source[i]].sibling, source, sizeof source);
             for (int k = 0; k < 3; k++)
-                if (source[k] == TSPK_ID_NONE ||
-                    layer_input(graph, &graph->node[source[k]]) !=
-                        layer_input(graph, &graph->node[source[i]]))
+                if (source[k] == TSPK_ID_NONE || layer_input(graph, &graph->node[source[k]]) !=
+                                                     layer_input(graph, &graph->node[source[i]]))
                     s->place[source[i]].shares_input = false;
         }
         s->place[n].block = n_attentions++;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chains of movement that leave every element where it was become one Reshape, or nothing; chains that
- * only permute axes become a Transpose and, where the shape differs, a Reshape.
+ * Chains of movement that leave every element where it was become one Reshape, or nothing; chains
+ * that only permute axes become a Transpose and, where the shape differs, a Reshape.
  *
  *   x ─▶ Reshape ─▶ Transpose ─▶ Reshape ─▶ Transpose ─▶ Reshape ─▶ A      →      x ─▶ Reshape ─▶ A
- *   x ─▶ Transpose ─▶ Reshape ─▶ Transpose ─▶ Reshape ─▶ A         →      x ─▶ Transpose ─▶ Reshape ─▶ A
+ *   x ─▶ Transpose ─▶ Reshape ─▶ Transpose ─▶ A      →      x ─▶ Transpose ─▶ Reshape ─▶ A
  *
  * Exact. The chain is traced on positions (trace.h), so its spelling does not matter.
  */
@@ -63,8 +63,8 @@ static bool find_permutation(const tspk_shape *from, const int64_t *index, int64
             return false;
         place[index[i]] = (int64_t)i;
     }
-    /* Outermost first: the axis whose next element is farthest away in the new order. Axes of 1 stay in
-     * front. */
+    /* Outermost first: the axis whose next element is farthest away in the new order. Axes of 1
+     * stay in front. */
     for (int a = from->rank; a-- > 0;) {
         stride[a] = next;
         next *= from->dim[a];

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Liveness over tokens: what reads only some tokens of a value is moved before the node that computes it,
- * so that only those tokens are computed.
+ * Liveness over tokens: what reads only some tokens of a value is moved before the node that
+ * computes it, so that only those tokens are computed.
  *
  *   a ─┐                                        a ─▶ Gather 0 ─┐
  *   b ─┴▶ Add ─▶ LayerNorm ─▶ Gather 0 ─▶ y  →  b ─▶ Gather 0 ─┴▶ Add ─▶ LayerNorm ─▶ y
  *
- * It goes up through elementwise operators, norms, Linear, reductions and movement that keep the axis, and
- * the query side of Attention, as long as every reader of a value selects, and ends at values that are
- * needed whole. A Linear whose input others need whole reads rows of it (attribute rows). Several
- * selections of one value become one of their union, if that is at most half of the axis.
- * Exact: the same operations on the rows that are left.
+ * It goes up through elementwise operators, norms, Linear, reductions and movement that keep the
+ * axis, and the query side of Attention, as long as every reader of a value selects, and ends at
+ * values that are needed whole. A Linear whose input others need whole reads rows of it (attribute
+ * rows). Several selections of one value become one of their union, if that is at most half of the
+ * axis. Exact: the same operations on the rows that are left.
  */
 #include <string.h>
 
@@ -25,13 +25,13 @@
 typedef struct selection {
     int64_t axis;
     int64_t n;
-    int64_t start, step;  /* index i is start + i * step, unless there is a table */
+    int64_t start, step; /* index i is start + i * step, unless there is a table */
     const int64_t *table;
 } selection;
 
 /* How all readers of a value read it. */
 typedef struct demand {
-    bool is_whole;  /* something reads all of it */
+    bool is_whole; /* something reads all of it */
     bool has_axis;
     int64_t axis;
     uint8_t *is_read; /* [dim of the axis] */
@@ -56,7 +56,9 @@ static bool match_selection(const tspk_graph *graph, const tspk_node *node, sele
     for (int i = 0; i < x->rank; i++)
         if (x->dim[i] != y->dim[i] || node->attr.steps[i] != 1) {
             n_cut++;
-            *s = (selection){.axis = i, .n = y->dim[i], .start = node->attr.starts[i],
+            *s = (selection){.axis = i,
+                             .n = y->dim[i],
+                             .start = node->attr.starts[i],
                              .step = node->attr.steps[i]};
         }
     return n_cut == 1 && s->axis + 1 < x->rank;
@@ -250,8 +252,8 @@ static tspk_status emit_rows(tspk_graph *graph, tspk_node_id *id, int64_t axis,
 
     TSPK_TRY(emit_index(graph, index, n, &index_shape, &rows, err));
     for (uint32_t i = 0; i < old.n_in; i++) {
-        const int64_t a = old.in[i] == TSPK_ID_NONE ? WHOLE
-                                                    : input_axis(graph, &graph->node[*id], i, axis);
+        const int64_t a =
+            old.in[i] == TSPK_ID_NONE ? WHOLE : input_axis(graph, &graph->node[*id], i, axis);
 
         in[i] = old.in[i];
         if (a == WHOLE)
@@ -261,8 +263,8 @@ static tspk_status emit_rows(tspk_graph *graph, tspk_node_id *id, int64_t axis,
         tspk_shape part = graph->value[old.in[i]].shape;
 
         part.dim[a] = n;
-        TSPK_TRY(tspk_graph_add_value(graph, "", graph->value[old.in[i]].dtype, &part, &in[i],
-                                      err));
+        TSPK_TRY(
+            tspk_graph_add_value(graph, "", graph->value[old.in[i]].dtype, &part, &in[i], err));
         TSPK_TRY(tspk_graph_insert_node(graph, *id, TSPK_OP_GATHER, old.name, "Gather", pair, 2,
                                         &in[i], 1, &attr, NULL, err));
         (*id)++;
@@ -352,8 +354,7 @@ static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, const bool *is_
     uint32_t *rows, n = 0;
 
     if (!gather || node->attr.n_rows || !match_selection(graph, gather, &s) ||
-        graph->value[gather->in[1]].shape.rank != 1 ||
-        !is_read_whole[gather->in[0]])
+        graph->value[gather->in[1]].shape.rank != 1 || !is_read_whole[gather->in[0]])
         return TSPK_OK;
     const tspk_shape *x = &graph->value[gather->in[0]].shape;
 

@@ -6,8 +6,8 @@
  *                                            ├▶ Slice ─▶ k  →     ├▶ Linear[C] ─▶ Reshape ─▶ k
  *                                            └▶ Slice ─▶ v        └▶ Linear[C] ─▶ Reshape ─▶ v
  *
- * Each part is recognised by its positions in the Linear's output (trace.h): rows on some of its axes,
- * outputs of the Linear on the others. Exact: the same sums.
+ * Each part is recognised by its positions in the Linear's output (trace.h): rows on some of its
+ * axes, outputs of the Linear on the others. Exact: the same sums.
  */
 #include "convert/linear_weights.h"
 #include "convert/passes.h"
@@ -15,7 +15,7 @@
 #include "convert/trace.h"
 #include "core/fail.h"
 
-#define MAX_PARTS 16
+#define MAX_PARTS    16
 #define MAX_DISTANCE 4096 /* readers further on are not looked for; they keep the whole product */
 
 /* How a traced value [d0 …] lies in a Linear's output [rows, width]. */
@@ -114,8 +114,7 @@ static bool describe(const tspk_shape *shape, const int64_t *index, int64_t rows
 }
 
 /* Inserts Linear, Reshape and turns the producer of the part into the Transpose that is left. */
-static tspk_status emit_part(tspk_graph *graph, tspk_node_id linear, const part *p,
-                             tspk_error *err)
+static tspk_status emit_part(tspk_graph *graph, tspk_node_id linear, const part *p, tspk_error *err)
 {
     const tspk_shape to = graph->value[p->value].shape;
     tspk_node_id at = graph->value[p->value].producer;

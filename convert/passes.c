@@ -69,8 +69,7 @@ static tspk_status run_all(tspk_graph *graph, tspk_arena *scratch, tspk_pass_rep
         strncat(stage, passes[i].name, sizeof stage - strlen(stage) - 1);
         if (passes[i].run == tspk_pass_slice_tokens)
             TSPK_TRY(tspk_count_cost(graph, scratch, &report->source_cost, err));
-        TSPK_TRY(tspk_in_stage(err,
-                               run_pass(graph, &passes[i], scratch, &report->changes[i], err),
+        TSPK_TRY(tspk_in_stage(err, run_pass(graph, &passes[i], scratch, &report->changes[i], err),
                                stage));
     }
     return TSPK_OK;

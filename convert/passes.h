@@ -59,20 +59,21 @@ tspk_status tspk_run_passes(tspk_graph *graph, tspk_pass_report *report_out, tsp
 
 /** Structure of a canonical graph: what each token is and what each product is for. */
 typedef struct tspk_structure {
-    uint32_t n_classes;         /* token classes found: 1 + special tokens' kinds */
-    const uint8_t **row_class;  /* [n_values] -> [rows of the value] class per row, or NULL when the
-                                   value has no token axis or is upstream of every site (then 0) */
-    bool *is_stem;              /* [n_nodes] depends on no product's result that is spike-driven: a
-                                   function of the raw image alone (patch embedding, stem) */
-    bool *is_head;              /* [n_nodes] Linear that feeds the output with no other Linear,
-                                   Attention between */
+    uint32_t n_classes;        /* token classes found: 1 + special tokens' kinds */
+    const uint8_t **row_class; /* [n_values] -> [rows of the value] class per row, or NULL when the
+                                  value has no token axis or is upstream of every site (then 0) */
+    bool *is_stem;             /* [n_nodes] depends on no product's result that is spike-driven: a
+                                  function of the raw image alone (patch embedding, stem) */
+    bool *is_head;             /* [n_nodes] Linear that feeds the output with no other Linear,
+                                  Attention between */
 } tspk_structure;
 
 /** Analyses a canonical graph; arrays come from `arena`. */
 tspk_status tspk_find_structure(const tspk_graph *graph, tspk_arena *arena,
                                 tspk_structure *structure_out, tspk_error *err);
 
-/** The first output that is float32 [batch, classes]: the one that is converted; UINT32_MAX: none. */
+/** The first output that is float32 [batch, classes]: the one that is converted; UINT32_MAX: none.
+ */
 uint32_t tspk_find_class_output(const tspk_graph *graph);
 
 /** Drops every other output, and runs the passes again when there were others. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the rows of every value stand for. A row that enters a Concat from a constant (class,
- * distillation, register tokens) is special, one class each; rows made from the image are class 0. From
- * there classes follow the rows through every operator that keeps rows apart.
+ * distillation, register tokens) is special, one class each; rows made from the image are class 0.
+ * From there classes follow the rows through every operator that keeps rows apart.
  */
 #include <string.h>
 
@@ -76,7 +76,9 @@ static tspk_status join(classes *c, const tspk_node *node)
                     const uint8_t *from = c->of[node->in[i]];
 
                     rows[(o * (size_t)total + offset + k) * inner + j] =
-                        part->data ? special : from ? from[(o * n + k) * inner + j] : 0;
+                        part->data ? special
+                        : from     ? from[(o * n + k) * inner + j]
+                                   : 0;
                 }
         }
         offset += n;
@@ -204,13 +206,15 @@ tspk_status tspk_find_structure(const tspk_graph *graph, tspk_arena *arena,
         return no_memory(&c, graph->n_values);
     for (uint32_t n = 0; n < graph->n_nodes; n++)
         if (!graph->node[n].is_dead)
-            TSPK_TRY(tspk_in_stage(err,
-                                   tspk_at_node(err, follow(&c, &graph->node[n]),
-                                                graph->node[n].name,
-                                                tspk_op_name(graph->node[n].op)),
-                                   "structure"));
+            TSPK_TRY(
+                tspk_in_stage(err,
+                              tspk_at_node(err, follow(&c, &graph->node[n]), graph->node[n].name,
+                                           tspk_op_name(graph->node[n].op)),
+                              "structure"));
     TSPK_TRY(tspk_find_flow(graph, arena, &flow, err));
-    *structure_out = (tspk_structure){.n_classes = 1 + c.n_special, .row_class = c.of,
-                                      .is_stem = flow.is_stem, .is_head = flow.is_head};
+    *structure_out = (tspk_structure){.n_classes = 1 + c.n_special,
+                                      .row_class = c.of,
+                                      .is_stem = flow.is_stem,
+                                      .is_head = flow.is_head};
     return TSPK_OK;
 }

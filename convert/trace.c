@@ -6,7 +6,7 @@
 #include "runtime/ann/op_eval.h"
 
 /* A chain is cut here: what lies further back counts as the source. */
-#define MAX_CHAIN 64
+#define MAX_CHAIN        64
 #define MAX_TRACED_ELEMS ((size_t)1 << 24)
 
 bool tspk_is_mover(const tspk_graph *graph, const tspk_node *node)
@@ -27,8 +27,7 @@ bool tspk_is_mover(const tspk_graph *graph, const tspk_node *node)
 }
 
 /* One step back; false when the chain starts at *id. */
-static bool step_back(const tspk_graph *graph, bool with_scalars, tspk_value_id *id,
-                      double *factor)
+static bool step_back(const tspk_graph *graph, bool with_scalars, tspk_value_id *id, double *factor)
 {
     const tspk_node *node = tspk_producer(graph, *id);
     tspk_value_id x;
@@ -64,8 +63,8 @@ tspk_status tspk_move_labels(const tspk_graph *graph, const tspk_node *node, con
                              int64_t *buffer, tspk_arena *scratch, const int64_t **to_out,
                              tspk_error *err)
 {
-    tspk_tensor in[2] = {{TSPK_DTYPE_I64, graph->value[node->in[0]].shape,
-                          (void *)(uintptr_t)from}};
+    tspk_tensor in[2] = {
+        {TSPK_DTYPE_I64, graph->value[node->in[0]].shape, (void *)(uintptr_t)from}};
     tspk_tensor out = {TSPK_DTYPE_I64, graph->value[node->out[0]].shape, buffer};
     void *work;
 

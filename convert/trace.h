@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where elements come from. A chain of movement operators (Reshape, Transpose, Slice, constant
- * Gather, Expand …) is executed on the positions of its source instead of on its elements; the result
- * says for every element which one of the source it is. What the chain is spelled like does not
- * matter then.
+ * Gather, Expand …) is executed on the positions of its source instead of on its elements; the
+ * result says for every element which one of the source it is. What the chain is spelled like does
+ * not matter then.
  */
 #ifndef TSPK_CONVERT_TRACE_H
 #define TSPK_CONVERT_TRACE_H

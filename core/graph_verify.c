@@ -48,9 +48,8 @@ static tspk_status check_node(const tspk_graph *graph, tspk_node_id id, bool *is
     const size_t least = tspk_op_inputs_least(node->op), most = tspk_op_inputs_most(node->op);
 
     if (node->n_in < least || node->n_in > most || node->n_out != 1)
-        return TSPK_FAIL(err, TSPK_FORMAT,
-                         "%u inputs and %u outputs, expected %zu to %zu and 1", node->n_in,
-                         node->n_out, least, most);
+        return TSPK_FAIL(err, TSPK_FORMAT, "%u inputs and %u outputs, expected %zu to %zu and 1",
+                         node->n_in, node->n_out, least, most);
     for (uint32_t i = 0; i < node->n_in; i++) {
         const tspk_value_id in = node->in[i];
 
@@ -60,9 +59,9 @@ static tspk_status check_node(const tspk_graph *graph, tspk_node_id id, bool *is
             return TSPK_FAIL(err, TSPK_FORMAT, "input %u is value %u of %u", i, in,
                              graph->n_values);
         if (!is_ready[in])
-            return tspk_at_tensor(err, TSPK_FAIL(err, TSPK_FORMAT,
-                                                 "input %u is not computed before the node", i),
-                                  graph->value[in].name);
+            return tspk_at_tensor(
+                err, TSPK_FAIL(err, TSPK_FORMAT, "input %u is not computed before the node", i),
+                graph->value[in].name);
     }
     if (node->out[0] >= graph->n_values)
         return TSPK_FAIL(err, TSPK_FORMAT, "output is value %u of %u", node->out[0],
@@ -98,8 +97,7 @@ static tspk_status verify(const tspk_graph *graph, bool *is_ready, tspk_error *e
     if (graph->batch < 1)
         return TSPK_FAIL(err, TSPK_SHAPE, "batch of %" PRId64, graph->batch);
     for (uint32_t i = 0; i < graph->n_values; i++)
-        TSPK_TRY(tspk_at_tensor(err, check_value(graph, i, err),
-                                graph->value[i].name));
+        TSPK_TRY(tspk_at_tensor(err, check_value(graph, i, err), graph->value[i].name));
     TSPK_TRY(check_ports(graph, is_ready, err));
     for (uint32_t i = 0; i < graph->n_nodes; i++) {
         const tspk_node *node = &graph->node[i];

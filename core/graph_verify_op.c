@@ -125,8 +125,8 @@ static tspk_status check_elementwise(const check *c)
         TSPK_TRY(need_dtype(c, input(c, 1), output(c)->dtype));
         return need_dtype(c, input(c, 2), output(c)->dtype);
     }
-    if (op == TSPK_OP_GELU &&
-        c->node->attr.mode != TSPK_GELU_ERF && c->node->attr.mode != TSPK_GELU_TANH)
+    if (op == TSPK_OP_GELU && c->node->attr.mode != TSPK_GELU_ERF &&
+        c->node->attr.mode != TSPK_GELU_TANH)
         return TSPK_FAIL(c->err, TSPK_RANGE, "mode %" PRId64 ", expected 0 or 1",
                          c->node->attr.mode);
     return need_dtypes(c, output(c)->dtype);
@@ -394,8 +394,7 @@ static tspk_status check_weight(const check *c)
     if (w->rank != 2 || w->dim[1] != x->dim[x->rank - 1] || w->dim[0] != y->dim[y->rank - 1]) {
         char text[128];
 
-        return TSPK_FAIL(c->err, TSPK_SHAPE,
-                         "weight %s between widths %" PRId64 " and %" PRId64,
+        return TSPK_FAIL(c->err, TSPK_SHAPE, "weight %s between widths %" PRId64 " and %" PRId64,
                          tspk_shape_text(w, text, sizeof text), x->dim[x->rank - 1],
                          y->dim[y->rank - 1]);
     }
@@ -450,8 +449,8 @@ static tspk_status check_conv(const check *c)
         if (stride < 1 || stride > limit || dilation < 1 || dilation > limit || before < 0 ||
             before > limit || after < 0 || after > limit || kernel < 1 || kernel > limit)
             return TSPK_FAIL(c->err, TSPK_RANGE,
-                             "stride %" PRId64 ", dilation %" PRId64 ", pads %" PRId64 " and %"
-                             PRId64 ", kernel %" PRId64 " on axis %d",
+                             "stride %" PRId64 ", dilation %" PRId64 ", pads %" PRId64
+                             " and %" PRId64 ", kernel %" PRId64 " on axis %d",
                              stride, dilation, before, after, kernel, i + 2);
         const int64_t room = x->dim[2 + i] + before + after - dilation * (kernel - 1) - 1;
 
@@ -474,8 +473,8 @@ static tspk_status need_tokens(const check *c, const tspk_shape *shape, const ch
     for (int i = 0; i + 2 < shape->rank; i++)
         lead = shape->dim[i] == 1 ? lead : 0;
     if (shape->rank < 2 || lead != 1)
-        return TSPK_FAIL(c->err, TSPK_SHAPE, "%s has rank %d, expected [1, tokens, channels]",
-                         what, shape->rank);
+        return TSPK_FAIL(c->err, TSPK_SHAPE, "%s has rank %d, expected [1, tokens, channels]", what,
+                         shape->rank);
     *tokens_out = shape->dim[shape->rank - 2];
     *width_out = shape->dim[shape->rank - 1];
     return TSPK_OK;

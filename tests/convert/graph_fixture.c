@@ -54,8 +54,8 @@ static double next_normal(tspk_rng *rng)
 
 tspk_value_id fixture_input(fixture *f, tspk_shape shape)
 {
-    tspk_value_id *const inputs = tspk_arena_array(f->graph->arena, f->graph->n_inputs + 1,
-                                                   sizeof *inputs);
+    tspk_value_id *const inputs =
+        tspk_arena_array(f->graph->arena, f->graph->n_inputs + 1, sizeof *inputs);
     tspk_value_id id = 0;
     tspk_error err;
 
@@ -110,8 +110,8 @@ tspk_value_id fixture_scalar(fixture *f, double value)
 
 tspk_value_id fixture_indices(fixture *f, tspk_shape shape, const int64_t *index)
 {
-    int64_t *const data = tspk_arena_copy(f->graph->arena, index,
-                                          tspk_shape_elems(&shape) * sizeof *index);
+    int64_t *const data =
+        tspk_arena_copy(f->graph->arena, index, tspk_shape_elems(&shape) * sizeof *index);
 
     assert_non_null(data);
     return add_constant(f, "", TSPK_DTYPE_I64, shape, data);
@@ -232,8 +232,8 @@ tspk_value_id fixture_linear(fixture *f, const char *layer, tspk_value_id x, int
 
 void fixture_output(fixture *f, tspk_value_id x)
 {
-    tspk_value_id *const outputs = tspk_arena_array(f->graph->arena, f->graph->n_outputs + 1,
-                                                    sizeof *outputs);
+    tspk_value_id *const outputs =
+        tspk_arena_array(f->graph->arena, f->graph->n_outputs + 1, sizeof *outputs);
 
     assert_non_null(outputs);
     if (f->graph->n_outputs)

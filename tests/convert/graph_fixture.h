@@ -15,8 +15,8 @@ typedef struct fixture {
     tspk_rng rng;
 } fixture;
 
-/** A new graph; the seed of its random numbers is printed. Every call below fails the test instead of
- * returning an error. */
+/** A new graph; the seed of its random numbers is printed. Every call below fails the test instead
+ * of returning an error. */
 fixture fixture_new(uint64_t seed);
 void fixture_free(fixture *f);
 
@@ -50,8 +50,9 @@ size_t fixture_count(const fixture *f, tspk_op op);
 /** The n-th node of an operator, from 0. */
 const tspk_node *fixture_find(const fixture *f, tspk_op op, size_t n);
 
-/** Runs `pass` to its fixpoint (NULL: all passes) between two runs on one random input and compares the
- * outputs: largest difference over largest output ≤ tolerance. Returns the number of changes. */
+/** Runs `pass` to its fixpoint (NULL: all passes) between two runs on one random input and compares
+ * the outputs: largest difference over largest output ≤ tolerance. Returns the number of changes.
+ */
 size_t fixture_check(fixture *f, tspk_pass_fn pass, double tolerance);
 
 #endif

@@ -67,9 +67,8 @@ static void dump(const tspk_graph *graph, const tspk_structure *structure)
 
             printf("%s%s", structure->is_stem[n] ? " stem" : "",
                    structure->is_head[n] ? " head" : "");
-            for (size_t r = 0; classes && r < 4 &&
-                               r < tspk_shape_rows(&graph->value[node->out[0]].shape);
-                 r++)
+            for (size_t r = 0;
+                 classes && r < 4 && r < tspk_shape_rows(&graph->value[node->out[0]].shape); r++)
                 printf("%s%u", r ? "," : " classes ", classes[r]);
         }
         printf("\n");
@@ -91,8 +90,7 @@ static double compare(const tspk_graph *graph, const options *o, tspk_error *err
     const tspk_npy_type want = port->dtype == TSPK_DTYPE_F32 ? TSPK_NPY_F4 : TSPK_NPY_I8;
 
     outputs = calloc(graph->n_outputs, sizeof *outputs);
-    if (!outputs ||
-        tspk_npy_read_file(o->inputs, want, &in_shape, &input, NULL, err) != TSPK_OK ||
+    if (!outputs || tspk_npy_read_file(o->inputs, want, &in_shape, &input, NULL, err) != TSPK_OK ||
         tspk_npy_read_file(o->output, TSPK_NPY_F4, &out_shape, &expected, NULL, err) != TSPK_OK ||
         tspk_ann_exec_new(graph, 1, &exec, err) != TSPK_OK)
         goto done;
@@ -101,8 +99,8 @@ static double compare(const tspk_graph *graph, const options *o, tspk_error *err
     found = malloc(n_runs * out_elems * sizeof *found);
     n = tspk_shape_elems(&out_shape);
     if (!found || n != n_runs * out_elems) {
-        snprintf(err->message, sizeof err->message, "%zu outputs, expected %zu",
-                 n_runs * out_elems, n);
+        snprintf(err->message, sizeof err->message, "%zu outputs, expected %zu", n_runs * out_elems,
+                 n);
         goto done;
     }
     inputs[0] = input;

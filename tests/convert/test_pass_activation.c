@@ -20,7 +20,8 @@ static tspk_value_id plus(fixture *f, tspk_value_id x, double c)
 
 static tspk_value_id gelu_half_last(fixture *f, tspk_value_id x)
 {
-    const tspk_value_id u = fixture_binary(f, TSPK_OP_DIV, x, fixture_scalar(f, 1.4142135381698608));
+    const tspk_value_id u =
+        fixture_binary(f, TSPK_OP_DIV, x, fixture_scalar(f, 1.4142135381698608));
     const tspk_value_id e = plus(f, fixture_unary(f, TSPK_OP_ERF, u), 1.0);
 
     return times(f, fixture_binary(f, TSPK_OP_MUL, x, e), 0.5);
@@ -68,8 +69,7 @@ static tspk_value_id silu(fixture *f, tspk_value_id x)
 
 static tspk_value_id quick_gelu(fixture *f, tspk_value_id x)
 {
-    return fixture_binary(f, TSPK_OP_MUL, fixture_unary(f, TSPK_OP_SIGMOID, times(f, x, 1.702)),
-                          x);
+    return fixture_binary(f, TSPK_OP_MUL, fixture_unary(f, TSPK_OP_SIGMOID, times(f, x, 1.702)), x);
 }
 
 static tspk_value_id half_silu(fixture *f, tspk_value_id x)

@@ -80,9 +80,8 @@ static void fused_qkv_and_split_scale(void **state)
     x = fixture_linear(&f, "blocks.0.attn.qkv", x, 3 * CHANNELS);
     x = fixture_transpose(&f, fixture_reshape(&f, x, DIMS(1, TOKENS, 3, HEADS, WIDTH)), turn);
     for (int64_t i = 0; i < 3; i++)
-        part[i] = fixture_node(&f, TSPK_OP_GATHER, x,
-                               fixture_indices(&f, (tspk_shape){0}, &i), TSPK_ID_NONE,
-                               DIMS(1, HEADS, TOKENS, WIDTH), (tspk_attr){.axis = 0});
+        part[i] = fixture_node(&f, TSPK_OP_GATHER, x, fixture_indices(&f, (tspk_shape){0}, &i),
+                               TSPK_ID_NONE, DIMS(1, HEADS, TOKENS, WIDTH), (tspk_attr){.axis = 0});
     o = attend(&f, times(&f, part[0], 0.70710678),
                times(&f, fixture_transpose(&f, part[1], swap_last), 0.70710678), part[2], 1.0);
     fixture_output(&f, fixture_linear(&f, "", join_heads(&f, o), 8));
@@ -187,8 +186,8 @@ static void norms_on_query_and_key(void **state)
     const tspk_value_id kt = fixture_transpose(&f, fixture_layer_norm(&f, k), swap_last);
 
     (void)state;
-    fixture_output(&f, fixture_linear(
-                           &f, "",
+    fixture_output(
+        &f, fixture_linear(&f, "",
                            join_heads(&f, attend(&f, fixture_layer_norm(&f, q), kt, v, 0.5)), 8));
     fixture_check(&f, NULL, 3e-6);
     assert_int_equal(fixture_count(&f, TSPK_OP_ATTENTION), 1);
@@ -211,8 +210,8 @@ static void others_stay(void **state)
             l = fixture_node(&f, TSPK_OP_SOFTMAX, l, TSPK_ID_NONE, TSPK_ID_NONE,
                              f.graph->value[l].shape, (tspk_attr){.axis = 2});
         else
-            l = fixture_softmax(&f, fixture_binary(&f, TSPK_OP_ADD, l,
-                                                   fixture_unary(&f, TSPK_OP_TANH, l)));
+            l = fixture_softmax(
+                &f, fixture_binary(&f, TSPK_OP_ADD, l, fixture_unary(&f, TSPK_OP_TANH, l)));
         fixture_output(&f, fixture_matmul(&f, l, q));
         fixture_check(&f, NULL, 3e-6);
         assert_int_equal(fixture_count(&f, TSPK_OP_ATTENTION), 0);

@@ -42,8 +42,7 @@ static tspk_value_id spell(fixture *f, const spelling *s, tspk_value_id x)
     tspk_value_id v, y;
 
     if (s->variance == SQUARES_LESS_MEAN) {
-        v = fixture_binary(f, TSPK_OP_SUB,
-                           fixture_mean(f, square(f, x, s->is_square_by_mul), 2),
+        v = fixture_binary(f, TSPK_OP_SUB, fixture_mean(f, square(f, x, s->is_square_by_mul), 2),
                            square(f, other, s->is_square_by_mul));
     } else {
         const tspk_value_id again =
@@ -78,8 +77,7 @@ static tspk_value_id spell(fixture *f, const spelling *s, tspk_value_id x)
 }
 
 static const spelling spellings[] = {
-    {"sub, pow, sqrt, div", CENTRED, BY_SQRT_DIV, false, false, false, 0, true,
-     TSPK_OP_LAYER_NORM},
+    {"sub, pow, sqrt, div", CENTRED, BY_SQRT_DIV, false, false, false, 0, true, TSPK_OP_LAYER_NORM},
     {"other operands first", CENTRED, BY_RECIPROCAL, true, false, true, 0, true,
      TSPK_OP_LAYER_NORM},
     {"two means", CENTRED, BY_SQRT_DIV, true, true, false, 0, true, TSPK_OP_LAYER_NORM},
@@ -152,8 +150,8 @@ static void weight_per_token_stays_outside(void **state)
     (void)state;
     v = fixture_binary(&f, TSPK_OP_ADD, v, fixture_scalar(&f, 1e-5));
     y = fixture_binary(&f, TSPK_OP_DIV, d, fixture_unary(&f, TSPK_OP_SQRT, v));
-    fixture_output(&f, fixture_binary(&f, TSPK_OP_MUL, y,
-                                      fixture_random(&f, "", DIMS(1, 16, 1), 1.0)));
+    fixture_output(&f,
+                   fixture_binary(&f, TSPK_OP_MUL, y, fixture_random(&f, "", DIMS(1, 16, 1), 1.0)));
     assert_int_equal(fixture_check(&f, tspk_pass_fuse_layer_norm, 1e-6), 1);
     assert_int_equal(fixture_count(&f, TSPK_OP_MUL), 1);
     fixture_free(&f);

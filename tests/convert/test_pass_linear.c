@@ -109,8 +109,8 @@ static void fused_qkv_is_split(void **state)
     assert_int_equal(fixture_check(&f, tspk_pass_split_linear, 1e-6), 1);
     assert_int_equal(fixture_count(&f, TSPK_OP_LINEAR), 3);
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(
-            f.graph->value[fixture_find(&f, TSPK_OP_LINEAR, i)->in[1]].shape.dim[0], 8);
+        assert_int_equal(f.graph->value[fixture_find(&f, TSPK_OP_LINEAR, i)->in[1]].shape.dim[0],
+                         8);
     fixture_free(&f);
 }
 

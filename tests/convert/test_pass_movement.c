@@ -47,8 +47,7 @@ static void selections_stay(void **state)
 
     (void)state;
     x = fixture_reshape(&f, fixture_slice(&f, x, 1, 1, 1), DIMS(1, 6));
-    x = fixture_node(&f, TSPK_OP_EXPAND, x, TSPK_ID_NONE, TSPK_ID_NONE, DIMS(5, 6),
-                     (tspk_attr){0});
+    x = fixture_node(&f, TSPK_OP_EXPAND, x, TSPK_ID_NONE, TSPK_ID_NONE, DIMS(5, 6), (tspk_attr){0});
     fixture_output(&f, fixture_unary(&f, TSPK_OP_TANH, x));
     assert_int_equal(fixture_check(&f, tspk_pass_simplify_movement, 0.0), 0);
     fixture_free(&f);
@@ -109,9 +108,12 @@ static void constants_fold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chain_that_cancels_goes), cmocka_unit_test(permutation_is_shortened),
-        cmocka_unit_test(selections_stay),         cmocka_unit_test(neutral_nodes_go),
-        cmocka_unit_test(others_stay),             cmocka_unit_test(constants_fold),
+        cmocka_unit_test(chain_that_cancels_goes),
+        cmocka_unit_test(permutation_is_shortened),
+        cmocka_unit_test(selections_stay),
+        cmocka_unit_test(neutral_nodes_go),
+        cmocka_unit_test(others_stay),
+        cmocka_unit_test(constants_fold),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

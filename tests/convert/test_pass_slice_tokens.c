@@ -61,7 +61,8 @@ static size_t rows(const fixture *f, tspk_value_id id)
     return tspk_shape_rows(&f->graph->value[id].shape);
 }
 
-/* The last block computes the class token alone; keys and values, and the first block, are whole. */
+/* The last block computes the class token alone; keys and values, and the first block, are whole.
+ */
 static void last_block_of_the_class_token(void **state)
 {
     for (int after_norm = 0; after_norm < 2; after_norm++) {
