@@ -15,7 +15,15 @@
 #include "core/rng.h"
 #include "core/spike_handle.h"
 
-enum { TOKENS = 197, WIDTH = 192, HEADS = 3, HIDDEN = 768, BLOCKS = 12, CLASSES = 1000, GROUP = 64 };
+enum {
+    TOKENS = 197,
+    WIDTH = 192,
+    HEADS = 3,
+    HIDDEN = 768,
+    BLOCKS = 12,
+    CLASSES = 1000,
+    GROUP = 64
+};
 
 typedef struct maker {
     tspk_graph *graph;
@@ -75,8 +83,7 @@ static tspk_node_id add_node(maker *m, tspk_op op, tspk_value_id a, tspk_value_i
     tspk_node_id id;
 
     must(tspk_graph_insert_node(m->graph, m->graph->n_nodes, op, "", "", in, n_in, &out, 1, attr,
-                                &id, NULL)
-         == TSPK_OK);
+                                &id, NULL) == TSPK_OK);
     return id;
 }
 
@@ -109,9 +116,14 @@ static uint32_t add_site(maker *m, tspk_site_kind kind, tspk_value_id input, tsp
     const bool is_numerator = kind == TSPK_SITE_NUMERATOR;
 
     snprintf(name, sizeof name, "site%u", id);
-    *site = (tspk_site){.name = tspk_arena_text(arena, name), .kind = kind, .input = input,
-                        .node = node, .rows = rows, .channels = channels,
-                        .keys = is_numerator ? TOKENS : 0, .row_class = m->row_class};
+    *site = (tspk_site){.name = tspk_arena_text(arena, name),
+                        .kind = kind,
+                        .input = input,
+                        .node = node,
+                        .rows = rows,
+                        .channels = channels,
+                        .keys = is_numerator ? TOKENS : 0,
+                        .row_class = m->row_class};
     site->unit = tspk_arena_array(arena, channels, sizeof *site->unit);
     for (uint32_t c = 0; c < channels; c++)
         site->unit[c] = (is_numerator ? 1.0f : 3.0f) / 127.0f;
@@ -152,8 +164,8 @@ static tspk_value_id add_linear(maker *m, uint32_t site, uint32_t n_out, int64_t
     const uint32_t id = m->spikes->n_linears++;
     tspk_spike_linear *const linear = &m->spikes->linear[id];
     const size_t n = (size_t)n_out * at->n_groups * GROUP;
-    const tspk_value_id out = rank == 2 ? add_value(m, 2, 1, n_out, 0, 0)
-                                        : add_value(m, 3, 1, rows, n_out, 0);
+    const tspk_value_id out =
+        rank == 2 ? add_value(m, 2, 1, n_out, 0, 0) : add_value(m, 3, 1, rows, n_out, 0);
     int8_t *const weight = tspk_arena_array(arena, n, 1);
 
     linear->node = add_node(m, TSPK_OP_LINEAR, at->input, TSPK_ID_NONE, TSPK_ID_NONE, out, NULL);
@@ -262,8 +274,8 @@ static tspk_spikegraph *make(uint32_t steps)
     m.spikes->point[0].n_levels = 8;
     m.spikes->point[0].site = tspk_arena_array(arena, 8 * BLOCKS + 1, sizeof(tspk_site_params));
     m.spikes->point[0].bias = tspk_arena_array(arena, 6 * BLOCKS + 1, sizeof(float *));
-    m.spikes->ann_cost = (tspk_ann_cost){.linear = 1045893120, .product = 178831872,
-                                         .stem = 28901376, .head = 192000};
+    m.spikes->ann_cost = (tspk_ann_cost){
+        .linear = 1045893120, .product = 178831872, .stem = 28901376, .head = 192000};
     m.row_class = tspk_arena_array(arena, TOKENS, 1);
     m.row_class[0] = 1;
     add_network(&m);
@@ -309,7 +321,8 @@ int main(int argc, char **argv)
             settings.isa = (tspk_isa)isa;
             must(tspk_session_open(&spike, &settings, &session, NULL) == TSPK_OK);
             for (int round = 0; round < 3; round++) {
-                const double start = now(CLOCK_MONOTONIC), cpu_start = now(CLOCK_PROCESS_CPUTIME_ID);
+                const double start = now(CLOCK_MONOTONIC),
+                             cpu_start = now(CLOCK_PROCESS_CPUTIME_ID);
                 double spent;
 
                 must(tspk_session_run(session, n, images, logits, work, NULL) == TSPK_OK);
@@ -319,7 +332,8 @@ int main(int argc, char **argv)
                 cpu = spent < cpu ? spent : cpu;
             }
             tspk_session_memory_get(session, &memory);
-            printf("%s, %d threads, %u steps: %.1f ms an image (processor %.1f); rate of the last step %.3f, "
+            printf("%s, %d threads, %u steps: %.1f ms an image (processor %.1f); rate of the last "
+                   "step %.3f, "
                    "synaptic %.3f, full %.3f; MiB: weights %.1f, state %.1f, arena %.1f\n",
                    isa == TSPK_ISA_AVX2 ? "avx2" : "scalar", settings.threads, t,
                    1e3 * best / (double)n, 1e3 * cpu / (double)n,

@@ -19,8 +19,8 @@ tspk_status tspk_kernels_select(tspk_isa isa, const tspk_kernels **kernels_out, 
             break;
         }
     if (!kernels)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "this machine or build lacks the instruction set %s",
-                         tspk_isa_name(isa));
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "this machine or build lacks the instruction set %s", tspk_isa_name(isa));
     *kernels_out = kernels;
     return TSPK_OK;
 }

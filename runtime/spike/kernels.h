@@ -30,25 +30,25 @@ static inline size_t tspk_pad_lanes(size_t n)
 typedef struct tspk_fire_table {
     size_t stride;
     uint32_t n_positive, n_negative;
-    const float *step, *reciprocal;                     /* [stride] */
-    const float *positive_threshold, *positive_level;   /* [n_positive, stride] by rising magnitude */
-    const float *negative_threshold, *negative_level;   /* [n_negative, stride] */
+    const float *step, *reciprocal;                   /* [stride] */
+    const float *positive_threshold, *positive_level; /* [n_positive, stride] by rising magnitude */
+    const float *negative_threshold, *negative_level; /* [n_negative, stride] */
 } tspk_fire_table;
 
 /** Rows of neurons that share a table. */
 typedef struct tspk_fire_args {
     const tspk_fire_table *table;
-    size_t rows, n;     /* n: neurons a row, a multiple of TSPK_LANES */
-    size_t neuron;      /* fire_alike: every neuron uses this entry of the table */
+    size_t rows, n; /* n: neurons a row, a multiple of TSPK_LANES */
+    size_t neuron;  /* fire_alike: every neuron uses this entry of the table */
     bool is_rate;
-    float t;            /* step, from 1 */
-    const float *x;     /* [rows, ldx] potential's input [activation units]; read up to n */
+    float t;        /* step, from 1 */
+    const float *x; /* [rows, ldx] potential's input [activation units]; read up to n */
     size_t ldx;
-    const float *o_in;  /* [rows, ldo_in] state; NULL: zeros; ldo_in 0: one row for all */
+    const float *o_in; /* [rows, ldo_in] state; NULL: zeros; ldo_in 0: one row for all */
     size_t ldo_in;
-    float *o_out;       /* [rows, ldo_out], NULL: not kept; may be o_in */
+    float *o_out; /* [rows, ldo_out], NULL: not kept; may be o_in */
     size_t ldo_out;
-    int16_t *level;     /* [rows, ldl] integer levels; out */
+    int16_t *level; /* [rows, ldl] integer levels; out */
     size_t ldl;
 } tspk_fire_args;
 
@@ -58,12 +58,12 @@ typedef struct tspk_level_count {
     uint64_t bits;   /* Σ bit length of the levels whose magnitude is no power of two */
 } tspk_level_count;
 
-/** Nonzero pairs of one row of levels: pair index within the row, and the two levels as they stand in
- * memory (low half first). */
+/** Nonzero pairs of one row of levels: pair index within the row, and the two levels as they stand
+ * in memory (low half first). */
 typedef struct tspk_events {
-    uint32_t *pair;  /* [pairs of the row + 1] */
-    int32_t *value;  /* [pairs of the row + 1] */
-    uint32_t *end;   /* [n_groups] events up to the end of each group */
+    uint32_t *pair; /* [pairs of the row + 1] */
+    int32_t *value; /* [pairs of the row + 1] */
+    uint32_t *end;  /* [n_groups] events up to the end of each group */
 } tspk_events;
 
 typedef struct tspk_kernels {
@@ -77,7 +77,8 @@ typedef struct tspk_kernels {
     tspk_level_count (*count)(size_t n, const int16_t *level);
 
     /**
-     * z[r, lane] = Σ_g fma(scale[g, lane], Σ_{p in g} level[r, p] weight[p, lane], ·), g rising from 0.
+     * z[r, lane] = Σ_g fma(scale[g, lane], Σ_{p in g} level[r, p] weight[p, lane], ·), g rising
+     * from 0.
      * @param pairs  pairs of positions a group
      * @param weight [n_groups * pairs, LANES, 2] int8 or int16
      * @param scale  [n_groups, LANES]
@@ -100,12 +101,13 @@ typedef struct tspk_kernels {
     void (*product_events)(size_t n_events, const tspk_events *events, const int16_t *b,
                            float factor, bool is_first, float *out);
 
-    /** y = fma(rho, z, y_in); stored to y_kept unless NULL; out = (divisor ? y / divisor : y) + bias.
-     * y_kept NULL: y_in = 0. `is_first`: y_in = 0 whatever y_kept holds. */
+    /** y = fma(rho, z, y_in); stored to y_kept unless NULL; out = (divisor ? y / divisor : y) +
+     * bias. y_kept NULL: y_in = 0. `is_first`: y_in = 0 whatever y_kept holds. */
     void (*finish)(size_t n, float rho, const float *z, float *y_kept, bool is_first, float divisor,
                    const float *bias, float *out);
 
-    /** out[r, j] = Σ_k fma(a[r, k], b[k, j], ·), k rising from 0, + bias[j] (NULL: none), j < n ≤ LANES.
+    /** out[r, j] = Σ_k fma(a[r, k], b[k, j], ·), k rising from 0, + bias[j] (NULL: none), j < n ≤
+     * LANES.
      * @param b [inner, LANES] */
     void (*gemm_f32)(size_t rows, size_t inner, const float *a, size_t lda, const float *b,
                      const float *bias, size_t n, float *out, size_t ldo);
@@ -130,8 +132,7 @@ typedef struct tspk_kernels {
     /** Packs rows [inner, width] of levels into tiles: tile[(column / LANES)][pair][lane][2], zeros
      * where there is no row or column. pack_rows takes the transpose: rows [width, inner]. */
     void (*pack)(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles);
-    void (*pack_rows)(size_t inner, size_t width, const int16_t *level, size_t ldl,
-                      int16_t *tiles);
+    void (*pack_rows)(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles);
 } tspk_kernels;
 
 /** The definition. */

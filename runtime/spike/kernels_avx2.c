@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AVX2 with FMA. The integers are the scalar ones; every float operation is the scalar one per lane.
- * Levels and weights are multiplied as int16 pairs (vpmaddwd): exact for every level up to 128 and
- * every weight, int8 or int16, so that no saturating byte product has to be guarded. */
+/* AVX2 with FMA. The integers are the scalar ones; every float operation is the scalar one per
+ * lane. Levels and weights are multiplied as int16 pairs (vpmaddwd): exact for every level up to
+ * 128 and every weight, int8 or int16, so that no saturating byte product has to be guarded. */
 #include "runtime/spike/kernels.h"
 
 #include "core/compiler.h"
@@ -9,7 +9,7 @@
 #if TSPK_HAVE_X86
 #include <immintrin.h>
 
-#define AVX2 TSPK_TARGET("avx2,fma")
+#define AVX2   TSPK_TARGET("avx2,fma")
 #define KERNEL static AVX2
 #include "runtime/spike/kernels_body.h"
 
@@ -44,8 +44,8 @@ static AVX2 TSPK_ALWAYS_INLINE __m256 blend_alike(__m256 p, const tspk_fire_tabl
 
     for (uint32_t i = 0; i < table->n_positive; i++) {
         const size_t at = i * table->stride + c;
-        const __m256 passed = _mm256_cmp_ps(
-            p, _mm256_broadcast_ss(table->positive_threshold + at), _CMP_GT_OQ);
+        const __m256 passed =
+            _mm256_cmp_ps(p, _mm256_broadcast_ss(table->positive_threshold + at), _CMP_GT_OQ);
 
         if (!_mm256_movemask_ps(passed))
             break;
@@ -53,8 +53,8 @@ static AVX2 TSPK_ALWAYS_INLINE __m256 blend_alike(__m256 p, const tspk_fire_tabl
     }
     for (uint32_t i = 0; i < table->n_negative; i++) {
         const size_t at = i * table->stride + c;
-        const __m256 passed = _mm256_cmp_ps(
-            p, _mm256_broadcast_ss(table->negative_threshold + at), _CMP_LT_OQ);
+        const __m256 passed =
+            _mm256_cmp_ps(p, _mm256_broadcast_ss(table->negative_threshold + at), _CMP_LT_OQ);
 
         if (!_mm256_movemask_ps(passed))
             break;
@@ -86,9 +86,9 @@ static AVX2 TSPK_ALWAYS_INLINE void fire_vector(const tspk_fire_args *args, size
         _mm256_storeu_ps(args->o_out + r * args->ldo_out + i,
                          _mm256_add_ps(o, _mm256_mul_ps(m, step)));
     level = _mm256_cvtps_epi32(m);
-    _mm_storeu_si128((__m128i *)(args->level + r * args->ldl + i),
-                     _mm_packs_epi32(_mm256_castsi256_si128(level),
-                                     _mm256_extracti128_si256(level, 1)));
+    _mm_storeu_si128(
+        (__m128i *)(args->level + r * args->ldl + i),
+        _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1)));
 }
 
 /* Channels outside, rows inside: the thresholds of a vector of channels stay in the first cache. */
@@ -109,8 +109,8 @@ static AVX2 void fire_alike(const tspk_fire_args *args)
 static AVX2 TSPK_ALWAYS_INLINE uint64_t sum_words(__m256i words)
 {
     const __m256i pairs = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(pairs),
-                                       _mm256_extracti128_si256(pairs, 1));
+    const __m128i four =
+        _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
     const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
 
     return (uint64_t)(uint32_t)(_mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1));
@@ -128,8 +128,7 @@ static AVX2 tspk_level_count count(size_t n, const int16_t *level)
         __m256i spikes = zero, bits = zero;
 
         for (; i + 16 <= stop; i += 16) {
-            const __m256i m =
-                _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)(level + i)));
+            const __m256i m = _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)(level + i)));
             const __m256i is_power =
                 _mm256_cmpeq_epi16(_mm256_and_si256(m, _mm256_sub_epi16(m, one)), zero);
             __m256i length = zero;
@@ -173,8 +172,8 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i load_pair(const int16_t *level)
 
 /* sum[2 r], sum[2 r + 1]: 16 lanes of row r over `pairs` pairs from `first` on. */
 static AVX2 TSPK_ALWAYS_INLINE void sum_block(size_t rows, size_t first, size_t pairs,
-                                              const int16_t *level, size_t ldl,
-                                              const void *weight, bool is_byte, __m256i *sum)
+                                              const int16_t *level, size_t ldl, const void *weight,
+                                              bool is_byte, __m256i *sum)
 {
     size_t p = first;
 
@@ -286,8 +285,8 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_events(size_t n_groups, const tspk_ev
     _mm256_storeu_ps(z + 8, z1);
 }
 
-static AVX2 void linear_events_i8(size_t n_groups, const tspk_events *events,
-                                  const int8_t *weight, const float *scale, float *z)
+static AVX2 void linear_events_i8(size_t n_groups, const tspk_events *events, const int8_t *weight,
+                                  const float *scale, float *z)
 {
     linear_events(n_groups, events, weight, true, scale, z);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernels that a compiler vectorises well by itself, compiled once per instruction set: the file
- * that includes this defines KERNEL, the prefix of every function (`static`, a target attribute).
+ * The kernels that a compiler vectorises well by itself, compiled once per instruction set: the
+ * file that includes this defines KERNEL, the prefix of every function (`static`, a target
+ * attribute).
  */
 #include <math.h>
 #include <string.h>
 
-KERNEL void finish(size_t n, float rho, const float *z, float *y_kept, bool is_first,
-                   float divisor, const float *bias, float *out)
+KERNEL void finish(size_t n, float rho, const float *z, float *y_kept, bool is_first, float divisor,
+                   const float *bias, float *out)
 {
     for (size_t i = 0; i < n; i++) {
         const float before = y_kept && !is_first ? y_kept[i] : 0.0f;
@@ -73,8 +74,7 @@ KERNEL void decode(size_t n, const float *o, const float *prior, float divisor, 
             out[i] = out[i] / divisor;
 }
 
-KERNEL void pack_rows(size_t inner, size_t width, const int16_t *level, size_t ldl,
-                      int16_t *tiles)
+KERNEL void pack_rows(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles)
 {
     const size_t pairs = (inner + 1) / 2;
 

@@ -86,8 +86,8 @@ static void linear_i8(size_t rows, size_t n_groups, size_t pairs, const int16_t 
         }
 }
 
-static void linear_i16(size_t rows, size_t n_groups, size_t pairs, const int16_t *level,
-                       size_t ldl, const int16_t *weight, const float *scale, float *z)
+static void linear_i16(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
+                       const int16_t *weight, const float *scale, float *z)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t lane = 0; lane < TSPK_LANES; lane++) {
@@ -177,8 +177,7 @@ static void product(size_t rows, size_t pairs, const int16_t *a, size_t lda, con
 
                 sum += a[r * lda + 2 * p] * two[0] + a[r * lda + 2 * p + 1] * two[1];
             }
-            out[r * ldo + lane] =
-                fmaf((float)sum, factor, is_first ? 0.0f : out[r * ldo + lane]);
+            out[r * ldo + lane] = fmaf((float)sum, factor, is_first ? 0.0f : out[r * ldo + lane]);
         }
 }
 

@@ -90,11 +90,10 @@ static void linear_block(void *context, size_t block, int worker)
         rows = 1;
         while (r + rows < end && (!picked || picked[r + rows] == from + rows))
             rows++;
-        job->run->plan->kernels->gemm_f32(rows, gemm->inner, job->in[0] + from * gemm->inner,
-                                          gemm->inner,
-                                          gemm->weight + tile * gemm->inner * TSPK_LANES,
-                                          gemm->bias ? gemm->bias + column : NULL, n,
-                                          job->out + r * gemm->n + column, gemm->n);
+        job->run->plan->kernels->gemm_f32(
+            rows, gemm->inner, job->in[0] + from * gemm->inner, gemm->inner,
+            gemm->weight + tile * gemm->inner * TSPK_LANES, gemm->bias ? gemm->bias + column : NULL,
+            n, job->out + r * gemm->n + column, gemm->n);
     }
 }
 
@@ -103,8 +102,7 @@ static void run_linear(analog_job *job)
     const tspk_node *const node = job->node;
 
     job->rows = node->attr.n_rows ? node->attr.n_rows : tspk_shape_rows(in_shape(job, 0));
-    tspk_run_blocks(job->run,
-                    (job->rows + TSPK_GEMM_ROWS - 1) / TSPK_GEMM_ROWS * job->gemm->tiles,
+    tspk_run_blocks(job->run, (job->rows + TSPK_GEMM_ROWS - 1) / TSPK_GEMM_ROWS * job->gemm->tiles,
                     linear_block, job);
 }
 
@@ -122,8 +120,7 @@ static void gather_patch(const analog_job *job, const tspk_shape *in, const tspk
         for (int64_t ky = 0; ky < kernel->dim[2]; ky++) {
             const int64_t iy = top + ky * attr->dilations[0];
             const float *const line =
-                job->in[0]
-                + (((int64_t)channel + c) * in->dim[2] + (iy < 0 ? 0 : iy)) * in->dim[3];
+                job->in[0] + (((int64_t)channel + c) * in->dim[2] + (iy < 0 ? 0 : iy)) * in->dim[3];
 
             for (int64_t kx = 0; kx < kernel->dim[3]; kx++) {
                 const int64_t ix = left + kx * attr->dilations[1];
@@ -207,12 +204,10 @@ static void matmul_block(void *context, size_t block, int worker)
     const analog_job *const job = context;
     const size_t batch = block / job->blocks, first = block % job->blocks * TSPK_GEMM_ROWS;
     const size_t rows = smaller(TSPK_GEMM_ROWS, job->rows - first);
-    const float *const a =
-        job->in[0]
-        + batch_index(in_shape(job, 0), in_shape(job, 1), batch) * job->rows * job->inner;
-    const float *const b = job->in[1]
-                           + batch_index(in_shape(job, 1), in_shape(job, 0), batch) * job->inner
-                                 * job->n;
+    const float *const a = job->in[0] + batch_index(in_shape(job, 0), in_shape(job, 1), batch) *
+                                            job->rows * job->inner;
+    const float *const b =
+        job->in[1] + batch_index(in_shape(job, 1), in_shape(job, 0), batch) * job->inner * job->n;
     analog_memory memory;
 
     carve(job->inner, 0, tspk_run_scratch(job->run, worker), &memory);
@@ -220,10 +215,9 @@ static void matmul_block(void *context, size_t block, int worker)
         const size_t n = smaller(TSPK_LANES, job->n - column);
 
         pack_tile(b, job->inner, column, n, job->n, 1, memory.tile);
-        job->run->plan->kernels->gemm_f32(rows, job->inner, a + first * job->inner, job->inner,
-                                          memory.tile, NULL, n,
-                                          job->out + (batch * job->rows + first) * job->n + column,
-                                          job->n);
+        job->run->plan->kernels->gemm_f32(
+            rows, job->inner, a + first * job->inner, job->inner, memory.tile, NULL, n,
+            job->out + (batch * job->rows + first) * job->n + column, job->n);
     }
 }
 
@@ -260,15 +254,13 @@ static void attention_block(void *context, size_t block, int worker)
         const size_t n = smaller(TSPK_LANES, keys - column);
 
         pack_tile(job->in[1] + head * job->depth, job->depth, column, n, 1, ldq, memory.tile);
-        plan->kernels->gemm_f32(rows, job->depth, job->in[0] + first * ldq + head * job->depth,
-                                ldq, memory.tile, NULL, n, memory.patch + column, keys);
+        plan->kernels->gemm_f32(rows, job->depth, job->in[0] + first * ldq + head * job->depth, ldq,
+                                memory.tile, NULL, n, memory.patch + column, keys);
     }
     for (size_t r = 0; r < rows; r++) {
         float *const l = memory.patch + r * keys;
-        const float *const bias = job->in[3]
-                                      ? job->in[3] + head * job->bias_head
-                                            + (first + r) * job->bias_row
-                                      : NULL;
+        const float *const bias =
+            job->in[3] ? job->in[3] + head * job->bias_head + (first + r) * job->bias_row : NULL;
 
         for (size_t j = 0; j < keys; j++) {
             const float scaled = job->node->attr.scale * l[j];

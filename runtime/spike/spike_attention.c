@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attention between spiking operands, docs/spikefile.md "Attention": running products of planes of
- * codes, the softmax on decoded logits, its numerators fired again. One job is a block of query rows
- * of one head; its logits, numerators and operands stay in the second cache.
+ * codes, the softmax on decoded logits, its numerators fired again. One job is a block of query
+ * rows of one head; its logits, numerators and operands stay in the second cache.
  */
 #include <math.h>
 #include <string.h>
@@ -14,23 +14,23 @@ static const float LN_4 = 1.38629436f; /* design section 2: the fixed maximum mo
 typedef struct attention_job {
     const tspk_spike_run *run;
     const tspk_attention_plan *at;
-    float n;                /* 1, or t in rate coding */
-    const float *bias;      /* additive constant or NULL */
+    float n;                    /* 1, or t in rate coding */
+    const float *bias;          /* additive constant or NULL */
     size_t bias_head, bias_row; /* its strides, 0 where it broadcasts */
-    float *out;             /* [queries, heads * width] */
+    float *out;                 /* [queries, heads * width] */
     tspk_site_record *record;
 } attention_job;
 
 /* Memory of one block of query rows. */
 typedef struct block_memory {
-    float *logit;     /* [rows, keys_padded] L of the block: kept, or x itself */
-    float *x;         /* [rows, keys_padded] logits, then numerators */
-    float *acc;       /* [rows, width_padded] */
-    float *sum;       /* [rows] S */
-    float *special;   /* [rows, n_classes] P_κ */
-    float *query;     /* [n of q] one decoded row */
-    int16_t *level;   /* [rows, keys_padded] of this step */
-    int16_t *before;  /* [rows, keys_padded] of an earlier step */
+    float *logit;    /* [rows, keys_padded] L of the block: kept, or x itself */
+    float *x;        /* [rows, keys_padded] logits, then numerators */
+    float *acc;      /* [rows, width_padded] */
+    float *sum;      /* [rows] S */
+    float *special;  /* [rows, n_classes] P_κ */
+    float *query;    /* [n of q] one decoded row */
+    int16_t *level;  /* [rows, keys_padded] of this step */
+    int16_t *before; /* [rows, keys_padded] of an earlier step */
     tspk_events events;
 } block_memory;
 
@@ -68,8 +68,8 @@ static float plane_factor(const tspk_site_plan *a, uint32_t ta, const tspk_site_
 
 static int16_t *query_plane(const attention_job *job, uint32_t t)
 {
-    return (int16_t *)(job->run->slot + job->at->query->level_at)
-           + (size_t)(t - 1) * job->at->queries * job->at->query->n;
+    return (int16_t *)(job->run->slot + job->at->query->level_at) +
+           (size_t)(t - 1) * job->at->queries * job->at->query->n;
 }
 
 static int16_t *key_plane(const attention_job *job, uint32_t t)
@@ -79,16 +79,15 @@ static int16_t *key_plane(const attention_job *job, uint32_t t)
 
 static int16_t *value_plane(const attention_job *job, uint32_t t)
 {
-    return (int16_t *)(job->run->slot + job->at->value_at)
-           + (size_t)(t - 1) * job->at->value_plane;
+    return (int16_t *)(job->run->slot + job->at->value_at) + (size_t)(t - 1) * job->at->value_plane;
 }
 
 static int8_t *code_plane(const attention_job *job, uint32_t t, size_t head)
 {
     const tspk_attention_plan *const at = job->at;
 
-    return (int8_t *)(job->run->slot + at->code_at)
-           + ((size_t)(t - 1) * at->heads + head) * at->queries * at->keys_padded;
+    return (int8_t *)(job->run->slot + at->code_at) +
+           ((size_t)(t - 1) * at->heads + head) * at->queries * at->keys_padded;
 }
 
 /* --- once a step: planes packed, and what a query's class and a key add to a logit --- */
@@ -133,11 +132,11 @@ static void add_keys(void *context, size_t block, int worker)
         for (size_t k = 0; k < plan->n_classes; k++)
             for (size_t h = 0; h < at->heads; h++)
                 add[(k * at->heads + h) * at->keys_padded + j] =
-                    offset ? at->node->attr.scale
-                                 * plan->kernels->dot(at->depth,
-                                                      offset + k * channels + h * at->depth,
-                                                      decoded + j * n + h * at->depth)
-                           : 0.0f;
+                    offset
+                        ? at->node->attr.scale *
+                              plan->kernels->dot(at->depth, offset + k * channels + h * at->depth,
+                                                 decoded + j * n + h * at->depth)
+                        : 0.0f;
     }
 }
 
@@ -157,10 +156,9 @@ static void add_logits(const attention_job *job, size_t head, size_t first, size
         const int16_t *const b = key_plane(job, tb) + head * (at->key_plane / at->heads);
 
         for (size_t j = 0; j < at->keys_padded; j += TSPK_LANES)
-            job->run->plan->kernels->product(rows, at->depth_pairs, a, n,
-                                             b + j / TSPK_LANES * tile,
-                                             plane_factor(at->query, ta, at->key, tb), i == 1 && t == 1,
-                                             logit + j, at->keys_padded);
+            job->run->plan->kernels->product(rows, at->depth_pairs, a, n, b + j / TSPK_LANES * tile,
+                                             plane_factor(at->query, ta, at->key, tb),
+                                             i == 1 && t == 1, logit + j, at->keys_padded);
     }
 }
 
@@ -182,12 +180,11 @@ static void soften_row(const attention_job *job, size_t head, size_t row, float 
         at->max_at == TSPK_NOWHERE ? NULL : (float *)(run->slot + at->max_at) + head * at->queries;
     float max;
 
-    plan->kernels->logits(at->keys, factor, at->key_factor,
-                          (const float *)(run->slot + at->add_at)
-                              + (token_class * at->heads + head) * at->keys_padded,
-                          job->bias ? job->bias + head * job->bias_head + row * job->bias_row
-                                    : NULL,
-                          x);
+    plan->kernels->logits(
+        at->keys, factor, at->key_factor,
+        (const float *)(run->slot + at->add_at) +
+            (token_class * at->heads + head) * at->keys_padded,
+        job->bias ? job->bias + head * job->bias_head + row * job->bias_row : NULL, x);
     if (at->key_offset && at->n_special) {
         const float *const o = (const float *)(run->slot + at->query->o_at) + row * n + first;
         const float *const prior =
@@ -198,12 +195,12 @@ static void soften_row(const attention_job *job, size_t head, size_t row, float 
             for (size_t d = 0; d < at->depth; d++)
                 query[d] += step->offset[token_class * q->channels + first + d];
         for (uint32_t k = 1; k < plan->n_classes; k++)
-            special[k] = at->node->attr.scale
-                         * plan->kernels->dot(at->depth, query,
-                                              at->key_offset
-                                                  + ((size_t)(run->t - 1) * plan->n_classes + k)
-                                                        * q->channels
-                                                  + first);
+            special[k] =
+                at->node->attr.scale *
+                plan->kernels->dot(at->depth, query,
+                                   at->key_offset +
+                                       ((size_t)(run->t - 1) * plan->n_classes + k) * q->channels +
+                                       first);
         for (uint32_t i = 0; i < at->n_special; i++) {
             const uint32_t j = at->special[i], k = at->key->site->row_class[j];
 
@@ -235,10 +232,9 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
     const tspk_site_plan *const site = at->numerator;
     const size_t keys = at->keys_padded;
     const uint64_t before = run->counter[worker].spikes;
-    float *const state = site->o_at == TSPK_NOWHERE
-                             ? NULL
-                             : (float *)(run->slot + site->o_at)
-                                   + (head * at->queries + row) * keys;
+    float *const state = site->o_at == TSPK_NOWHERE ? NULL
+                                                    : (float *)(run->slot + site->o_at) +
+                                                          (head * at->queries + row) * keys;
     const tspk_fire_args args = {
         .table = tspk_site_table(run->plan, site, run->t, site->site->row_class[row]),
         .rows = 1,
@@ -289,8 +285,8 @@ static void add_values(const attention_job *job, size_t head, size_t rows, const
             tspk_list_events(1, at->key_pairs, level + r * at->keys_padded, &memory->events);
 
         for (size_t e = 0; e < at->width_padded; e += TSPK_LANES)
-            kernels->product_events(n, &memory->events, b + e / TSPK_LANES * tile, factor,
-                                    is_first, acc + r * at->width_padded + e);
+            kernels->product_events(n, &memory->events, b + e / TSPK_LANES * tile, factor, is_first,
+                                    acc + r * at->width_padded + e);
     }
     for (size_t e = 0; !is_sparse && e < at->width_padded; e += TSPK_LANES)
         kernels->product(rows, at->key_pairs, level, at->keys_padded, b + e / TSPK_LANES * tile,
@@ -332,11 +328,10 @@ static void write_row(const attention_job *job, size_t head, size_t row, float s
     kernels->scale_out(at->width, factor, at->value->site->unit + first, acc,
                        offset ? offset + first : NULL, out);
     for (uint32_t k = 1; at->value_offset && k < run->plan->n_classes; k++)
-        kernels->add_scaled(at->width, special[k] / sum,
-                            at->value_offset
-                                + ((size_t)(run->t - 1) * run->plan->n_classes + k) * channels
-                                + first,
-                            out);
+        kernels->add_scaled(
+            at->width, special[k] / sum,
+            at->value_offset + ((size_t)(run->t - 1) * run->plan->n_classes + k) * channels + first,
+            out);
 }
 
 static void attend_block(void *context, size_t block, int worker)
@@ -347,8 +342,8 @@ static void attend_block(void *context, size_t block, int worker)
     const uint32_t t = run->t;
     const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
     const size_t head = block / blocks, first = block % blocks * TSPK_ATTENTION_ROWS;
-    const size_t rows = at->queries - first < TSPK_ATTENTION_ROWS ? at->queries - first
-                                                                  : TSPK_ATTENTION_ROWS;
+    const size_t rows =
+        at->queries - first < TSPK_ATTENTION_ROWS ? at->queries - first : TSPK_ATTENTION_ROWS;
     const size_t keys = at->keys_padded;
     uint64_t spikes = 0;
     block_memory memory;
@@ -357,38 +352,36 @@ static void attend_block(void *context, size_t block, int worker)
     carve_block(run->plan, at, tspk_run_scratch(run, worker), &memory);
     acc = memory.acc;
     if (at->logit_at != TSPK_NOWHERE)
-        memory.logit =
-            (float *)(run->slot + at->logit_at) + (head * at->queries + first) * keys;
+        memory.logit = (float *)(run->slot + at->logit_at) + (head * at->queries + first) * keys;
     else
         memory.logit = memory.x;
     if (at->acc_at != TSPK_NOWHERE)
-        acc = (float *)(run->slot + at->acc_at)
-              + (head * at->queries + first) * at->width_padded;
+        acc = (float *)(run->slot + at->acc_at) + (head * at->queries + first) * at->width_padded;
     add_logits(job, head, first, rows, memory.logit);
     if (memory.logit != memory.x)
         memcpy(memory.x, memory.logit, rows * keys * sizeof *memory.x);
     for (size_t r = 0; r < rows; r++) {
         soften_row(job, head, first + r, memory.x + r * keys, &memory.sum[r],
                    memory.special + r * run->plan->n_classes, memory.query);
-        spikes += fire_row(job, head, first + r, memory.x + r * keys, memory.level + r * keys,
-                           worker);
+        spikes +=
+            fire_row(job, head, first + r, memory.x + r * keys, memory.level + r * keys, worker);
     }
     for (uint32_t i = 1; i < t; i++)
-        add_values(job, head, rows, memory.level, t, i, false,
-                   is_sparse_block(job, rows, spikes), &memory, acc);
+        add_values(job, head, rows, memory.level, t, i, false, is_sparse_block(job, rows, spikes),
+                   &memory, acc);
     for (uint32_t i = 1; i < t; i++) {
         const uint64_t fired =
             expand_codes(at->numerator->params->code_form, code_plane(job, i, head) + first * keys,
                          rows * keys, memory.before);
 
-        add_values(job, head, rows, memory.before, i, t, false,
-                   is_sparse_block(job, rows, fired), &memory, acc);
+        add_values(job, head, rows, memory.before, i, t, false, is_sparse_block(job, rows, fired),
+                   &memory, acc);
     }
     add_values(job, head, rows, memory.level, t, t, t == 1, is_sparse_block(job, rows, spikes),
                &memory, acc);
     for (size_t r = 0; r < rows; r++)
-        write_row(job, head, first + r, memory.sum[r],
-                  memory.special + r * run->plan->n_classes, acc + r * at->width_padded);
+        write_row(job, head, first + r, memory.sum[r], memory.special + r * run->plan->n_classes,
+                  acc + r * at->width_padded);
 }
 
 void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_out)
@@ -404,12 +397,11 @@ void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_ou
 void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_plan *at)
 {
     const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
-    attention_job job = {
-        .run = run,
-        .at = at,
-        .n = run->plan->point->coding == TSPK_CODING_RATE ? (float)run->t : 1.0f,
-        .out = tspk_run_value(run, at->node->out[0]),
-        .record = run->record ? &run->record[at->numerator_id] : NULL};
+    attention_job job = {.run = run,
+                         .at = at,
+                         .n = run->plan->point->coding == TSPK_CODING_RATE ? (float)run->t : 1.0f,
+                         .out = tspk_run_value(run, at->node->out[0]),
+                         .record = run->record ? &run->record[at->numerator_id] : NULL};
 
     if (at->node->n_in > 3 && at->node->in[3] != TSPK_ID_NONE) {
         job.bias = tspk_run_value(run, at->node->in[3]);

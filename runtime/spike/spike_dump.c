@@ -12,9 +12,9 @@
 #include "runtime/spike/spike_products.h"
 #include "runtime/spike/spike_session.h"
 
-#define MAX_IMAGES 64u
+#define MAX_IMAGES               64u
 #define MAX_IMAGES_WITH_PRODUCTS 4u
-#define BUDGET_BYTES ((size_t)256 << 20)
+#define BUDGET_BYTES             ((size_t)256 << 20)
 
 #define NO_MEMORY(err) TSPK_FAIL((err), TSPK_NOMEM, "no memory for the dump")
 
@@ -89,8 +89,7 @@ static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_err
     const tspk_site *const site = plan->site[id].site;
     const size_t n_out = tspk_linear_product_width(plan, id), elems = site_elems(site);
     const size_t an_image = (size_t)site->rows * site->n_groups * n_out;
-    const tspk_shape shape = {
-        4, {(int64_t)d->n, site->rows, site->n_groups, (int64_t)n_out}};
+    const tspk_shape shape = {4, {(int64_t)d->n, site->rows, site->n_groups, (int64_t)n_out}};
     int32_t *const product = calloc(d->n * an_image + 1, sizeof *product);
     tspk_status status;
 
@@ -130,11 +129,10 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
         const uint32_t a = is_logit ? at->query_id : at->numerator_id;
         const uint32_t b = is_logit ? at->key_id : at->value_id;
 
-        status = tspk_pair_product(
-            plan, at, site->kind, t,
-            d->code[a] + i * plan->steps * site_elems(plan->site[a].site),
-            d->code[b] + i * plan->steps * site_elems(plan->site[b].site), product + i * an_image,
-            &grid, err);
+        status = tspk_pair_product(plan, at, site->kind, t,
+                                   d->code[a] + i * plan->steps * site_elems(plan->site[a].site),
+                                   d->code[b] + i * plan->steps * site_elems(plan->site[b].site),
+                                   product + i * an_image, &grid, err);
     }
     if (status == TSPK_OK)
         status = add(d, site, t, "product", TSPK_NPY_I8, &shape, product, err);
@@ -164,8 +162,7 @@ static tspk_status write_site(dump *d, uint32_t id, tspk_error *err)
 static uint32_t group_end(const dump *d, uint32_t first)
 {
     const tspk_spike_plan *const plan = &d->session->plan;
-    const size_t a_neuron =
-        d->n * plan->steps * (d->with_products ? 1 + sizeof(float) : 1);
+    const size_t a_neuron = d->n * plan->steps * (d->with_products ? 1 + sizeof(float) : 1);
     uint32_t end = first;
     size_t bytes = 0;
 
@@ -175,8 +172,8 @@ static uint32_t group_end(const dump *d, uint32_t first)
 
         do
             bytes += site_elems(plan->site[next].site) * a_neuron;
-        while (++next < plan->spikes->n_sites && site->node != TSPK_ID_NONE
-               && plan->site[next].site->node == site->node);
+        while (++next < plan->spikes->n_sites && site->node != TSPK_ID_NONE &&
+               plan->site[next].site->node == site->node);
         if (end > first && bytes > BUDGET_BYTES)
             break;
         end = next;
@@ -200,8 +197,8 @@ static tspk_status run_group(dump *d, uint32_t first, uint32_t end, tspk_error *
         for (uint32_t s = first; s < end; s++) {
             const size_t from = i * plan->steps * site_elems(plan->site[s].site);
 
-            d->record[s] = (tspk_site_record){d->code[s] + from,
-                                              d->input[s] ? d->input[s] + from : NULL};
+            d->record[s] =
+                (tspk_site_record){d->code[s] + from, d->input[s] ? d->input[s] + from : NULL};
         }
         TSPK_TRY(tspk_session_run_image(d->session, 0, d->session->threads,
                                         d->images + i * d->session->image_elems,
@@ -261,8 +258,7 @@ tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *imag
         tspk_status closed;
 
         status = dump_groups(&d, err);
-        closed = tspk_npz_writer_close(d.writer, status == TSPK_OK,
-                                       status == TSPK_OK ? err : NULL);
+        closed = tspk_npz_writer_close(d.writer, status == TSPK_OK, status == TSPK_OK ? err : NULL);
         if (status == TSPK_OK)
             status = closed;
     }

@@ -12,18 +12,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014, figure 1.1.9:
- * 45 nm, 0.9 V [pJ]. */
-static const double FLOAT_ADD = 0.9;       /* fp32 addition; the papers' accumulate */
-static const double FLOAT_MULTIPLY = 3.7;  /* fp32 multiplication */
-static const double FLOAT_MAC = 4.6;       /* both; the papers' multiply-accumulate */
-static const double INT8_MULTIPLY = 0.2;   /* 8 x 8 bits; fewer bits in proportion */
+/* M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014,
+ * figure 1.1.9: 45 nm, 0.9 V [pJ]. */
+static const double FLOAT_ADD = 0.9;      /* fp32 addition; the papers' accumulate */
+static const double FLOAT_MULTIPLY = 3.7; /* fp32 multiplication */
+static const double FLOAT_MAC = 4.6;      /* both; the papers' multiply-accumulate */
+static const double INT8_MULTIPLY = 0.2;  /* 8 x 8 bits; fewer bits in proportion */
 static const double INT32_ADD = 0.1;
 static const double MEMORY_BYTE = 100.0 / 8; /* 1 MB cache, 64 bits: 100 pJ */
 
 /* Operations an element of functions that have no instruction of their own. */
-static const double EXP_MACS = 8;    /* polynomial of core/mathfun.h and range reduction */
-static const double GELU_MACS = 16;  /* erf or tanh, and the product */
+static const double EXP_MACS = 8;   /* polynomial of core/mathfun.h and range reduction */
+static const double GELU_MACS = 16; /* erf or tanh, and the product */
 
 static double elems_of(const tspk_graph *graph, tspk_value_id id)
 {
@@ -44,8 +44,8 @@ static double macs_of(const tspk_spike_plan *plan, uint32_t n)
     case TSPK_NODE_MATMUL:
         return out * (double)tspk_shape_last(&plan->graph->value[node->in[0]].shape);
     case TSPK_NODE_ATTENTION:
-        return (out + elems_of(plan->graph, node->in[0]))
-               * (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape);
+        return (out + elems_of(plan->graph, node->in[0])) *
+               (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape);
     case TSPK_NODE_EVAL:
     case TSPK_NODE_ALIAS:
     case TSPK_NODE_SPIKE_LINEAR:
@@ -67,11 +67,11 @@ static double function_energy(const tspk_spike_plan *plan, uint32_t n)
     const tspk_node *const node = &plan->graph->node[n];
     const double elems = elems_of(plan->graph, node->out[0]);
 
-    if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION
-        || plan->node[n].kind == TSPK_NODE_ATTENTION)
-        return softmax_energy((double)node->attr.heads
-                              * (double)tspk_shape_rows(&plan->graph->value[node->in[0]].shape)
-                              * (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape));
+    if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION ||
+        plan->node[n].kind == TSPK_NODE_ATTENTION)
+        return softmax_energy((double)node->attr.heads *
+                              (double)tspk_shape_rows(&plan->graph->value[node->in[0]].shape) *
+                              (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape));
     if (plan->node[n].kind != TSPK_NODE_EVAL || tspk_op_is_movement(node->op))
         return 0.0;
     switch (node->op) {
@@ -156,19 +156,18 @@ void tspk_plan_energy(tspk_spike_plan *plan)
     for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
         weights += (double)plan->linear[i].linear->n_out * plan->linear[i].site->site->channels;
     for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
-        energy->step_full += (double)plan->linear[i].linear->n_out
-                             * plan->linear[i].site->site->channels
-                             * (plan->linear[i].linear->weight_bits / 8) * MEMORY_BYTE;
+        energy->step_full += (double)plan->linear[i].linear->n_out *
+                             plan->linear[i].site->site->channels *
+                             (plan->linear[i].linear->weight_bits / 8) * MEMORY_BYTE;
     energy->step_full += membrane_energy(plan);
     energy->state_full = 2.0 * (double)plan->state_bytes * MEMORY_BYTE;
     energy->ann_synaptic = FLOAT_MAC * (linear + product);
-    energy->ann_full = FLOAT_MAC * (linear + product + (double)cost->stem + (double)cost->head)
-                       + functions + weights * sizeof(float) * MEMORY_BYTE;
+    energy->ann_full = FLOAT_MAC * (linear + product + (double)cost->stem + (double)cost->head) +
+                       functions + weights * sizeof(float) * MEMORY_BYTE;
     if (energy->ann_synaptic > 0.0)
-        energy->quantised =
-            (linear * (INT8_MULTIPLY * bits / 8 + INT32_ADD)
-             + product * (INT8_MULTIPLY * bits * bits / 64 + INT32_ADD))
-            / energy->ann_synaptic;
+        energy->quantised = (linear * (INT8_MULTIPLY * bits / 8 + INT32_ADD) +
+                             product * (INT8_MULTIPLY * bits * bits / 64 + INT32_ADD)) /
+                            energy->ann_synaptic;
     tspk_arena_free(scratch);
 }
 
@@ -182,9 +181,9 @@ void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_
     total->head += counter->head;
     total->level_bits += counter->level_bits;
     synaptic = FLOAT_ADD * (double)total->accumulates + energy->analog_synaptic * t;
-    full = FLOAT_ADD * ((double)total->accumulates + (double)total->head)
-           + INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full
-           + energy->step_full * t + energy->state_full * (t - 1);
+    full = FLOAT_ADD * ((double)total->accumulates + (double)total->head) +
+           INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full +
+           energy->step_full * t + energy->state_full * (t - 1);
     *work_out = (tspk_step_work){.spikes = counter->spikes, .neurons = counter->neurons};
     if (energy->ann_synaptic > 0.0)
         work_out->energy_synaptic = synaptic / energy->ann_synaptic;

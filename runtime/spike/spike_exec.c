@@ -66,15 +66,14 @@ static void split_block(void *context, size_t block, int worker)
 {
     const split_job *const job = context;
     const size_t first = block * job->a_block;
-    const size_t rows =
-        job->rows - first < job->a_block ? job->rows - first : job->a_block;
+    const size_t rows = job->rows - first < job->a_block ? job->rows - first : job->a_block;
     tspk_tensor in[3], out = part_of(&job->out, first, rows);
     tspk_node node = *job->node;
 
     node.attr.axis = 1;
     for (uint32_t i = 0; i < node.n_in; i++)
-        in[i] = job->is_shared[i] || !job->in[i].data ? job->in[i]
-                                                      : part_of(&job->in[i], first, rows);
+        in[i] =
+            job->is_shared[i] || !job->in[i].data ? job->in[i] : part_of(&job->in[i], first, rows);
     (void)tspk_op_eval(&node, in, &out, tspk_run_scratch(job->run, worker), NULL);
 }
 
@@ -83,19 +82,19 @@ static void split_block(void *context, size_t block, int worker)
 static bool is_splittable(const split_job *job)
 {
     const tspk_node *const node = job->node;
-    const bool is_norm = node->op == TSPK_OP_LAYER_NORM || node->op == TSPK_OP_RMS_NORM
-                         || node->op == TSPK_OP_SOFTMAX;
+    const bool is_norm = node->op == TSPK_OP_LAYER_NORM || node->op == TSPK_OP_RMS_NORM ||
+                         node->op == TSPK_OP_SOFTMAX;
 
-    if (node->n_in > 3 || node->n_out != 1 || job->out.dtype != TSPK_DTYPE_F32
-        || job->out.shape.rank < 1)
+    if (node->n_in > 3 || node->n_out != 1 || job->out.dtype != TSPK_DTYPE_F32 ||
+        job->out.shape.rank < 1)
         return false;
     if (is_norm)
         return node->attr.axis == job->out.shape.rank - 1;
     if (!tspk_op_is_elementwise(node->op) || node->op == TSPK_OP_CAST)
         return false;
     for (uint32_t i = 0; i < node->n_in; i++)
-        if (job->in[i].dtype != TSPK_DTYPE_F32
-            || !tspk_shape_equal(&job->in[i].shape, &job->out.shape))
+        if (job->in[i].dtype != TSPK_DTYPE_F32 ||
+            !tspk_shape_equal(&job->in[i].shape, &job->out.shape))
             return false;
     return true;
 }
@@ -124,8 +123,7 @@ static tspk_status evaluate(const tspk_spike_run *run, const tspk_node *node, ts
             return TSPK_OK;
         }
     }
-    return tspk_at_node(err,
-                        tspk_op_eval(node, in, out, tspk_run_scratch(run, run->worker), err),
+    return tspk_at_node(err, tspk_op_eval(node, in, out, tspk_run_scratch(run, run->worker), err),
                         node->name, tspk_op_name(node->op));
 }
 

@@ -9,10 +9,10 @@
 /* Work of one worker; integers, so that their sums do not depend on who did what. */
 typedef struct tspk_spike_counter {
     uint64_t spikes, neurons;
-    uint64_t site_spikes;  /* of the site that fires now */
-    uint64_t accumulates;  /* spikes times fan-out, blocks */
-    uint64_t head;         /* spikes times fan-out, sites that feed the classifier alone */
-    uint64_t level_bits;   /* Σ bits * weight bits / 8 times fan-out, levels not powers of two */
+    uint64_t site_spikes; /* of the site that fires now */
+    uint64_t accumulates; /* spikes times fan-out, blocks */
+    uint64_t head;        /* spikes times fan-out, sites that feed the classifier alone */
+    uint64_t level_bits;  /* Σ bits * weight bits / 8 times fan-out, levels not powers of two */
     uint8_t pad[16];
 } tspk_spike_counter;
 
@@ -74,7 +74,8 @@ size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan,
                                     const tspk_attention_plan *attention);
 void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_plan *attention);
 
-/** Strides of an Attention's additive bias [heads or 1, queries or 1, keys]; 0 where it broadcasts. */
+/** Strides of an Attention's additive bias [heads or 1, queries or 1, keys]; 0 where it broadcasts.
+ */
 void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_out);
 
 /** Linear, Conv, MatMul and Attention in float, in a fixed order. */

@@ -17,10 +17,10 @@ typedef struct stretch {
 
 typedef struct layout {
     tspk_spike_plan *plan;
-    uint32_t *last_use;  /* [n_values] of roots: last node that reads it; n_nodes: an output */
-    bool *is_static;     /* [n_values] of roots */
-    bool *is_kept;       /* [n_values] of roots: later steps read what step 1 computed */
-    stretch *live;       /* by rising offset */
+    uint32_t *last_use; /* [n_values] of roots: last node that reads it; n_nodes: an output */
+    bool *is_static;    /* [n_values] of roots */
+    bool *is_kept;      /* [n_values] of roots: later steps read what step 1 computed */
+    stretch *live;      /* by rising offset */
     size_t n_live;
     size_t peak;
 } layout;
@@ -71,9 +71,9 @@ static bool is_alias(const tspk_graph *graph, const tspk_node *node)
 {
     if (node->op == TSPK_OP_RESHAPE || node->op == TSPK_OP_IDENTITY)
         return true;
-    return node->op == TSPK_OP_CAST
-           && graph->value[node->in[0]].dtype == graph->value[node->out[0]].dtype
-           && graph->value[node->in[0]].dtype != TSPK_DTYPE_F32;
+    return node->op == TSPK_OP_CAST &&
+           graph->value[node->in[0]].dtype == graph->value[node->out[0]].dtype &&
+           graph->value[node->in[0]].dtype != TSPK_DTYPE_F32;
 }
 
 /* Roots, what depends on spikes, and the last reader of each value. */
@@ -91,8 +91,7 @@ static void find_lifetimes(layout *l)
         const tspk_node *const node = &graph->node[n];
         tspk_node_plan *const at = &plan->node[n];
 
-        at->is_static =
-            at->kind != TSPK_NODE_SPIKE_LINEAR && at->kind != TSPK_NODE_SPIKE_ATTENTION;
+        at->is_static = at->kind != TSPK_NODE_SPIKE_LINEAR && at->kind != TSPK_NODE_SPIKE_ATTENTION;
         for (uint32_t i = 0; i < node->n_in; i++) {
             const tspk_value_id id = node->in[i];
 
@@ -169,8 +168,8 @@ static void keep_states(layout *l)
 
         at->y_at = keep(l, at->rows * at->linear->n_out * sizeof(float));
         if (plan->site[at->site_id].o_at == TSPK_NOWHERE)
-            plan->site[at->site_id].o_at = keep(l, at->site->site->rows * at->site->n
-                                                       * sizeof(float));
+            plan->site[at->site_id].o_at =
+                keep(l, at->site->site->rows * at->site->n * sizeof(float));
     }
     for (uint32_t i = 0; i < plan->spikes->n_attentions; i++)
         keep_attention(l, &plan->attention[i]);
@@ -182,16 +181,14 @@ static void share_attention(layout *l, tspk_attention_plan *at, uint32_t node)
 
     at->key_level_at = share(l, at->keys * at->key->n * sizeof(int16_t), node);
     at->value_level_at = share(l, at->keys * at->value->n * sizeof(int16_t), node);
-    at->add_at =
-        share(l, l->plan->n_classes * at->heads * at->keys_padded * sizeof(float), node);
+    at->add_at = share(l, l->plan->n_classes * at->heads * at->keys_padded * sizeof(float), node);
     at->decoded_at = share(l, at->keys * at->key->n * sizeof(float), node);
     if (l->plan->steps > 1)
         return;
     at->logit_at = at->max_at = at->acc_at = at->code_at = TSPK_NOWHERE;
     at->key_at = share(l, at->key_plane * sizeof(int16_t), node);
     at->value_at = share(l, at->value_plane * sizeof(int16_t), node);
-    site[at->query_id].level_at =
-        share(l, at->queries * at->query->n * sizeof(int16_t), node);
+    site[at->query_id].level_at = share(l, at->queries * at->query->n * sizeof(int16_t), node);
     site[at->query_id].o_at = share(l, at->queries * at->query->n * sizeof(float), node);
     site[at->key_id].o_at = share(l, at->keys * at->key->n * sizeof(float), node);
 }
@@ -205,8 +202,7 @@ static void share_levels(layout *l, tspk_linear_plan *at)
     if (site->level_at != TSPK_NOWHERE)
         return;
     for (uint32_t i = 0; i < l->plan->spikes->n_linears; i++)
-        if (l->plan->linear[i].site_id == at->site_id
-            && l->plan->spikes->linear[i].node > last)
+        if (l->plan->linear[i].site_id == at->site_id && l->plan->spikes->linear[i].node > last)
             last = l->plan->spikes->linear[i].node;
     at->is_first = true;
     site->level_at = share(l, site->site->rows * site->n * sizeof(int16_t), last);
@@ -276,8 +272,8 @@ tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err)
         l.is_static = tspk_arena_array(scratch, n_values, sizeof *l.is_static);
         l.is_kept = tspk_arena_array(scratch, n_values, sizeof *l.is_kept);
         l.live = tspk_arena_array(scratch,
-                                  (size_t)n_values + plan->spikes->n_sites
-                                      + 16 * (size_t)plan->spikes->n_attentions + 16,
+                                  (size_t)n_values + plan->spikes->n_sites +
+                                      16 * (size_t)plan->spikes->n_attentions + 16,
                                   sizeof *l.live);
     }
     if (!plan->root || !plan->value_at || !l.last_use || !l.is_static || !l.is_kept || !l.live)

@@ -46,9 +46,8 @@ static void dense_block(void *context, size_t block, int worker)
     const size_t first = block / job->tile_groups * TSPK_LINEAR_ROWS;
     const size_t end = first + TSPK_LINEAR_ROWS < at->rows ? first + TSPK_LINEAR_ROWS : at->rows;
     const size_t tile_first = block % job->tile_groups * TSPK_LINEAR_TILES;
-    const size_t tile_end = tile_first + TSPK_LINEAR_TILES < at->tiles
-                                ? tile_first + TSPK_LINEAR_TILES
-                                : at->tiles;
+    const size_t tile_end =
+        tile_first + TSPK_LINEAR_TILES < at->tiles ? tile_first + TSPK_LINEAR_TILES : at->tiles;
     float *const z = (float *)tspk_run_scratch(job->run, worker);
 
     for (size_t tile = tile_first; tile < tile_end; tile++) {
@@ -65,8 +64,8 @@ static void dense_block(void *context, size_t block, int worker)
                 kernels->linear_i8(rows, n_groups, pairs, level, n, (const int8_t *)weight, scale,
                                    z);
             else
-                kernels->linear_i16(rows, n_groups, pairs, level, n, (const int16_t *)weight,
-                                    scale, z);
+                kernels->linear_i16(rows, n_groups, pairs, level, n, (const int16_t *)weight, scale,
+                                    z);
             for (size_t i = 0; i < rows; i++)
                 finish_row(job, r + i, tile, z + i * TSPK_LANES);
         }
@@ -102,8 +101,8 @@ static void event_block(void *context, size_t block, int worker)
 
     carve_events(at, tspk_run_scratch(job->run, worker), &memory);
     for (size_t r = first; r < end; r++) {
-        const size_t n = tspk_list_events(n_groups, pairs,
-                                          job->level + row_at(job, r) * at->site->n, &memory.events);
+        const size_t n = tspk_list_events(
+            n_groups, pairs, job->level + row_at(job, r) * at->site->n, &memory.events);
 
         memset(memory.z, 0, TSPK_LANES * sizeof *memory.z);
         for (size_t tile = 0; tile < at->tiles; tile++) {
@@ -152,7 +151,6 @@ void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *li
         return;
     }
     job.tile_groups = (linear->tiles + TSPK_LINEAR_TILES - 1) / TSPK_LINEAR_TILES;
-    tspk_run_blocks(run,
-                    (linear->rows + TSPK_LINEAR_ROWS - 1) / TSPK_LINEAR_ROWS * job.tile_groups,
+    tspk_run_blocks(run, (linear->rows + TSPK_LINEAR_ROWS - 1) / TSPK_LINEAR_ROWS * job.tile_groups,
                     dense_block, &job);
 }

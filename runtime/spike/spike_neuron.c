@@ -55,8 +55,8 @@ static size_t alike_rows(const tspk_site_plan *site, size_t first, size_t end)
     const tspk_site *const at = site->site;
     size_t r = first + 1;
 
-    while (r < end && at->row_class[r] == at->row_class[first]
-           && !site->fan_out[r] == !site->fan_out[first])
+    while (r < end && at->row_class[r] == at->row_class[first] &&
+           !site->fan_out[r] == !site->fan_out[first])
         r++;
     return r - first;
 }

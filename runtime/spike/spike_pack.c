@@ -92,7 +92,8 @@ static tspk_status plan_attention(tspk_spike_plan *plan, uint32_t id, tspk_error
     const tspk_site *key;
     const tspk_site_step *key_step;
 
-    *at = (tspk_attention_plan){.attention = attention, .node = &plan->graph->node[attention->node]};
+    *at =
+        (tspk_attention_plan){.attention = attention, .node = &plan->graph->node[attention->node]};
     at->query_id = attention->query;
     at->key_id = attention->key;
     at->value_id = attention->value;
@@ -140,12 +141,11 @@ static tspk_status pack_gemm(tspk_spike_plan *plan, uint32_t id, size_t groups, 
 
     if (!at)
         return NO_MEMORY(err);
-    if (!from || (node->n_in > 2 && node->in[2] != TSPK_ID_NONE
-                  && !plan->graph->value[node->in[2]].data))
-        return tspk_at_node(err,
-                            TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                                      "weight or bias is not a constant of the graph"),
-                            node->name, tspk_op_name(node->op));
+    if (!from ||
+        (node->n_in > 2 && node->in[2] != TSPK_ID_NONE && !plan->graph->value[node->in[2]].data))
+        return tspk_at_node(
+            err, TSPK_FAIL(err, TSPK_UNSUPPORTED, "weight or bias is not a constant of the graph"),
+            node->name, tspk_op_name(node->op));
     at->groups = groups;
     at->n = (size_t)weight->shape.dim[0] / groups;
     at->inner = tspk_shape_elems(&weight->shape) / (size_t)weight->shape.dim[0];
@@ -155,9 +155,9 @@ static tspk_status pack_gemm(tspk_spike_plan *plan, uint32_t id, size_t groups, 
         return NO_MEMORY(err);
     for (size_t g = 0; g < groups; g++)
         for (size_t o = 0; o < at->n; o++, from += at->inner) {
-            float *const to =
-                at->weight + (g * at->tiles + o / TSPK_LANES) * at->inner * TSPK_LANES
-                + o % TSPK_LANES;
+            float *const to = at->weight +
+                              (g * at->tiles + o / TSPK_LANES) * at->inner * TSPK_LANES +
+                              o % TSPK_LANES;
 
             for (size_t k = 0; k < at->inner; k++)
                 to[k * TSPK_LANES] = from[k];

@@ -12,8 +12,8 @@ static tspk_status check_graph(const tspk_spikegraph *spikes, uint32_t point, ui
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
                          "batch %lld, %u inputs, %u outputs; a session takes one image a run",
                          (long long)graph->batch, graph->n_inputs, graph->n_outputs);
-    if (graph->value[graph->input[0]].dtype != TSPK_DTYPE_F32
-        || graph->value[graph->output[0]].dtype != TSPK_DTYPE_F32)
+    if (graph->value[graph->input[0]].dtype != TSPK_DTYPE_F32 ||
+        graph->value[graph->output[0]].dtype != TSPK_DTYPE_F32)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "input %s and output %s, expected float32",
                          tspk_dtype_name(graph->value[graph->input[0]].dtype),
                          tspk_dtype_name(graph->value[graph->output[0]].dtype));

@@ -15,12 +15,12 @@
 #define TSPK_NOWHERE SIZE_MAX
 
 /* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
-#define TSPK_FIRE_ROWS 16u
-#define TSPK_LINEAR_ROWS 96u
-#define TSPK_LINEAR_TILES 4u
-#define TSPK_EVENT_ROWS 8u
+#define TSPK_FIRE_ROWS      16u
+#define TSPK_LINEAR_ROWS    96u
+#define TSPK_LINEAR_TILES   4u
+#define TSPK_EVENT_ROWS     8u
 #define TSPK_ATTENTION_ROWS 24u
-#define TSPK_GEMM_ROWS 48u
+#define TSPK_GEMM_ROWS      48u
 
 /* Firing rate up to which a layer is executed from its list of events: the AVX2 event kernel takes
  * about 2.5 times as long a pair of positions as the dense one, and a rate of 0.2 makes a share of
@@ -49,11 +49,11 @@ typedef struct tspk_linear_plan {
     bool is_first; /* it fires the site */
     size_t rows;   /* computed */
     size_t tiles;
-    void *weight;  /* [tiles, n_groups * pairs, LANES, 2] */
+    void *weight; /* [tiles, n_groups * pairs, LANES, 2] */
     size_t tile_bytes;
-    float *scale;  /* [tiles, n_groups, LANES] */
+    float *scale;      /* [tiles, n_groups, LANES] */
     const float *bias; /* [steps, n_classes, n_out] */
-    size_t y_at;   /* [rows, n_out] f32, or NOWHERE */
+    size_t y_at;       /* [rows, n_out] f32, or NOWHERE */
 } tspk_linear_plan;
 
 typedef struct tspk_attention_plan {
@@ -65,32 +65,32 @@ typedef struct tspk_attention_plan {
     size_t queries, keys, keys_padded, width_padded;
     size_t depth_pairs, key_pairs;
     size_t key_plane, value_plane; /* elements of one packed plane */
-    float *key_factor;  /* [keys_padded] κ_k(j) */
-    uint32_t n_special; /* keys of a class other than 0 */
-    uint32_t *special;  /* [n_special] */
-    float *key_offset;  /* [steps, n_classes, channels] b_k(κ) - b_k(0); NULL: zeros */
-    float *value_offset;/* the same of v */
+    float *key_factor;             /* [keys_padded] κ_k(j) */
+    uint32_t n_special;            /* keys of a class other than 0 */
+    uint32_t *special;             /* [n_special] */
+    float *key_offset;             /* [steps, n_classes, channels] b_k(κ) - b_k(0); NULL: zeros */
+    float *value_offset;           /* the same of v */
     /* offsets into the slot */
     size_t key_level_at, value_level_at; /* [keys, n] int16, of this step */
-    size_t key_at, value_at;   /* packed planes, one a step */
-    size_t add_at;             /* [n_classes, heads, keys_padded] what class and key add to a logit */
-    size_t decoded_at;         /* [keys, n of k] k° */
-    size_t logit_at;           /* L [heads, queries, keys_padded]; or NOWHERE */
-    size_t max_at;             /* [heads, queries] */
-    size_t acc_at;             /* Acc [heads, queries, width_padded]; or NOWHERE */
-    size_t code_at;            /* [steps - 1, heads, queries, keys_padded] int8; or NOWHERE */
+    size_t key_at, value_at;             /* packed planes, one a step */
+    size_t add_at;     /* [n_classes, heads, keys_padded] what class and key add to a logit */
+    size_t decoded_at; /* [keys, n of k] k° */
+    size_t logit_at;   /* L [heads, queries, keys_padded]; or NOWHERE */
+    size_t max_at;     /* [heads, queries] */
+    size_t acc_at;     /* Acc [heads, queries, width_padded]; or NOWHERE */
+    size_t code_at;    /* [steps - 1, heads, queries, keys_padded] int8; or NOWHERE */
 } tspk_attention_plan;
 
 /* Packed constants of an analog contraction: tiles of LANES outputs. */
 typedef struct tspk_gemm_plan {
-    float *weight; /* [groups, tiles, inner, LANES] */
+    float *weight;     /* [groups, tiles, inner, LANES] */
     const float *bias; /* [groups * n] or NULL; borrowed */
     size_t groups, n, inner, tiles;
 } tspk_gemm_plan;
 
 typedef enum tspk_node_kind {
-    TSPK_NODE_EVAL = 0,  /* tspk_op_eval() */
-    TSPK_NODE_ALIAS,     /* same elements, no work */
+    TSPK_NODE_EVAL = 0, /* tspk_op_eval() */
+    TSPK_NODE_ALIAS,    /* same elements, no work */
     TSPK_NODE_SPIKE_LINEAR,
     TSPK_NODE_SPIKE_ATTENTION,
     TSPK_NODE_LINEAR,
@@ -107,11 +107,11 @@ typedef struct tspk_node_plan {
 
 /* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */
 typedef struct tspk_energy_plan {
-    double ann_synaptic, ann_full;   /* denominators */
-    double analog_synaptic;          /* a step: analog contractions of the blocks */
-    double once_full, step_full;     /* stem; analog work, membranes, thresholds, weights a step */
-    double state_full;               /* state carried from one step to the next */
-    double quantised;                /* ratio */
+    double ann_synaptic, ann_full; /* denominators */
+    double analog_synaptic;        /* a step: analog contractions of the blocks */
+    double once_full, step_full;   /* stem; analog work, membranes, thresholds, weights a step */
+    double state_full;             /* state carried from one step to the next */
+    double quantised;              /* ratio */
 } tspk_energy_plan;
 
 typedef struct tspk_spike_plan {

@@ -56,8 +56,8 @@ void tspk_linear_product(const tspk_spike_plan *plan, uint32_t id, const int8_t 
 
                 for (size_t o = 0; o < linear->n_out; o++)
                     out[o] = 0;
-                add_group(linear, site, plan->site[id].params->code_form, g, code + row * site->channels,
-                          out);
+                add_group(linear, site, plan->site[id].params->code_form, g,
+                          code + row * site->channels, out);
             }
         }
         first += linear->n_out;
@@ -81,10 +81,8 @@ static void add_planes(const tspk_attention_plan *at, size_t head, bool is_logit
                 (int64_t)tspk_level_of_code(form_a, rows[i * lda + k]) * ((int64_t)1 << up);
 
             for (size_t j = 0; level && j < n; j++)
-                out[i * n + j] +=
-                    level
-                    * tspk_level_of_code(form_b, is_logit ? other[j * ldb + k]
-                                                          : other[k * ldb + j]);
+                out[i * n + j] += level * tspk_level_of_code(form_b, is_logit ? other[j * ldb + k]
+                                                                              : other[k * ldb + j]);
         }
 }
 

@@ -15,7 +15,8 @@
 
 void tspk_session_default_settings(tspk_session_settings *settings)
 {
-    *settings = (tspk_session_settings){.threads = 0, .batch = 16, .steps = 0, .isa = TSPK_ISA_AUTO};
+    *settings =
+        (tspk_session_settings){.threads = 0, .batch = 16, .steps = 0, .isa = TSPK_ISA_AUTO};
 }
 
 static tspk_status check_settings(const tspk_session_settings *settings, tspk_error *err)
@@ -35,10 +36,10 @@ static tspk_status take_memory(tspk_session *session, tspk_error *err)
     const size_t n_slots = (size_t)session->n_slots, threads = (size_t)session->threads;
     size_t slots, scratch, total;
 
-    if (!tspk_checked_mul(n_slots, plan->slot_bytes, &slots)
-        || !tspk_checked_mul(threads, plan->scratch_bytes, &scratch)
-        || !tspk_checked_add(slots, scratch, &total)
-        || !tspk_checked_add(total, TSPK_ALIGN_BYTES, &total))
+    if (!tspk_checked_mul(n_slots, plan->slot_bytes, &slots) ||
+        !tspk_checked_mul(threads, plan->scratch_bytes, &scratch) ||
+        !tspk_checked_add(slots, scratch, &total) ||
+        !tspk_checked_add(total, TSPK_ALIGN_BYTES, &total))
         return TSPK_FAIL(err, TSPK_NOMEM, "the session's memory exceeds the address space");
     session->arena_bytes = total;
     session->memory = tspk_arena_array(plan->arena, total, 1);
@@ -47,11 +48,10 @@ static tspk_status take_memory(tspk_session *session, tspk_error *err)
         tspk_arena_array(plan->arena, n_slots * plan->spikes->n_sites, sizeof *session->rate);
     session->error = tspk_arena_array(plan->arena, n_slots, sizeof *session->error);
     session->failed = tspk_arena_array(plan->arena, n_slots, sizeof *session->failed);
-    if (!session->memory || !session->counter || !session->rate || !session->error
-        || !session->failed)
-        return TSPK_FAIL(err, TSPK_NOMEM,
-                         "no memory for %d images of %zu bytes side by side", session->n_slots,
-                         plan->slot_bytes);
+    if (!session->memory || !session->counter || !session->rate || !session->error ||
+        !session->failed)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %d images of %zu bytes side by side",
+                         session->n_slots, plan->slot_bytes);
     session->scratch = session->memory + slots;
     return TSPK_OK;
 }
@@ -69,8 +69,8 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
     TSPK_TRY(tspk_spike_plan_init(spikes, 0, settings->steps, kernels,
-                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)),
-                                  &session->plan, err));
+                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan,
+                                  err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
     return take_memory(session, err);
@@ -123,9 +123,9 @@ static void sum_counters(const tspk_spike_run *run, tspk_spike_counter *sum)
     }
 }
 
-tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
-                                   const float *image, float *logits, tspk_step_work *work,
-                                   tspk_site_record *record, tspk_error *err)
+tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads, const float *image,
+                                   float *logits, tspk_step_work *work, tspk_site_record *record,
+                                   tspk_error *err)
 {
     const tspk_spike_plan *const plan = &session->plan;
     const tspk_graph *const graph = plan->graph;
@@ -145,8 +145,8 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
         tspk_step_work done;
 
         TSPK_TRY(tspk_spike_step(&run, err));
-        memcpy(logits + (run.t - 1) * session->logit_elems,
-               tspk_run_value(&run, graph->output[0]), session->logit_elems * sizeof *logits);
+        memcpy(logits + (run.t - 1) * session->logit_elems, tspk_run_value(&run, graph->output[0]),
+               session->logit_elems * sizeof *logits);
         sum_counters(&run, &step);
         tspk_step_energy(plan, run.t, &step, &total, &done);
         if (work)

@@ -8,7 +8,7 @@
 struct tspk_session {
     tspk_spike_plan plan;
     int threads;
-    int n_slots;                 /* images side by side */
+    int n_slots; /* images side by side */
     size_t image_elems, logit_elems;
     uint8_t *memory;             /* slots, then scratch */
     uint8_t *scratch;            /* [threads, plan.scratch_bytes] */
@@ -20,8 +20,8 @@ struct tspk_session {
 };
 
 /** Runs one image in a slot; `record` as in tspk_spike_run. */
-tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
-                                   const float *image, float *logits, tspk_step_work *work,
-                                   tspk_site_record *record, tspk_error *err);
+tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads, const float *image,
+                                   float *logits, tspk_step_work *work, tspk_site_record *record,
+                                   tspk_error *err);
 
 #endif

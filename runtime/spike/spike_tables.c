@@ -28,9 +28,8 @@ static tspk_status make_table(tspk_spike_plan *plan, tspk_site_plan *site, uint3
                               uint32_t class, tspk_channel_levels *levels, tspk_error *err)
 {
     const tspk_site_step *const params = &site->params->step[step];
-    const size_t n = site->site->kind == TSPK_SITE_NUMERATOR
-                         ? tspk_pad_lanes(site->site->channels)
-                         : site->n;
+    const size_t n =
+        site->site->kind == TSPK_SITE_NUMERATOR ? tspk_pad_lanes(site->site->channels) : site->n;
     tspk_fire_table *const table = &site->table[(size_t)step * plan->n_classes + class];
     float *step_size, *reciprocal, *thresholds[2], *values[2];
 
@@ -43,7 +42,7 @@ static tspk_status make_table(tspk_spike_plan *plan, tspk_site_plan *site, uint3
             continue;
         tspk_derive_channel_levels(site->site->unit[c], params->scale[class],
                                    &params->ladder[class],
-                                   params->gain[(size_t)class * site->site->channels + c],
+                                   params->gain[(size_t) class * site->site->channels + c],
                                    site->params->fire_rule, site->params->code_form, &levels[i]);
         if (levels[i].n_positive > table->n_positive)
             table->n_positive = levels[i].n_positive;
@@ -133,8 +132,8 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
         at->n = tspk_pad_lanes(site->channels);
     }
     at->fan_out = tspk_arena_array(plan->arena, site->rows, sizeof *at->fan_out);
-    at->table = tspk_arena_array(plan->arena, (size_t)plan->steps * plan->n_classes,
-                                 sizeof *at->table);
+    at->table =
+        tspk_arena_array(plan->arena, (size_t)plan->steps * plan->n_classes, sizeof *at->table);
     if (!at->fan_out || !at->table)
         return NO_MEMORY(err);
     for (uint32_t r = 0; r < site->rows; r++) {
@@ -143,11 +142,11 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
     }
     TSPK_TRY(make_prior(plan, at, err));
     scratch = tspk_arena_new(0);
-    levels = scratch ? tspk_arena_array(
-                           scratch, at->n > tspk_pad_lanes(site->channels)
-                                        ? at->n
-                                        : tspk_pad_lanes(site->channels),
-                           sizeof *levels)
+    levels = scratch ? tspk_arena_array(scratch,
+                                        at->n > tspk_pad_lanes(site->channels)
+                                            ? at->n
+                                            : tspk_pad_lanes(site->channels),
+                                        sizeof *levels)
                      : NULL;
     if (!levels)
         status = NO_MEMORY(err);

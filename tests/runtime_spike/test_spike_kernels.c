@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every kernel of every instruction set against the scalar table, bit by bit, and the scalar integers
- * against plain 64-bit sums. */
+/* Every kernel of every instruction set against the scalar table, bit by bit, and the scalar
+ * integers against plain 64-bit sums. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,11 +63,20 @@ static void test_fire(void **state)
 
     (void)state;
     for (int round = 0; round < 400; round++) {
-        tspk_fire_table table = {N,    below(LEVELS + 1), below(LEVELS + 1), step, reciprocal,
-                                 threshold[0], value[0], threshold[1], value[1]};
-        tspk_fire_args args = {.table = &table, .rows = 1 + below(ROWS), .n = 16 * (1 + below(3)),
-                               .neuron = below(N), .is_rate = round & 1, .t = (float)(1 + below(5)),
-                               .x = x, .ldx = N, .ldo_in = round & 2 ? N : 0, .ldo_out = N, .ldl = N};
+        tspk_fire_table table = {N,        below(LEVELS + 1), below(LEVELS + 1),
+                                 step,     reciprocal,        threshold[0],
+                                 value[0], threshold[1],      value[1]};
+        tspk_fire_args args = {.table = &table,
+                               .rows = 1 + below(ROWS),
+                               .n = 16 * (1 + below(3)),
+                               .neuron = below(N),
+                               .is_rate = round & 1,
+                               .t = (float)(1 + below(5)),
+                               .x = x,
+                               .ldx = N,
+                               .ldo_in = round & 2 ? N : 0,
+                               .ldo_out = N,
+                               .ldl = N};
 
         for (int c = 0; c < N; c++) {
             const int dead = !below(6);
@@ -116,8 +125,8 @@ static void test_fire_ties(void **state)
     const int16_t wanted[16] = {0, 1, 2, 4, 0, -1, 4, -1, 0, 0};
     const tspk_fire_table table = {1, 3, 1, &step, &step, threshold, level, below_zero, minus};
     int16_t found[16];
-    const tspk_fire_args args = {.table = &table, .rows = 1, .n = 16, .t = 1, .x = x, .ldx = 16,
-                                 .level = found, .ldl = 16};
+    const tspk_fire_args args = {
+        .table = &table, .rows = 1, .n = 16, .t = 1, .x = x, .ldx = 16, .level = found, .ldl = 16};
 
     (void)state;
     scalar->fire_alike(&args);
@@ -221,8 +230,7 @@ static void test_linear(void **state)
                     int64_t sum = 0;
 
                     for (size_t i = 2 * g * pairs; i < 2 * (g + 1) * pairs; i++)
-                        sum += (int64_t)level[r * ldl + i]
-                               * wide[(i / 2 * 16 + lane) * 2 + i % 2];
+                        sum += (int64_t)level[r * ldl + i] * wide[(i / 2 * 16 + lane) * 2 + i % 2];
                     wanted = fmaf(scale[g * 16 + lane], (float)sum, wanted);
                 }
                 for (int which = 0; which < 4; which++)
@@ -334,8 +342,8 @@ static void test_pack(void **state)
             assert_memory_equal(tiles[0], tiles[1], sizeof tiles[0]);
             for (size_t c = 0; c < tspk_pad_lanes(width); c++)
                 for (size_t i = 0; i < (inner + 1) / 2 * 2; i++) {
-                    const size_t at = c / 16 * ((inner + 1) / 2 * 32) + (i / 2 * 16 + c % 16) * 2
-                                      + i % 2;
+                    const size_t at =
+                        c / 16 * ((inner + 1) / 2 * 32) + (i / 2 * 16 + c % 16) * 2 + i % 2;
                     const int16_t wanted = c >= width || i >= inner ? 0
                                            : transposed             ? level[c * LD + i]
                                                                     : level[i * LD + c];
@@ -349,8 +357,8 @@ static void test_pack(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fire),   cmocka_unit_test(test_fire_ties),
-        cmocka_unit_test(test_count),  cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_fire),    cmocka_unit_test(test_fire_ties),
+        cmocka_unit_test(test_count),   cmocka_unit_test(test_linear),
         cmocka_unit_test(test_product), cmocka_unit_test(test_float),
         cmocka_unit_test(test_pack),
     };

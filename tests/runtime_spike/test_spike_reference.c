@@ -54,8 +54,8 @@ static void *read_member(const char *path, const char *site, int t, const char *
 
 static size_t elems_of(const tspk_site *site)
 {
-    return (size_t)site->rows * site->channels
-           * (site->kind == TSPK_SITE_NUMERATOR ? site->keys : 1);
+    return (size_t)site->rows * site->channels *
+           (site->kind == TSPK_SITE_NUMERATOR ? site->keys : 1);
 }
 
 static int level_of(const reference *ref, size_t s, int code)
@@ -168,9 +168,10 @@ static int64_t group_sum(const reference *ref, const tspk_spike_linear *linear, 
         if (site->order[p] != UINT32_MAX) {
             const size_t at = o * site->n_groups * site->group_size + p;
 
-            sum += (int64_t)level_of(ref, linear->site, code[row * site->channels + site->order[p]])
-                   * (linear->weight_bits == 8 ? ((const int8_t *)linear->weight)[at]
-                                               : ((const int16_t *)linear->weight)[at]);
+            sum +=
+                (int64_t)level_of(ref, linear->site, code[row * site->channels + site->order[p]]) *
+                (linear->weight_bits == 8 ? ((const int8_t *)linear->weight)[at]
+                                          : ((const int16_t *)linear->weight)[at]);
         }
     return sum;
 }
@@ -226,8 +227,7 @@ static int64_t operand(const reference *ref, const tspk_spike_attention *attenti
 
     if (which == 3)
         return level_of(ref, s, code[(head * site->rows + row) * site->keys + d]);
-    return level_of(ref, s,
-                    code[row * site->channels + head * (site->channels / heads) + d]);
+    return level_of(ref, s, code[row * site->channels + head * (site->channels / heads) + d]);
 }
 
 static int shift_of(const reference *ref, uint32_t site, int t)
@@ -246,12 +246,12 @@ static int64_t plane_product(const reference *ref, const tspk_spike_attention *a
 
     if (is_logit)
         for (size_t d = 0; d < key->channels / heads; d++)
-            sum += operand(ref, attention, 0, image, ta, head, row, d)
-                   * operand(ref, attention, 1, image, tb, head, column, d);
+            sum += operand(ref, attention, 0, image, ta, head, row, d) *
+                   operand(ref, attention, 1, image, tb, head, column, d);
     else
         for (size_t j = 0; j < key->rows; j++)
-            sum += operand(ref, attention, 3, image, ta, head, row, j)
-                   * operand(ref, attention, 2, image, tb, head, j, column);
+            sum += operand(ref, attention, 3, image, ta, head, row, j) *
+                   operand(ref, attention, 2, image, tb, head, j, column);
     return sum;
 }
 
@@ -294,8 +294,9 @@ static void check_pair_products(reference *ref, size_t s)
                             const int ta = is_first ? t : p, tb = is_first ? p : t;
 
                             if (!is_first || p < t)
-                                sum += plane_product(ref, attention, is_logit, i, ta, tb, h, r, c)
-                                       << (*grid - shift_of(ref, a, ta) - shift_of(ref, b, tb));
+                                sum += plane_product(ref, attention, is_logit, i, ta, tb, h, r, c) *
+                                       ((int64_t)1
+                                        << (*grid - shift_of(ref, a, ta) - shift_of(ref, b, tb)));
                         }
                         assert_true(product[at++] == sum);
                     }
@@ -315,9 +316,8 @@ static double decoded_sum(const reference *ref, uint32_t s, size_t image, int t,
     double sum = 0.0;
 
     for (int i = 0; i <= t; i++)
-        sum += level_of(ref, s, ref->code[s][i][image * elems_of(site) + e])
-               * (double)site->unit[c]
-               * ref->point->site[s].step[i].scale[site->row_class[row]];
+        sum += level_of(ref, s, ref->code[s][i][image * elems_of(site) + e]) *
+               (double)site->unit[c] * ref->point->site[s].step[i].scale[site->row_class[row]];
     return ref->point->coding == TSPK_CODING_RATE ? sum / (t + 1) : sum;
 }
 
@@ -344,18 +344,18 @@ static void force_linear(const reference *ref, const tspk_spike_linear *linear, 
 
             for (int i = 0; i <= t; i++)
                 for (size_t g = 0; g < site->n_groups; g++)
-                    y += (double)ref->point->site[linear->site].step[i].scale[k]
-                         * linear->scale[g * linear->n_out + o]
-                         * (double)group_sum(ref, linear,
-                                             ref->code[linear->site][i] + image * elems_of(site),
-                                             row, g, o);
+                    y += (double)ref->point->site[linear->site].step[i].scale[k] *
+                         linear->scale[g * linear->n_out + o] *
+                         (double)group_sum(ref, linear,
+                                           ref->code[linear->site][i] + image * elems_of(site), row,
+                                           g, o);
             if (ref->point->coding == TSPK_CODING_RATE)
                 y /= t + 1;
             out[r * linear->n_out + o] =
-                (float)(y
-                        + ref->point->bias[index][((size_t)t * ref->spikes->n_classes + k)
-                                                      * linear->n_out
-                                                  + o]);
+                (float)(y +
+                        ref->point
+                            ->bias[index]
+                                  [((size_t)t * ref->spikes->n_classes + k) * linear->n_out + o]);
         }
 }
 
@@ -373,12 +373,13 @@ static double force_numerators(const reference *ref, const tspk_spike_attention 
         x[j] = 0.0;
         for (size_t d = 0; d < depth; d++) {
             const size_t c = head * depth + d;
-            const double qd = decoded_sum(ref, attention->query, image, t, row * q->channels + c,
-                                          row, c)
-                              + offset_at(ref, attention->query, t, q->row_class[row], c);
-            const double kd = decoded_sum(ref, attention->key, image, t, j * k->channels + c, j, c)
-                              + offset_at(ref, attention->key, t, k->row_class[j], c)
-                              - offset_at(ref, attention->key, t, 0, c);
+            const double qd =
+                decoded_sum(ref, attention->query, image, t, row * q->channels + c, row, c) +
+                offset_at(ref, attention->query, t, q->row_class[row], c);
+            const double kd =
+                decoded_sum(ref, attention->key, image, t, j * k->channels + c, j, c) +
+                offset_at(ref, attention->key, t, k->row_class[j], c) -
+                offset_at(ref, attention->key, t, 0, c);
 
             x[j] += qd * kd * node->attr.scale;
         }
@@ -411,8 +412,8 @@ static void force_attention(reference *ref, const tspk_spike_attention *attentio
     for (size_t h = 0; h < p->channels; h++)
         for (size_t r = 0; r < p->rows; r++) {
             const size_t at = (h * p->rows + r) * p->keys;
-            const double sum = force_numerators(ref, attention, image, t, h, r,
-                                                &max[h * p->rows + r], x);
+            const double sum =
+                force_numerators(ref, attention, image, t, h, r, &max[h * p->rows + r], x);
             double top = 0.0;
 
             for (size_t j = 0; j < p->keys; j++) {
@@ -429,14 +430,14 @@ static void force_attention(reference *ref, const tspk_spike_attention *attentio
 
                 for (size_t j = 0; j < p->keys; j++) {
                     const double weight =
-                        decoded_sum(ref, attention->numerator, image, t, at + j, r, h)
-                        / (attention->is_quotient ? 1.0 : sum);
+                        decoded_sum(ref, attention->numerator, image, t, at + j, r, h) /
+                        (attention->is_quotient ? 1.0 : sum);
 
-                    y += weight
-                         * decoded_sum(ref, attention->value, image, t, j * v->channels + c, j, c);
-                    y += x[j] / sum
-                         * (offset_at(ref, attention->value, t, v->row_class[j], c)
-                            - offset_at(ref, attention->value, t, 0, c));
+                    y += weight *
+                         decoded_sum(ref, attention->value, image, t, j * v->channels + c, j, c);
+                    y += x[j] / sum *
+                         (offset_at(ref, attention->value, t, v->row_class[j], c) -
+                          offset_at(ref, attention->value, t, 0, c));
                 }
                 out[r * v->channels + c] = (float)y;
             }
@@ -481,11 +482,11 @@ static void force_image(reference *ref, size_t image, const float *pixels, const
 
         for (uint32_t n = 0; n < graph->n_nodes; n++) {
             const tspk_node *const node = &graph->node[n];
-            tspk_tensor in[8], out = graph->value[node->out[0]].data
-                                         ? tspk_value_tensor(&graph->value[node->out[0]])
-                                         : (tspk_tensor){graph->value[node->out[0]].dtype,
-                                                         graph->value[node->out[0]].shape,
-                                                         values[node->out[0]]};
+            tspk_tensor in[8],
+                out = graph->value[node->out[0]].data
+                          ? tspk_value_tensor(&graph->value[node->out[0]])
+                          : (tspk_tensor){graph->value[node->out[0]].dtype,
+                                          graph->value[node->out[0]].shape, values[node->out[0]]};
             bool is_done = false;
 
             for (uint32_t l = 0; l < ref->spikes->n_linears; l++)
@@ -518,11 +519,12 @@ static void force_image(reference *ref, size_t image, const float *pixels, const
         }
         check_inputs(ref, image, t, values);
         for (size_t c = 0; c < TINY_CLASSES; c++)
-            top = fabs(logits[t * TINY_CLASSES + (int)c]) > top ? fabs(logits[t * TINY_CLASSES + (int)c])
-                                                           : top;
+            top = fabs(logits[t * TINY_CLASSES + (int)c]) > top
+                      ? fabs(logits[t * TINY_CLASSES + (int)c])
+                      : top;
         for (size_t c = 0; c < TINY_CLASSES; c++)
-            note(&ref->worst_logit, logits[t * TINY_CLASSES + (int)c],
-                 values[graph->output[0]][c], top);
+            note(&ref->worst_logit, logits[t * TINY_CLASSES + (int)c], values[graph->output[0]][c],
+                 top);
     }
     for (uint32_t v = 0; v < graph->n_values; v++)
         free(values[v]);
@@ -556,8 +558,8 @@ static void check_variant(const char *path, int which)
         tiny_image((uint64_t)i + 100, images[i]);
     tspk_session_default_settings(&session_settings);
     session_settings.threads = 1 + which % 2;
-    if (tspk_session_open(&spike, &session_settings, &session, &err) != TSPK_OK
-        || tspk_session_dump(session, IMAGES, images[0], logits, work, true, path, &err) != TSPK_OK)
+    if (tspk_session_open(&spike, &session_settings, &session, &err) != TSPK_OK ||
+        tspk_session_dump(session, IMAGES, images[0], logits, work, true, path, &err) != TSPK_OK)
         fail_msg("%s", err.message);
     assert_int_equal(tspk_session_dump(session, 65, images[0], logits, work, false, path, &err),
                      TSPK_RANGE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions on the toy network: same bytes over threads, batches and instruction sets; decoded logits
- * approach those of the float network; a run allocates nothing. */
+/* Sessions on the toy network: same bytes over threads, batches and instruction sets; decoded
+ * logits approach those of the float network; a run allocates nothing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,7 +118,8 @@ static tiny_settings variant(int which)
 
 static void test_same_bytes(void **state)
 {
-    static float first[IMAGES * MOST_STEPS * TINY_CLASSES], other[IMAGES * MOST_STEPS * TINY_CLASSES];
+    static float first[IMAGES * MOST_STEPS * TINY_CLASSES],
+        other[IMAGES * MOST_STEPS * TINY_CLASSES];
     static tspk_step_work first_work[IMAGES * MOST_STEPS], other_work[IMAGES * MOST_STEPS];
     const int threads[] = {1, 2, 3, 7};
     const uint32_t batches[] = {1, 16};
@@ -198,14 +199,17 @@ static void test_approaches_float(void **state)
         for (size_t t = 0; t < settings.n_steps; t++)
             for (size_t i = 0; i < IMAGES; i++)
                 for (size_t c = 0; c < TINY_CLASSES; c++)
-                    error[t] += fabs((double)logits[(i * settings.n_steps + t) * TINY_CLASSES + c]
-                                     - (double)wanted[i * TINY_CLASSES + c]);
+                    error[t] += fabs((double)logits[(i * settings.n_steps + t) * TINY_CLASSES + c] -
+                                     (double)wanted[i * TINY_CLASSES + c]);
         printf("variant %2d: relative error", which);
         for (size_t t = 0; t < settings.n_steps; t++)
             printf(" %.3g", error[t] / size);
         printf("\n");
         /* ECMT's rule with powers of two clips here, whatever the number of steps */
-        assert_true(error[settings.n_steps - 1] < (which & 2 ? 0.4 : which & 1 ? 0.25 : 0.01) * size);
+        assert_true(error[settings.n_steps - 1] < (which & 2   ? 0.4
+                                                   : which & 1 ? 0.25
+                                                               : 0.01) *
+                                                      size);
         assert_true(error[settings.n_steps - 1] < error[0]);
         tspk_spikegraph_free(graph);
         tspk_graph_free(ann);
