@@ -16,19 +16,26 @@ struct tspk_npz_writer {
     tspk_atomic_file *file;
     struct archive *archive;
     char *path;
-    locale_t utf8;    /* (locale_t)0 where the system has none */
-    tspk_error error; /* of the write callback */
+    locale_t utf8;     /* (locale_t)0 where the system has none */
+    tspk_error error;  /* of the write callback */
+    bool is_abandoned; /* what comes from now on is dropped */
 };
 
+/* libarchive leaks its buffers when a write fails: it never hears of one. The first failure is
+ * kept, what comes after it is dropped, and has_failed() is asked after every call. */
 static la_ssize_t write_bytes(struct archive *archive, void *context, const void *bytes, size_t n)
 {
     tspk_npz_writer *writer = context;
 
     (void)archive;
-    if (writer->error.status != TSPK_OK ||
-        tspk_atomic_file_write(writer->file, bytes, n, &writer->error) != TSPK_OK)
-        return -1;
+    if (writer->error.status == TSPK_OK && !writer->is_abandoned)
+        tspk_atomic_file_write(writer->file, bytes, n, &writer->error);
     return (la_ssize_t)n;
+}
+
+static bool has_failed(const tspk_npz_writer *writer)
+{
+    return writer->error.status != TSPK_OK;
 }
 
 /* The reason that the file gave, or else libarchive's. */
@@ -134,7 +141,7 @@ tspk_status tspk_npz_writer_add(tspk_npz_writer *writer, const char *name, tspk_
     if (write_header(writer, entry) != ARCHIVE_OK ||
         !write_all(writer->archive, header, header_bytes) ||
         !write_all(writer->archive, data, data_bytes) ||
-        archive_write_finish_entry(writer->archive) != ARCHIVE_OK)
+        archive_write_finish_entry(writer->archive) != ARCHIVE_OK || has_failed(writer))
         status = fail_archive(writer, err);
 done:
     free(member);
@@ -148,9 +155,8 @@ tspk_status tspk_npz_writer_close(tspk_npz_writer *writer, bool is_kept, tspk_er
 
     if (!writer)
         return TSPK_OK;
-    if (!is_kept)
-        archive_write_fail(writer->archive);
-    else if (archive_write_close(writer->archive) != ARCHIVE_OK)
+    writer->is_abandoned = !is_kept;
+    if ((archive_write_close(writer->archive) != ARCHIVE_OK || has_failed(writer)) && is_kept)
         status = fail_archive(writer, err);
     if (status == TSPK_OK)
         status = tspk_atomic_file_close(writer->file, is_kept, err);
