@@ -307,7 +307,7 @@ static tspk_status fit_operand(tspk_calib *calib, uint32_t site_id, uint32_t hea
     const size_t classes = (size_t)calib->spikes->n_classes * site->channels;
     float *state = NULL;
     double *mean = malloc(2 * classes * sizeof *mean);
-    tspk_status status = tspk_calib_fit_value_site(calib, site_id, heads, NULL, err);
+    tspk_status status = tspk_calib_fit_value_site(calib, site_id, heads, err);
 
     calib->decoded[site_id] = malloc(n_images * n_steps * elems * sizeof(float));
     if (status == TSPK_OK)

@@ -59,7 +59,7 @@ tspk_status tspk_calib_attention(tspk_calib *calib, uint32_t attention, tspk_err
 
 /** Fits one site whose x_t is a value of the graph: ladders for every step, folded into units. */
 tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site, uint32_t heads,
-                                      const float *importance, tspk_error *err);
+                                      tspk_error *err);
 
 /** Fires the integer neurons of all images for step t (1-based), advancing `state`
  * ([images, rows * channels], which starts at the prior). */

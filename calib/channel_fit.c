@@ -186,15 +186,9 @@ static void refit_ladder(const fit *f, tspk_histogram *histogram, tspk_ladder_va
             range = fmax(range, fmax(low, high));
         }
     tspk_histogram_init(histogram, range * (1 + 1e-9));
-    for (size_t c = 0; c < p->channels; c++) {
-        const double importance = f->settings->importance ? (double)f->settings->importance[c] : 0;
-        const double mass = f->settings->importance
-                                ? importance * f->scale[c] * f->scale[c] + 1e-30
-                                : 1;
-
+    for (size_t c = 0; c < p->channels; c++)
         for (uint32_t i = 0; f->scale[c] > 0 && i < p->n; i++)
-            tspk_histogram_add(histogram, (double)p->value[c * p->n + i] / f->scale[c], mass);
-    }
+            tspk_histogram_add(histogram, (double)p->value[c * p->n + i] / f->scale[c], 1);
     tspk_fit_ladder(histogram, f->settings->kind, f->settings->n_levels,
                     f->settings->is_one_sided, ladder_out);
 }
@@ -202,17 +196,12 @@ static void refit_ladder(const fit *f, tspk_histogram *histogram, tspk_ladder_va
 static void start_scales(fit *f)
 {
     const uint32_t channels = f->population->channels;
-    double largest = 0, total = 0;
+    double largest = 0;
 
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = 0; c < channels; c++)
         largest = fmax(largest, f->deviation[c]);
-        total += f->deviation[c] * f->deviation[c];
-    }
-    for (size_t c = 0; c < channels; c++) {
-        if (f->settings->is_per_tensor)
-            f->deviation[c] = sqrt(total / channels);
+    for (size_t c = 0; c < channels; c++)
         f->scale[c] = f->deviation[c] > DEAD_SHARE * largest ? f->deviation[c] : 0;
-    }
 }
 
 tspk_status tspk_fit_channels(tspk_population *population,
@@ -238,7 +227,7 @@ tspk_status tspk_fit_channels(tspk_population *population,
     tspk_parallel_for(settings->threads, channels, prepare_channel, &f);
     start_scales(&f);
     refit_ladder(&f, histogram, ladder_out);
-    for (int round = 0; round < ROUNDS && !settings->is_per_tensor; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         tspk_parallel_for(settings->threads, channels, scale_channel, &f);
         if (round + 1 < ROUNDS)
             refit_ladder(&f, histogram, ladder_out);

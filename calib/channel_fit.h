@@ -17,8 +17,6 @@ typedef struct tspk_channel_fit_settings {
     tspk_ladder_kind kind;
     uint32_t n_levels;
     bool is_one_sided;
-    bool is_per_tensor; /* one scale for all channels */
-    const float *importance; /* [channels] weight of a channel's squared error, or NULL */
     int threads;
 } tspk_channel_fit_settings;
 

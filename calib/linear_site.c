@@ -265,21 +265,6 @@ static tspk_status find_consumers(linear_site *s, tspk_error *err)
     return TSPK_OK;
 }
 
-/* How much an error in a channel costs behind it: the squared norm of its weights' columns. */
-static float *column_norms(const linear_site *s)
-{
-    float *norm = calloc(s->site->channels, sizeof *norm);
-
-    for (uint32_t i = 0; norm && i < s->n_consumers; i++)
-        for (size_t o = 0; o < s->consumer[i].linear->n_out; o++)
-            for (size_t c = 0; c < s->site->channels; c++) {
-                const float w = s->consumer[i].weight[o * s->site->channels + c];
-
-                norm[c] += w * w;
-            }
-    return norm;
-}
-
 static tspk_status make_work(linear_site *s, tspk_error *err)
 {
     size_t scratch = 0;
@@ -298,11 +283,8 @@ static tspk_status make_work(linear_site *s, tspk_error *err)
 static tspk_status fit_site(linear_site *s, tspk_error *err)
 {
     tspk_spikegraph *spikes = s->calib->spikes;
-    float *norm = column_norms(s);
-    tspk_status status = norm ? tspk_calib_fit_value_site(s->calib, s->id, 0, norm, err)
-                              : no_memory(err);
+    tspk_status status = tspk_calib_fit_value_site(s->calib, s->id, 0, err);
 
-    free(norm);
     if (status == TSPK_OK)
         status = tspk_sort_channels(spikes->arena, s->site, err);
     for (uint32_t i = 0; i < s->n_consumers && status == TSPK_OK; i++) {

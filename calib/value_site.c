@@ -129,8 +129,8 @@ static void done_banks(tspk_neuron_bank *bank)
 }
 
 /* Fits step t on the potentials that it sees and fires its real-valued levels. */
-static tspk_status fit_step(tspk_calib *calib, uint32_t site_id, uint32_t t, const float *importance,
-                            tspk_site_fit *fit, float *state, tspk_error *err)
+static tspk_status fit_step(tspk_calib *calib, uint32_t site_id, uint32_t t, tspk_site_fit *fit,
+                            float *state, tspk_error *err)
 {
     const tspk_site *site = &calib->spikes->site[site_id];
     const tspk_fire_rule rule = calib->settings.is_ecmt ? TSPK_FIRE_ECMT : TSPK_FIRE_NEAREST;
@@ -154,7 +154,6 @@ static tspk_status fit_step(tspk_calib *calib, uint32_t site_id, uint32_t t, con
             } else if (status == TSPK_OK) {
                 const tspk_channel_fit_settings settings = {.kind = choose_kind(&population),
                                                             .n_levels = calib->settings.n_levels,
-                                                            .importance = importance,
                                                             .threads = calib->settings.threads};
 
                 status = tspk_fit_channels(&population, &settings, ladder, scale, err);
@@ -220,7 +219,7 @@ float *tspk_calib_start_state(const tspk_calib *calib, uint32_t site_id)
 }
 
 tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint32_t heads,
-                                      const float *importance, tspk_error *err)
+                                      tspk_error *err)
 {
     tspk_site *site = &calib->spikes->site[site_id];
     tspk_site_params *params = &calib->point->site[site_id];
@@ -239,7 +238,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
             status = no_memory(err, "the state of a site");
     }
     for (uint32_t t = 1; t <= calib->settings.n_steps && status == TSPK_OK; t++)
-        status = fit_step(calib, site_id, t, importance, &fit, state, err);
+        status = fit_step(calib, site_id, t, &fit, state, err);
     if (status == TSPK_OK)
         status = calib->settings.is_ecmt
                      ? tspk_fold_ecmt(&fit, arena, site, params, err)

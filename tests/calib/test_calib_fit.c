@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ladders, channel scales, units and weights against brute force. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "calib/channel_fit.h"
+#include "calib/neuron_bank.h"
+#include "calib/quantise.h"
+#include "calib/site_fit.h"
+#include "core/rng.h"
+
+#define SEED 20240917u
+
+static double uniform(tspk_rng *rng)
+{
+    return (double)(tspk_rng_next(rng) >> 11) / 9007199254740992.0;
+}
+
+static double normal(tspk_rng *rng)
+{
+    return sqrt(-2 * log(uniform(rng) + 1e-300)) * cos(6.283185307179586 * uniform(rng));
+}
+
+static void fill(tspk_histogram *h, double range, size_t n, double (*draw)(tspk_rng *))
+{
+    tspk_rng rng = {SEED};
+
+    print_message("seed %u\n", SEED);
+    tspk_histogram_init(h, range);
+    for (size_t i = 0; i < n; i++)
+        tspk_histogram_add(h, draw(&rng), 1);
+}
+
+static double flat(tspk_rng *rng)
+{
+    return 2 * uniform(rng) - 1;
+}
+
+static double one_sided(tspk_rng *rng)
+{
+    return fabs(normal(rng));
+}
+
+/* The best 2n + 1 levels of a flat density on [-1, 1] are equally spaced: 2 i / (2n + 1). */
+static void fitted_ladder_of_a_flat_density_is_uniform(void **state)
+{
+    tspk_histogram *h = malloc(sizeof *h);
+    tspk_ladder_values ladder;
+
+    (void)state;
+    fill(h, 1, 400000, flat);
+    tspk_fit_ladder(h, TSPK_LADDER_FITTED, 4, false, &ladder);
+    assert_int_equal(ladder.n, 8);
+    for (int i = 0; i < 4; i++) {
+        assert_true(fabs(ladder.value[4 + i] - 2.0 * (i + 1) / 9) < 0.02);
+        assert_true(ladder.value[3 - i] == -ladder.value[4 + i]);
+    }
+    free(h);
+}
+
+static void signed_ladder_follows_the_sign_of_the_data(void **state)
+{
+    tspk_histogram *h = malloc(sizeof *h);
+    tspk_ladder_values ladder, symmetric;
+
+    (void)state;
+    fill(h, 5, 100000, one_sided);
+    tspk_fit_ladder(h, TSPK_LADDER_SIGNED, 8, false, &ladder);
+    tspk_fit_ladder(h, TSPK_LADDER_FITTED, 8, false, &symmetric);
+    assert_int_equal(ladder.n, 16);
+    assert_true(ladder.value[0] > 0);
+    assert_true(tspk_ladder_error(h, &ladder) < 0.5 * tspk_ladder_error(h, &symmetric));
+    free(h);
+}
+
+static void series_ladders_keep_their_law(void **state)
+{
+    tspk_histogram *h = malloc(sizeof *h);
+    tspk_ladder_values ladder;
+
+    (void)state;
+    fill(h, 6, 100000, normal);
+    tspk_fit_ladder(h, TSPK_LADDER_POW2, 6, false, &ladder);
+    for (int i = 1; i < 6; i++)
+        assert_true(fabs(ladder.value[6 + i] / ladder.value[5 + i] - 2) < 1e-9);
+    tspk_fit_ladder(h, TSPK_LADDER_UNIFORM, 6, false, &ladder);
+    for (int i = 1; i < 6; i++)
+        assert_true(fabs(ladder.value[6 + i] - (i + 1) * ladder.value[6]) < 1e-9);
+    tspk_fit_ladder(h, TSPK_LADDER_GEOMETRIC, 6, true, &ladder);
+    assert_int_equal(ladder.n, 12);
+    for (int i = 2; i < 12; i++)
+        assert_true(fabs(ladder.value[i] / ladder.value[i - 1] -
+                         ladder.value[1] / ladder.value[0]) < 1e-9);
+    free(h);
+}
+
+/* The error on the histogram is the error on the samples, up to the width of a bin. */
+static void ladder_error_agrees_with_brute_force(void **state)
+{
+    static const tspk_ladder_kind kinds[] = {TSPK_LADDER_POW2, TSPK_LADDER_UNIFORM,
+                                             TSPK_LADDER_FITTED, TSPK_LADDER_SIGNED};
+    const size_t n = 20000;
+    tspk_histogram *h = malloc(sizeof *h);
+
+    (void)state;
+    fill(h, 6, n, normal);
+    for (size_t k = 0; k < 4; k++) {
+        tspk_rng rng = {SEED};
+        tspk_ladder_values ladder;
+        double brute = 0;
+
+        tspk_fit_ladder(h, kinds[k], 5, false, &ladder);
+        for (size_t i = 0; i < n; i++) {
+            const double v = normal(&rng);
+            double best = v * v;
+
+            for (uint32_t j = 0; j < ladder.n; j++)
+                best = fmin(best, (v - ladder.value[j]) * (v - ladder.value[j]));
+            brute += best / (double)n;
+        }
+        assert_true(fabs(tspk_ladder_error(h, &ladder) - brute) < 0.02 * brute + 1e-5);
+    }
+    free(h);
+}
+
+static void sort_orders_floats(void **state)
+{
+    float value[1000], work[1000];
+    tspk_rng rng = {SEED};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        value[i] = (float)(normal(&rng) * pow(10, 6 * uniform(&rng) - 3));
+    value[7] = -0.0f;
+    tspk_sort_floats(value, work, 1000);
+    for (int i = 1; i < 1000; i++)
+        assert_true(value[i - 1] <= value[i]);
+}
+
+#define CHANNELS 6u
+#define SAMPLES 3000u
+
+static void fit_random_channels(tspk_ladder_values *ladder, double *scale)
+{
+    tspk_population population = {CHANNELS, SAMPLES, malloc(CHANNELS * SAMPLES * sizeof(float))};
+    const tspk_channel_fit_settings settings = {.kind = TSPK_LADDER_FITTED, .n_levels = 4,
+                                                .threads = 2};
+    tspk_rng rng = {SEED};
+
+    for (uint32_t c = 0; c < CHANNELS; c++)
+        for (uint32_t i = 0; i < SAMPLES; i++)
+            population.value[c * SAMPLES + i] =
+                c + 1 == CHANNELS ? 0.0f : (float)(normal(&rng) * pow(4, c));
+    assert_int_equal(tspk_fit_channels(&population, &settings, ladder, scale, NULL), TSPK_OK);
+    free(population.value);
+}
+
+static void channel_scales_follow_the_channels(void **state)
+{
+    tspk_ladder_values ladder;
+    double scale[CHANNELS];
+
+    (void)state;
+    fit_random_channels(&ladder, scale);
+    for (uint32_t c = 1; c + 1 < CHANNELS; c++)
+        assert_true(fabs(scale[c] / scale[c - 1] - 4) < 0.6);
+    assert_true(scale[CHANNELS - 1] == 0);
+}
+
+/* Design section 2: nothing is clipped, every live channel of a linear site uses 127 somewhere. */
+static void units_neither_clip_nor_waste(void **state)
+{
+    static const double shrink[] = {1, 0.2, 0.03};
+    tspk_arena *arena = tspk_arena_new(0);
+    tspk_site_step steps[3];
+    tspk_site site = {.kind = TSPK_SITE_LINEAR, .channels = CHANNELS};
+    tspk_site_params params = {.step = steps};
+    tspk_site_fit fit;
+    tspk_ladder_values ladder;
+    double scale[CHANNELS];
+
+    (void)state;
+    memset(steps, 0, sizeof steps);
+    fit_random_channels(&ladder, scale);
+    assert_int_equal(tspk_site_fit_init(&fit, CHANNELS, 2, 3, NULL), TSPK_OK);
+    for (uint32_t t = 0; t < 3; t++)
+        for (uint32_t k = 0; k < 2; k++) {
+            *tspk_site_fit_ladder(&fit, t, k) = ladder;
+            for (uint32_t c = 0; c < CHANNELS; c++)
+                tspk_site_fit_scale(&fit, t, k)[c] =
+                    scale[c] * shrink[t] * (k ? 3 : 1) * (c == 2 && t == 1 ? 1.7 : 1);
+        }
+    assert_int_equal(
+        tspk_site_fit_fold(&fit, TSPK_CODING_DIFFERENTIAL, 0, arena, &site, &params, NULL), TSPK_OK);
+    for (uint32_t c = 0; c < CHANNELS; c++) {
+        int top = 0;
+
+        for (uint32_t t = 0; t < 3; t++)
+            for (uint32_t k = 0; k < 2; k++) {
+                tspk_channel_levels levels;
+                const double wanted = ladder.value[ladder.n - 1] * tspk_site_fit_scale(&fit, t, k)[c];
+
+                tspk_derive_channel_levels(site.unit[c], steps[t].scale[k], &steps[t].ladder[k],
+                                           steps[t].gain[k * CHANNELS + c], TSPK_FIRE_NEAREST,
+                                           TSPK_CODE_LEVEL, &levels);
+                if (c + 1 == CHANNELS) {
+                    assert_int_equal(levels.n_positive + levels.n_negative, 0);
+                    continue;
+                }
+                assert_true(levels.n_positive > 0);
+                assert_true(fabs(levels.positive[levels.n_positive - 1] * (double)levels.step -
+                                 wanted) < 0.51 * (double)levels.step);
+                top = levels.positive[levels.n_positive - 1] > top
+                          ? levels.positive[levels.n_positive - 1]
+                          : top;
+            }
+        assert_int_equal(top, c + 1 == CHANNELS ? 0 : 127);
+    }
+    site.kind = TSPK_SITE_QUERY;
+    assert_int_equal(
+        tspk_site_fit_fold(&fit, TSPK_CODING_DIFFERENTIAL, 2, arena, &site, &params, NULL), TSPK_OK);
+    assert_true(site.unit[0] == site.unit[1] && site.unit[1] == site.unit[2]);
+    for (uint32_t t = 0; t < 3; t++)
+        assert_true(steps[t].scale[1] == ldexpf(steps[0].scale[1], -steps[t].shift));
+    tspk_site_fit_done(&fit);
+    tspk_arena_free(arena);
+}
+
+static void weights_round_to_half_a_scale(void **state)
+{
+    enum { OUT = 5, IN = 70 };
+    tspk_arena *arena = tspk_arena_new(0);
+    float unit[IN], weight[OUT * IN], back[OUT * IN];
+    tspk_site site = {.kind = TSPK_SITE_LINEAR, .channels = IN, .unit = unit, .group_size = 64,
+                      .n_groups = 2};
+    tspk_spike_linear linear = {.n_out = OUT};
+    tspk_rng rng = {SEED};
+
+    (void)state;
+    for (int c = 0; c < IN; c++)
+        unit[c] = (float)(0.01 + uniform(&rng));
+    for (int i = 0; i < OUT * IN; i++)
+        weight[i] = (float)normal(&rng);
+    assert_int_equal(tspk_sort_channels(arena, &site, NULL), TSPK_OK);
+    for (uint32_t p = 1; p < IN; p++)
+        assert_true(unit[site.order[p]] <= unit[site.order[p - 1]]);
+    for (uint32_t p = IN; p < 128; p++)
+        assert_true(site.order[p] == UINT32_MAX);
+    assert_int_equal(tspk_quantise_weights(arena, &site, weight, NULL, &linear, NULL), TSPK_OK);
+    tspk_dequantise_weights(&site, &linear, back);
+    for (size_t o = 0; o < OUT; o++)
+        for (size_t p = 0; p < IN; p++) {
+            const size_t c = site.order[p];
+            const double half = 0.5 * (double)linear.scale[p / 64 * OUT + o] / (double)unit[c];
+
+            assert_true(fabs((double)(back[o * IN + c] - weight[o * IN + c])) <= half * 1.0001);
+        }
+    tspk_arena_free(arena);
+}
+
+/* The tables of calibration fire what the document's neuron fires, one at a time. */
+static void bank_fires_as_the_document_says(void **state)
+{
+    static const float value[] = {-3, -1, 0.4f, 1, 2, 6};
+    float unit = 0.37f, gain[1] = {7.5f};
+    tspk_site site = {.channels = 1, .unit = &unit};
+    tspk_site_step step = {.scale = {1.25f}, .gain = gain};
+    tspk_site_params params = {.step = &step};
+    tspk_channel_levels levels;
+    tspk_neuron_bank bank;
+    tspk_rng rng = {SEED};
+
+    (void)state;
+    step.ladder[0] = (tspk_ladder){TSPK_LADDER_SIGNED, 6, (float *)(uintptr_t)value};
+    tspk_derive_channel_levels(unit, 1.25f, &step.ladder[0], 7.5f, TSPK_FIRE_NEAREST,
+                               TSPK_CODE_LEVEL, &levels);
+    assert_int_equal(tspk_neuron_bank_integer(&bank, &site, &params, 0, 0, NULL), TSPK_OK);
+    for (int i = 0; i < 5000; i++) {
+        const float x = (float)(12 * normal(&rng));
+        float o = (float)normal(&rng), channel_o = o;
+        const float p = (x - o) * levels.reciprocal;
+        float best = 0, expected;
+
+        for (uint32_t j = 0; j < levels.n_positive; j++)
+            if (fabsf(p - levels.positive[j]) < fabsf(p - best))
+                best = levels.positive[j];
+        for (uint32_t j = 0; j < levels.n_negative; j++)
+            if (fabsf(p - levels.negative[j]) < fabsf(p - best))
+                best = levels.negative[j];
+        expected = o + best * levels.step;
+        tspk_neuron_bank_fire_row(&bank, TSPK_CODING_DIFFERENTIAL, 1, &x, &o);
+        tspk_neuron_bank_fire_channel(&bank, TSPK_CODING_DIFFERENTIAL, 1, 0, &x, &channel_o, 1);
+        assert_true(o == expected && channel_o == expected);
+    }
+    tspk_neuron_bank_done(&bank);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fitted_ladder_of_a_flat_density_is_uniform),
+        cmocka_unit_test(signed_ladder_follows_the_sign_of_the_data),
+        cmocka_unit_test(series_ladders_keep_their_law),
+        cmocka_unit_test(ladder_error_agrees_with_brute_force),
+        cmocka_unit_test(sort_orders_floats),
+        cmocka_unit_test(channel_scales_follow_the_channels),
+        cmocka_unit_test(units_neither_clip_nor_waste),
+        cmocka_unit_test(weights_round_to_half_a_scale),
+        cmocka_unit_test(bank_fires_as_the_document_says),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
