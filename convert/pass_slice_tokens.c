@@ -18,8 +18,8 @@
 #include "convert/pattern.h"
 #include "core/fail.h"
 
-/* Moves in one run; a file that needs more is not a network. */
-#define MAX_MOVES 4096
+/* Tables of tokens in one run; a file that needs more keeps its whole values. */
+#define MAX_TABLE_BYTES ((size_t)256 << 20)
 
 /* A Gather or Slice of one axis, with known indices. */
 typedef struct selection {
@@ -32,10 +32,31 @@ typedef struct selection {
 /* How all readers of a value read it. */
 typedef struct demand {
     bool is_whole; /* something reads all of it */
-    bool has_axis;
+    bool has_axis; /* else, when set, it is read along `axis` alone */
+    bool is_cut;   /* only what is read is computed from now on */
     int64_t axis;
     uint8_t *is_read; /* [dim of the axis] */
+    int64_t n;        /* of a cut value: how many are read, which, and where each is then */
+    int64_t *index, *place;
 } demand;
+
+/* What a node is to the pass, noted before any shape changes. */
+typedef struct reader {
+    selection *selects; /* it selects from in[0], or NULL */
+    int8_t *axis;       /* [n_in] of a node whose output is cut: axis of each input, or WHOLE */
+} reader;
+
+typedef struct cutting {
+    tspk_graph *graph;
+    tspk_arena *scratch;
+    tspk_error *err;
+    demand *demand; /* [n_values at the start] */
+    reader *reader; /* [n_nodes] */
+    size_t table_bytes;
+    tspk_node *fresh; /* nodes to be inserted, each before the node with the id in `before` */
+    tspk_node_id *before;
+    uint32_t n_fresh, cap_fresh;
+} cutting;
 
 static bool match_selection(const tspk_graph *graph, const tspk_node *node, selection *s)
 {
@@ -67,53 +88,6 @@ static bool match_selection(const tspk_graph *graph, const tspk_node *node, sele
 static int64_t selected(const selection *s, int64_t i)
 {
     return s->table ? s->table[i] : s->start + i * s->step;
-}
-
-/* --- what is read of every value --- */
-
-static tspk_status note_reader(const tspk_graph *graph, const tspk_node *node, uint32_t i,
-                               demand *demands, tspk_arena *scratch, tspk_error *err)
-{
-    demand *const d = &demands[node->in[i]];
-    const tspk_shape *shape = &graph->value[node->in[i]].shape;
-    selection s;
-
-    if (d->is_whole)
-        return TSPK_OK;
-    if (i != 0 || !match_selection(graph, node, &s) || (d->has_axis && d->axis != s.axis)) {
-        d->is_whole = true;
-        return TSPK_OK;
-    }
-    if (!d->has_axis) {
-        d->is_read = tspk_arena_alloc(scratch, (size_t)shape->dim[s.axis]);
-        if (!d->is_read)
-            return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the tokens of a value");
-        d->has_axis = true;
-        d->axis = s.axis;
-    }
-    for (int64_t k = 0; k < s.n; k++)
-        d->is_read[selected(&s, k)] = 1;
-    return TSPK_OK;
-}
-
-static tspk_status find_demands(const tspk_graph *graph, tspk_arena *scratch, demand **demands_out,
-                                tspk_error *err)
-{
-    demand *const demands = tspk_arena_array(scratch, graph->n_values, sizeof *demands);
-
-    if (!demands)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u values", graph->n_values);
-    for (uint32_t i = 0; i < graph->n_outputs; i++)
-        demands[graph->output[i]].is_whole = true;
-    for (uint32_t n = 0; n < graph->n_nodes; n++) {
-        const tspk_node *node = &graph->node[n];
-
-        for (uint32_t i = 0; !node->is_dead && i < node->n_in; i++)
-            if (node->in[i] != TSPK_ID_NONE)
-                TSPK_TRY(note_reader(graph, node, i, demands, scratch, err));
-    }
-    *demands_out = demands;
-    return TSPK_OK;
 }
 
 /* --- through which axis of which input a selection of the output goes --- */
@@ -197,7 +171,101 @@ static int64_t input_axis(const tspk_graph *graph, const tspk_node *node, uint32
     }
 }
 
-/* --- moving --- */
+/* --- what is read of every value, from the outputs back --- */
+
+static tspk_status no_memory(const cutting *c)
+{
+    return TSPK_FAIL(c->err, TSPK_NOMEM, "no memory for the tokens of %u values",
+                     c->graph->n_values);
+}
+
+/* A reader wants `n` places of the axis: those of `s`, or of a table. */
+static tspk_status want(cutting *c, tspk_value_id id, const selection *s)
+{
+    demand *const d = &c->demand[id];
+    const int64_t size = c->graph->value[id].shape.dim[s->axis];
+
+    if (d->is_whole || (d->has_axis && d->axis != s->axis)) {
+        d->is_whole = true;
+        return TSPK_OK;
+    }
+    if (!d->has_axis) {
+        c->table_bytes += (size_t)size * (1 + sizeof *d->index + sizeof *d->place);
+        d->is_whole = c->table_bytes > MAX_TABLE_BYTES;
+        if (d->is_whole)
+            return TSPK_OK;
+        d->is_read = tspk_arena_alloc(c->scratch, (size_t)size);
+        if (!d->is_read)
+            return no_memory(c);
+        d->has_axis = true;
+        d->axis = s->axis;
+    }
+    for (int64_t i = 0; i < s->n; i++)
+        d->is_read[selected(s, i)] = 1;
+    return TSPK_OK;
+}
+
+/* Cuts the output of the node if it can compute what is read alone, and that is at most half. */
+static tspk_status cut(cutting *c, tspk_node_id id)
+{
+    const tspk_node *node = &c->graph->node[id];
+    demand *const d = &c->demand[node->out[0]];
+    const int64_t size = d->has_axis ? c->graph->value[node->out[0]].shape.dim[d->axis] : 0;
+    int64_t n = 0;
+    int8_t *axis;
+
+    for (int64_t i = 0; !d->is_whole && i < size; i++)
+        n += d->is_read[i];
+    if (n == 0 || n * 2 > size)
+        return TSPK_OK;
+    axis = tspk_arena_alloc(c->scratch, node->n_in);
+    d->index = tspk_arena_array(c->scratch, (size_t)n, sizeof *d->index);
+    d->place = tspk_arena_array(c->scratch, (size_t)size, sizeof *d->place);
+    if (!axis || !d->index || !d->place)
+        return no_memory(c);
+    for (uint32_t i = 0; i < node->n_in; i++) {
+        axis[i] =
+            node->in[i] == TSPK_ID_NONE ? WHOLE : (int8_t)input_axis(c->graph, node, i, d->axis);
+        if (axis[i] == BLOCKED)
+            return TSPK_OK;
+    }
+    for (int64_t i = 0; i < size; i++)
+        if (d->is_read[i]) {
+            d->place[i] = d->n;
+            d->index[d->n++] = i;
+        }
+    d->is_cut = true;
+    c->reader[id].axis = axis;
+    return TSPK_OK;
+}
+
+static tspk_status read_inputs(cutting *c, tspk_node_id id)
+{
+    const tspk_node *node = &c->graph->node[id];
+    const demand *d = &c->demand[node->out[0]];
+    selection s;
+
+    if (!d->is_cut && match_selection(c->graph, node, &s)) {
+        c->reader[id].selects = tspk_arena_copy(c->scratch, &s, sizeof s);
+        if (!c->reader[id].selects)
+            return no_memory(c);
+    }
+    for (uint32_t i = 0; i < node->n_in; i++) {
+        if (node->in[i] == TSPK_ID_NONE)
+            continue;
+        if (d->is_cut && c->reader[id].axis[i] != WHOLE) {
+            s = (selection){.axis = c->reader[id].axis[i], .n = d->n, .table = d->index};
+            TSPK_TRY(want(c, node->in[i], &s));
+        } else if (i == 0 && c->reader[id].selects) {
+            TSPK_TRY(want(c, node->in[i], c->reader[id].selects));
+        } else {
+            c->demand[node->in[i]].is_whole = true;
+        }
+    }
+    return TSPK_OK;
+}
+
+/* --- rewriting, from the inputs on --- */
 
 static tspk_status emit_index(tspk_graph *graph, const int64_t *index, int64_t n,
                               const tspk_shape *shape, tspk_value_id *id_out, tspk_error *err)
@@ -210,135 +278,167 @@ static tspk_status emit_index(tspk_graph *graph, const int64_t *index, int64_t n
     return tspk_graph_add_constant(graph, "", &tensor, id_out, err);
 }
 
-/* Lets a selection of `old` read `part`, which holds the rows whose place is in `place`. */
-static tspk_status redirect(tspk_graph *graph, tspk_node_id id, tspk_value_id part,
-                            const int64_t *place, tspk_arena *scratch, tspk_error *err)
+/* Puts a Gather of `index` before node `id`, into the list of nodes to insert. */
+static tspk_status add_gather(cutting *c, tspk_node_id id, uint32_t input, int64_t axis,
+                              const int64_t *index, int64_t n)
 {
-    const tspk_node *node = &graph->node[id];
-    selection s;
-    bool is_all;
+    tspk_graph *const graph = c->graph;
+    const tspk_value_id x = graph->node[id].in[input];
+    const tspk_shape index_shape = {.rank = 1, .dim = {n}};
+    tspk_shape shape = graph->value[x].shape;
+    tspk_value_id pair[2] = {x, TSPK_ID_NONE}, out;
+    tspk_node *node;
 
-    if (!match_selection(graph, node, &s))
-        return TSPK_FAIL(err, TSPK_FORMAT, "a reader of tokens is no selection");
-    int64_t *const index = tspk_arena_array(scratch, (size_t)s.n + 1, sizeof *index);
+    if (c->n_fresh == c->cap_fresh) {
+        const uint32_t cap = c->cap_fresh ? 2 * c->cap_fresh : 64;
+        tspk_node *fresh = tspk_arena_array(c->scratch, cap, sizeof *fresh);
+        tspk_node_id *before = tspk_arena_array(c->scratch, cap, sizeof *before);
+
+        if (!fresh || !before)
+            return no_memory(c);
+        if (c->n_fresh) {
+            memcpy(fresh, c->fresh, c->n_fresh * sizeof *fresh);
+            memcpy(before, c->before, c->n_fresh * sizeof *before);
+        }
+        c->fresh = fresh;
+        c->before = before;
+        c->cap_fresh = cap;
+    }
+    shape.dim[axis] = n;
+    TSPK_TRY(emit_index(graph, index, n, &index_shape, &pair[1], c->err));
+    TSPK_TRY(tspk_graph_add_value(graph, "", graph->value[x].dtype, &shape, &out, c->err));
+    node = &c->fresh[c->n_fresh];
+    *node = (tspk_node){.op = TSPK_OP_GATHER,
+                        .name = graph->node[id].name,
+                        .onnx_op = "Gather",
+                        .n_in = 2,
+                        .n_out = 1,
+                        .attr = {.axis = axis}};
+    node->in = tspk_arena_copy(graph->arena, pair, sizeof pair);
+    node->out = tspk_arena_copy(graph->arena, &out, sizeof out);
+    if (!node->in || !node->out)
+        return no_memory(c);
+    graph->node[id].in[input] = out;
+    c->before[c->n_fresh++] = id;
+    return TSPK_OK;
+}
+
+/* Lets a node whose output is cut read what it needs of input i. */
+static tspk_status cut_input(cutting *c, tspk_node_id id, uint32_t i)
+{
+    const tspk_value_id x = c->graph->node[id].in[i];
+    const demand *d = &c->demand[c->graph->node[id].out[0]], *from = &c->demand[x];
+    const int64_t axis = c->reader[id].axis[i];
+    int64_t *index;
+
+    if (axis == WHOLE || (from->is_cut && from->n == d->n))
+        return TSPK_OK;
+    if (!from->is_cut)
+        return add_gather(c, id, i, axis, d->index, d->n);
+    index = tspk_arena_array(c->scratch, (size_t)d->n, sizeof *index);
+    if (!index)
+        return no_memory(c);
+    for (int64_t k = 0; k < d->n; k++)
+        index[k] = from->place[d->index[k]];
+    return add_gather(c, id, i, axis, index, d->n);
+}
+
+/* Lets a selection read its cut input. */
+static tspk_status redirect(cutting *c, tspk_node_id id)
+{
+    tspk_graph *const graph = c->graph;
+    const tspk_node *node = &graph->node[id];
+    const selection *s = c->reader[id].selects;
+    const demand *from = &c->demand[node->in[0]];
+    bool is_all = s->n == from->n;
+    int64_t *const index = tspk_arena_array(c->scratch, (size_t)s->n + 1, sizeof *index);
+    tspk_value_id in[2] = {node->in[0], TSPK_ID_NONE};
 
     if (!index)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for token indices");
-    is_all = s.n == graph->value[part].shape.dim[s.axis];
-    for (int64_t i = 0; i < s.n; i++) {
-        index[i] = place[selected(&s, i)];
+        return no_memory(c);
+    for (int64_t i = 0; i < s->n; i++) {
+        index[i] = from->place[selected(s, i)];
         is_all = is_all && index[i] == i;
     }
     if (is_all)
-        return tspk_rewrite_node(graph, id, TSPK_OP_RESHAPE, &part, 1, NULL, err);
-    const tspk_attr attr = {.axis = s.axis};
-    tspk_shape shape = {.rank = 1, .dim = {s.n}};
-    tspk_value_id in[2] = {part, TSPK_ID_NONE};
+        return tspk_rewrite_node(graph, id, TSPK_OP_RESHAPE, in, 1, NULL, c->err);
+    const tspk_attr attr = {.axis = s->axis};
+    tspk_shape shape = {.rank = 1, .dim = {s->n}};
 
     if (node->op == TSPK_OP_GATHER)
         shape = graph->value[node->in[1]].shape;
-    TSPK_TRY(emit_index(graph, index, s.n, &shape, &in[1], err));
-    return tspk_rewrite_node(graph, id, TSPK_OP_GATHER, in, 2, &attr, err);
+    TSPK_TRY(emit_index(graph, index, s->n, &shape, &in[1], c->err));
+    return tspk_rewrite_node(graph, id, TSPK_OP_GATHER, in, 2, &attr, c->err);
 }
 
-/* Computes rows `index` of the output of node `id` from rows of its inputs, before it. */
-static tspk_status emit_rows(tspk_graph *graph, tspk_node_id *id, int64_t axis,
-                             const int64_t *index, int64_t n, tspk_value_id *out, tspk_error *err)
+/* The nodes and the new ones in one array, in order. */
+static tspk_status insert_fresh(cutting *c)
 {
-    const tspk_shape index_shape = {.rank = 1, .dim = {n}};
-    const tspk_node old = graph->node[*id];
-    tspk_shape shape = graph->value[old.out[0]].shape;
-    tspk_value_id in[TSPK_MAX_NODE_INPUTS], rows;
+    tspk_graph *const graph = c->graph;
+    const uint32_t n_nodes = graph->n_nodes + c->n_fresh;
+    tspk_node *node;
+    uint32_t at = 0, next = 0;
 
-    TSPK_TRY(emit_index(graph, index, n, &index_shape, &rows, err));
-    for (uint32_t i = 0; i < old.n_in; i++) {
-        const int64_t a =
-            old.in[i] == TSPK_ID_NONE ? WHOLE : input_axis(graph, &graph->node[*id], i, axis);
-
-        in[i] = old.in[i];
-        if (a == WHOLE)
-            continue;
-        const tspk_attr attr = {.axis = a};
-        const tspk_value_id pair[2] = {old.in[i], rows};
-        tspk_shape part = graph->value[old.in[i]].shape;
-
-        part.dim[a] = n;
-        TSPK_TRY(
-            tspk_graph_add_value(graph, "", graph->value[old.in[i]].dtype, &part, &in[i], err));
-        TSPK_TRY(tspk_graph_insert_node(graph, *id, TSPK_OP_GATHER, old.name, "Gather", pair, 2,
-                                        &in[i], 1, &attr, NULL, err));
-        (*id)++;
+    if (!c->n_fresh)
+        return TSPK_OK;
+    if (n_nodes > TSPK_MAX_NODES)
+        return TSPK_FAIL(c->err, TSPK_LIMIT, "more than %u nodes", TSPK_MAX_NODES);
+    node = tspk_arena_array(graph->arena, n_nodes, sizeof *node);
+    if (!node)
+        return no_memory(c);
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        while (next < c->n_fresh && c->before[next] == n)
+            node[at++] = c->fresh[next++];
+        node[at++] = graph->node[n];
     }
-    shape.dim[axis] = n;
-    TSPK_TRY(tspk_graph_add_value(graph, "", graph->value[old.out[0]].dtype, &shape, out, err));
-    TSPK_TRY(tspk_graph_insert_node(graph, *id, old.op, old.name, old.onnx_op, in, old.n_in, out, 1,
-                                    &old.attr, NULL, err));
-    (*id)++;
+    graph->node = node;
+    graph->n_nodes = graph->cap_nodes = at;
+    for (uint32_t n = 0; n < at; n++)
+        for (uint32_t i = 0; !node[n].is_dead && i < node[n].n_out; i++)
+            graph->value[node[n].out[i]].producer = n;
     return TSPK_OK;
 }
 
-/* Whether the node can compute rows of its output alone. */
-static bool can_move(const tspk_graph *graph, const tspk_node *node, const demand *d)
+static tspk_status rewrite(cutting *c, size_t *changes)
 {
-    const int64_t size = graph->value[node->out[0]].shape.dim[d->axis];
-    int64_t n_read = 0;
+    tspk_graph *const graph = c->graph;
 
-    for (int64_t i = 0; i < size; i++)
-        n_read += d->is_read[i];
-    if (n_read == 0 || n_read * 2 > size)
-        return false;
-    for (uint32_t i = 0; i < node->n_in; i++)
-        if (node->in[i] != TSPK_ID_NONE && input_axis(graph, node, i, d->axis) == BLOCKED)
-            return false;
-    return true;
-}
-
-static tspk_status move(tspk_graph *graph, tspk_node_id id, const demand *d, tspk_arena *scratch,
-                        tspk_error *err)
-{
-    const tspk_value_id old = graph->node[id].out[0];
-    const int64_t size = graph->value[old].shape.dim[d->axis];
-    int64_t *const index = tspk_arena_array(scratch, (size_t)size, sizeof *index);
-    int64_t *const place = tspk_arena_array(scratch, (size_t)size, sizeof *place);
-    tspk_value_id part;
-    int64_t n = 0;
-
-    if (!index || !place)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for token indices");
-    for (int64_t i = 0; i < size; i++)
-        if (d->is_read[i]) {
-            place[i] = n;
-            index[n++] = i;
-        }
-    TSPK_TRY(emit_rows(graph, &id, d->axis, index, n, &part, err));
-    for (tspk_node_id u = id + 1; u < graph->n_nodes; u++)
-        if (!graph->node[u].is_dead && graph->node[u].in[0] == old)
-            TSPK_TRY(redirect(graph, u, part, place, scratch, err));
-    tspk_graph_kill_node(graph, id);
-    return TSPK_OK;
-}
-
-/* The selection nearest to the output that can be moved up; false when there is none. */
-static tspk_status move_one(tspk_graph *graph, tspk_arena *scratch, bool *has_moved,
-                            tspk_error *err)
-{
-    demand *demands = NULL;
-
-    *has_moved = false;
-    TSPK_TRY(find_demands(graph, scratch, &demands, err));
-    for (tspk_node_id n = graph->n_nodes; n-- > 0;) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tspk_node *node = &graph->node[n];
 
         if (node->is_dead)
             continue;
-        const demand *d = &demands[node->out[0]];
+        const demand *d = &c->demand[node->out[0]];
 
-        if (d->is_whole || !d->has_axis || !can_move(graph, node, d))
-            continue;
-        *has_moved = true;
-        return move(graph, n, d, scratch, err);
+        if (d->is_cut) {
+            for (uint32_t i = 0; i < graph->node[n].n_in; i++)
+                TSPK_TRY(cut_input(c, n, i));
+            graph->value[graph->node[n].out[0]].shape.dim[d->axis] = d->n;
+            (*changes)++;
+        } else if (c->reader[n].selects && c->demand[node->in[0]].is_cut) {
+            TSPK_TRY(redirect(c, n));
+        }
     }
-    return TSPK_OK;
+    return insert_fresh(c);
+}
+
+static tspk_status cut_all(tspk_graph *graph, tspk_arena *scratch, size_t *changes, tspk_error *err)
+{
+    cutting c = {.graph = graph, .scratch = scratch, .err = err};
+
+    c.demand = tspk_arena_array(scratch, graph->n_values + 1, sizeof *c.demand);
+    c.reader = tspk_arena_array(scratch, graph->n_nodes + 1, sizeof *c.reader);
+    if (!c.demand || !c.reader)
+        return no_memory(&c);
+    for (uint32_t i = 0; i < graph->n_outputs; i++)
+        c.demand[graph->output[i]].is_whole = true;
+    for (uint32_t n = graph->n_nodes; n-- > 0;) {
+        if (graph->node[n].is_dead)
+            continue;
+        TSPK_TRY(cut(&c, n));
+        TSPK_TRY(read_inputs(&c, n));
+    }
+    return rewrite(&c, changes);
 }
 
 /* --- Linears that read rows of what others need whole --- */
@@ -381,16 +481,9 @@ static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, const bool *is_
 tspk_status tspk_pass_slice_tokens(tspk_graph *graph, tspk_arena *scratch, size_t *changes,
                                    tspk_error *err)
 {
-    bool has_moved = true, *is_read_whole;
+    bool *is_read_whole;
 
-    for (int i = 0; i < MAX_MOVES && has_moved; i++) {
-        const tspk_arena_mark mark = tspk_arena_mark_now(scratch);
-        const tspk_status status = move_one(graph, scratch, &has_moved, err);
-
-        tspk_arena_reset(scratch, mark);
-        TSPK_TRY(status);
-        *changes += has_moved;
-    }
+    TSPK_TRY(cut_all(graph, scratch, changes, err));
     is_read_whole = tspk_arena_array(scratch, graph->n_values + 1, sizeof *is_read_whole);
     if (!is_read_whole)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u values", graph->n_values);
