@@ -15,7 +15,8 @@ void tspk_model_default_settings(tspk_model_settings *settings)
 static tspk_status open_model(tspk_model *model, const char *path,
                               const tspk_model_settings *settings, tspk_error *err)
 {
-    const tspk_import_settings import = {.memory_cap_bytes = settings->memory_cap_bytes, .batch = 1};
+    const tspk_import_settings import = {.memory_cap_bytes = settings->memory_cap_bytes,
+                                         .batch = 1};
 
     model->is_raw = settings->is_raw;
     TSPK_TRY(tspk_onnx_import(path, &import, &model->graph, err));

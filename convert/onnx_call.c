@@ -6,10 +6,10 @@
 #include "core/checked.h"
 #include "core/fail.h"
 
-static const char *const attr_types[] = {"UNDEFINED", "FLOAT",  "INT",    "STRING", "TENSOR",
-                                         "GRAPH",     "FLOATS", "INTS",   "STRINGS", "TENSORS",
-                                         "GRAPHS",    "SPARSE_TENSOR", "SPARSE_TENSORS",
-                                         "TYPE_PROTO", "TYPE_PROTOS"};
+static const char *const attr_types[] = {
+    "UNDEFINED",      "FLOAT",      "INT",        "STRING",  "TENSOR", "GRAPH",
+    "FLOATS",         "INTS",       "STRINGS",    "TENSORS", "GRAPHS", "SPARSE_TENSOR",
+    "SPARSE_TENSORS", "TYPE_PROTO", "TYPE_PROTOS"};
 
 /* Old files leave the type out: take it from the field that is there. */
 static int type_of(const onnx_attribute *attr)
@@ -98,8 +98,9 @@ tspk_status tspk_onnx_attr_text(tspk_onnx_call *call, const char *name, char *bu
         return TSPK_OK;
     TSPK_TRY(need_type(attr, ONNX_ATTR_STRING, err));
     if (attr->s.len >= size)
-        return TSPK_FAIL(err, TSPK_LIMIT, "attribute %.60s has %zu characters, at most %zu are read",
-                         attr->name, attr->s.len, size - 1);
+        return TSPK_FAIL(err, TSPK_LIMIT,
+                         "attribute %.60s has %zu characters, at most %zu are read", attr->name,
+                         attr->s.len, size - 1);
     if (attr->s.len)
         memcpy(buf, attr->s.data, attr->s.len);
     buf[attr->s.len] = '\0';
@@ -140,9 +141,11 @@ static tspk_status need_constant(const tspk_onnx_call *call, size_t i, const cha
 {
     if (tspk_onnx_is_constant(call, call->in[i]))
         return TSPK_OK;
-    return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                     "input %zu (%s) is computed from the image; it must be constant once the batch "
-                     "is bound (export with fixed sizes)", i, what);
+    return TSPK_FAIL(
+        err, TSPK_UNSUPPORTED,
+        "input %zu (%s) is computed from the image; it must be constant once the batch "
+        "is bound (export with fixed sizes)",
+        i, what);
 }
 
 tspk_status tspk_onnx_const_ints(const tspk_onnx_call *call, size_t i, const char *what,
@@ -186,7 +189,8 @@ tspk_status tspk_onnx_axis(int64_t axis, size_t rank, size_t *axis_out, tspk_err
     const int64_t r = (int64_t)rank;
 
     if (axis < -r || axis >= r)
-        return TSPK_FAIL(err, TSPK_RANGE, "axis %lld of a tensor of rank %zu", (long long)axis, rank);
+        return TSPK_FAIL(err, TSPK_RANGE, "axis %lld of a tensor of rank %zu", (long long)axis,
+                         rank);
     *axis_out = (size_t)(axis < 0 ? axis + r : axis);
     return TSPK_OK;
 }

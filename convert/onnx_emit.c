@@ -16,8 +16,8 @@ tspk_status tspk_onnx_new_constant(tspk_onnx_call *call, tspk_dtype dtype, const
 
     TSPK_TRY(tspk_onnx_elems(shape, &n, err));
     if (n > TSPK_ONNX_MAX_FOLD_ELEMS)
-        return TSPK_FAIL(err, TSPK_LIMIT, "a folded constant of %zu elements, at most %zu are made", n,
-                         TSPK_ONNX_MAX_FOLD_ELEMS);
+        return TSPK_FAIL(err, TSPK_LIMIT, "a folded constant of %zu elements, at most %zu are made",
+                         n, TSPK_ONNX_MAX_FOLD_ELEMS);
     tensor.data = tspk_arena_array(graph->arena, n, tspk_dtype_bytes(dtype));
     if (!tensor.data)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for a constant of %zu elements within the cap",
@@ -120,8 +120,13 @@ tspk_status tspk_onnx_emit(tspk_onnx_call *call, tspk_op op, const tspk_value_id
     }
     if (are_constant(call, in, n_in)) {
         const tspk_arena_mark mark = tspk_arena_mark_now(call->importer->scratch);
-        tspk_node node = {.op = op, .name = call->name, .onnx_op = call->proto->op_type,
-                          .in = (tspk_value_id *)(uintptr_t)in, .n_in = n_in, .out = &made, .n_out = 1};
+        tspk_node node = {.op = op,
+                          .name = call->name,
+                          .onnx_op = call->proto->op_type,
+                          .in = (tspk_value_id *)(uintptr_t)in,
+                          .n_in = n_in,
+                          .out = &made,
+                          .n_out = 1};
         tspk_status status;
 
         if (op == TSPK_OP_RESHAPE)
@@ -178,8 +183,8 @@ tspk_status tspk_onnx_emit_binary(tspk_onnx_call *call, tspk_op op, tspk_value_i
 tspk_status tspk_onnx_emit_reshape(tspk_onnx_call *call, tspk_value_id x, const tspk_shape *shape,
                                    tspk_value_id *out, tspk_error *err)
 {
-    return tspk_onnx_emit(call, TSPK_OP_RESHAPE, &x, 1, tspk_onnx_value(call, x)->dtype, shape, NULL,
-                          out, err);
+    return tspk_onnx_emit(call, TSPK_OP_RESHAPE, &x, 1, tspk_onnx_value(call, x)->dtype, shape,
+                          NULL, out, err);
 }
 
 tspk_status tspk_onnx_emit_transpose(tspk_onnx_call *call, tspk_value_id x, const int64_t *perm,

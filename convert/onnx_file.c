@@ -149,7 +149,8 @@ static tspk_status map_external(const tspk_onnx_files *files, const char *locati
     if (strncmp(resolved, files->folder, n_folder) != 0 ||
         (files->folder[1] != '\0' && resolved[n_folder] != '/'))
         return TSPK_FAIL(err, TSPK_FORMAT,
-                         "external location \"%.200s\" resolves outside the model's folder", location);
+                         "external location \"%.200s\" resolves outside the model's folder",
+                         location);
     return tspk_map_file(resolved, file_out, err);
 }
 

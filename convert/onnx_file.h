@@ -30,7 +30,8 @@ const tspk_mapped_file *tspk_onnx_files_model(const tspk_onnx_files *files);
 
 /**
  * The file that an external_data location names; mapped once, borrowed until `files` is closed.
- * The location is a relative path without "..", and what it resolves to must lie in the model's folder.
+ * The location is a relative path without "..", and what it resolves to must lie in the model's
+ * folder.
  * @errors FORMAT (location that leaves the folder or is no plain path), IO, LIMIT, NOMEM
  */
 tspk_status tspk_onnx_files_external(tspk_onnx_files *files, const uint8_t *location,
@@ -40,7 +41,8 @@ tspk_status tspk_onnx_files_external(tspk_onnx_files *files, const uint8_t *loca
 /** Sum of the sizes of all files opened so far. */
 size_t tspk_onnx_files_bytes(const tspk_onnx_files *files);
 
-/** Hex SHA-256 over the model and then the external files in the order in which they were opened. */
+/** Hex SHA-256 over the model and then the external files in the order in which they were opened.
+ */
 void tspk_onnx_files_sha256(const tspk_onnx_files *files, char hex_out[65]);
 
 #endif

@@ -51,9 +51,8 @@ tspk_status tspk_onnx_index_functions(tspk_onnx_importer *importer, tspk_error *
     return TSPK_OK;
 }
 
-const onnx_function *tspk_onnx_find_function(const tspk_onnx_importer *importer,
-                                             const char *domain, const char *name,
-                                             const char *overload)
+const onnx_function *tspk_onnx_find_function(const tspk_onnx_importer *importer, const char *domain,
+                                             const char *name, const char *overload)
 {
     size_t low = 0, high = importer->n_functions;
 
@@ -147,8 +146,8 @@ static tspk_status bind_inputs(tspk_onnx_scope *scope, const onnx_function *func
         if (slot->state != TSPK_ONNX_NAME_EMPTY)
             return TSPK_FAIL(err, TSPK_FORMAT, "function input \"%.80s\" stands twice",
                              function->input[i]);
-        slot->state = i < n_in && in[i] != TSPK_ID_NONE ? TSPK_ONNX_NAME_READY
-                                                        : TSPK_ONNX_NAME_ABSENT;
+        slot->state =
+            i < n_in && in[i] != TSPK_ID_NONE ? TSPK_ONNX_NAME_READY : TSPK_ONNX_NAME_ABSENT;
         slot->id = i < n_in ? in[i] : TSPK_ID_NONE;
     }
     return TSPK_OK;
@@ -168,10 +167,10 @@ tspk_status tspk_onnx_call_function(tspk_onnx_importer *importer, tspk_onnx_scop
     scope.opset = function->opset_import;
     scope.n_opsets = function->n_opset_import;
     TSPK_TRY(set_attributes(importer, &scope, function, attr, n_attrs, err));
-    TSPK_TRY(tspk_onnx_scope_init(&scope, importer->scratch,
-                                  function->n_input +
-                                      count_outputs(function->node, function->n_node) +
-                                      function->n_output, err));
+    TSPK_TRY(tspk_onnx_scope_init(
+        &scope, importer->scratch,
+        function->n_input + count_outputs(function->node, function->n_node) + function->n_output,
+        err));
     TSPK_TRY(bind_inputs(&scope, function, in, n_in, err));
     TSPK_TRY(tspk_onnx_scope_add_nodes(&scope, function->node, function->n_node, err));
     TSPK_TRY(tspk_onnx_import_nodes(importer, &scope, function->node, function->n_node, err));
@@ -205,9 +204,8 @@ tspk_status tspk_onnx_import_subgraph(tspk_onnx_importer *importer, tspk_onnx_sc
     TSPK_TRY(tspk_onnx_scope_add_nodes(&inner, graph->node, graph->n_node, err));
     TSPK_TRY(tspk_onnx_import_nodes(importer, &inner, graph->node, graph->n_node, err));
     for (size_t i = 0; i < graph->n_output; i++)
-        TSPK_TRY(tspk_onnx_scope_read(importer, &inner,
-                                      graph->output[i]->name ? graph->output[i]->name : "", &out[i],
-                                      err));
+        TSPK_TRY(tspk_onnx_scope_read(
+            importer, &inner, graph->output[i]->name ? graph->output[i]->name : "", &out[i], err));
     importer->depth--;
     return TSPK_OK;
 }

@@ -10,8 +10,8 @@
 #include "convert/onnx_scan.h"
 #include "core/fail.h"
 
-#define FILE_FACTOR 8                          /* default cap: so many times the files … */
-#define BASE_BYTES ((size_t)256 * 1024 * 1024) /* … plus this [bytes] */
+#define FILE_FACTOR 8                           /* default cap: so many times the files … */
+#define BASE_BYTES  ((size_t)256 * 1024 * 1024) /* … plus this [bytes] */
 
 static void *arena_alloc(void *data, size_t bytes)
 {
@@ -30,7 +30,8 @@ static size_t cap_for(const tspk_import_settings *settings, const tspk_onnx_file
 
     if (settings && settings->memory_cap_bytes)
         return settings->memory_cap_bytes;
-    return bytes > (SIZE_MAX - BASE_BYTES) / FILE_FACTOR ? SIZE_MAX : FILE_FACTOR * bytes + BASE_BYTES;
+    return bytes > (SIZE_MAX - BASE_BYTES) / FILE_FACTOR ? SIZE_MAX
+                                                         : FILE_FACTOR * bytes + BASE_BYTES;
 }
 
 static tspk_status parse(tspk_onnx_importer *importer, tspk_error *err)
@@ -41,8 +42,10 @@ static tspk_status parse(tspk_onnx_importer *importer, tspk_error *err)
     TSPK_TRY(tspk_onnx_scan(file->bytes, file->n_bytes, err));
     importer->model = tspk__onnx__model_proto__unpack(&allocator, file->n_bytes, file->bytes);
     if (!importer->model)
-        return TSPK_FAIL(err, TSPK_NOMEM, "the model of %zu bytes cannot be parsed within the memory "
-                         "cap", file->n_bytes);
+        return TSPK_FAIL(err, TSPK_NOMEM,
+                         "the model of %zu bytes cannot be parsed within the memory "
+                         "cap",
+                         file->n_bytes);
     return TSPK_OK;
 }
 
@@ -121,8 +124,8 @@ static tspk_status bind_dim(const Tspk__Onnx__TensorShapeProto__Dimension *dim, 
 
     if (dim->has_dim_value) {
         if (dim->dim_value < 1 || dim->dim_value > (int64_t)TSPK_MAX_TENSOR_ELEMS)
-            return TSPK_FAIL(err, dim->dim_value < 1 ? TSPK_SHAPE : TSPK_LIMIT, "axis %zu has %" PRId64
-                             " elements", axis, dim->dim_value);
+            return TSPK_FAIL(err, dim->dim_value < 1 ? TSPK_SHAPE : TSPK_LIMIT,
+                             "axis %zu has %" PRId64 " elements", axis, dim->dim_value);
         *size_out = dim->dim_value;
         return TSPK_OK;
     }
@@ -132,10 +135,11 @@ static tspk_status bind_dim(const Tspk__Onnx__TensorShapeProto__Dimension *dim, 
         *size_out = batch->size;
         return TSPK_OK;
     }
-    return TSPK_FAIL(err, TSPK_SHAPE,
-                     "axis %zu (\"%.60s\") has no fixed size: only the batch may be dynamic, height and "
-                     "width must be fixed when the model is exported",
-                     axis, symbol);
+    return TSPK_FAIL(
+        err, TSPK_SHAPE,
+        "axis %zu (\"%.60s\") has no fixed size: only the batch may be dynamic, height and "
+        "width must be fixed when the model is exported",
+        axis, symbol);
 }
 
 static tspk_status read_port(const onnx_value_info *port, batch_axis *batch, tspk_dtype *dtype_out,
@@ -147,15 +151,18 @@ static tspk_status read_port(const onnx_value_info *port, batch_axis *batch, tsp
 
     if (type && (type->has_sequence_type || type->has_map_type || type->has_optional_type ||
                  type->has_sparse_tensor_type))
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "the input is a sequence, map, optional or sparse "
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "the input is a sequence, map, optional or sparse "
                          "tensor: only dense tensors are supported");
     if (!type || !type->tensor_type)
         return TSPK_FAIL(err, TSPK_FORMAT, "the input has no type");
     elem = type->tensor_type->elem_type;
     if (!tspk_onnx_dtype(elem, dtype_out) ||
         (*dtype_out == TSPK_DTYPE_I64 && elem != ONNX_INT64 && elem != ONNX_INT32))
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "input type %s is not supported: FLOAT [N, C, H, W] is "
-                         "expected", tspk_onnx_type_name(elem));
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "input type %s is not supported: FLOAT [N, C, H, W] is "
+                         "expected",
+                         tspk_onnx_type_name(elem));
     shape = type->tensor_type->shape;
     if (!shape)
         return TSPK_FAIL(err, TSPK_SHAPE, "the input has no shape: export with fixed sizes");
@@ -202,8 +209,8 @@ static tspk_status add_input(tspk_onnx_importer *importer, tspk_onnx_scope *scop
     return TSPK_OK;
 }
 
-static tspk_status add_inputs(tspk_onnx_importer *importer, tspk_onnx_scope *scope, int64_t batch_size,
-                              tspk_error *err)
+static tspk_status add_inputs(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
+                              int64_t batch_size, tspk_error *err)
 {
     const onnx_graph *const source = importer->model->graph;
     tspk_graph *const graph = importer->graph;
@@ -222,8 +229,8 @@ static tspk_status add_inputs(tspk_onnx_importer *importer, tspk_onnx_scope *sco
 }
 
 /* An output is computed, and by that name: constants, inputs and second names get an Identity. */
-static tspk_status add_output(tspk_onnx_importer *importer, tspk_onnx_scope *scope, const char *name,
-                              tspk_error *err)
+static tspk_status add_output(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
+                              const char *name, tspk_error *err)
 {
     tspk_graph *const graph = importer->graph;
     tspk_value_id id, made;
@@ -240,8 +247,8 @@ static tspk_status add_output(tspk_onnx_importer *importer, tspk_onnx_scope *sco
         const tspk_value value = graph->value[id];
 
         TSPK_TRY(tspk_graph_add_value(graph, name, value.dtype, &value.shape, &made, err));
-        TSPK_TRY(tspk_graph_insert_node(graph, graph->n_nodes, TSPK_OP_IDENTITY, name, "Identity", &id,
-                                        1, &made, 1, NULL, NULL, err));
+        TSPK_TRY(tspk_graph_insert_node(graph, graph->n_nodes, TSPK_OP_IDENTITY, name, "Identity",
+                                        &id, 1, &made, 1, NULL, NULL, err));
         id = made;
     } else {
         kept = tspk_arena_text(graph->arena, name);
@@ -253,7 +260,8 @@ static tspk_status add_output(tspk_onnx_importer *importer, tspk_onnx_scope *sco
     return TSPK_OK;
 }
 
-static tspk_status add_outputs(tspk_onnx_importer *importer, tspk_onnx_scope *scope, tspk_error *err)
+static tspk_status add_outputs(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
+                               tspk_error *err)
 {
     const onnx_graph *const source = importer->model->graph;
     tspk_graph *const graph = importer->graph;
@@ -317,8 +325,8 @@ static tspk_status build(tspk_onnx_importer *importer, const tspk_import_setting
 {
     const onnx_model *const model = importer->model;
     const onnx_graph *const source = model->graph;
-    tspk_onnx_scope scope = {.prefix = "", .opset = model->opset_import,
-                             .n_opsets = model->n_opset_import};
+    tspk_onnx_scope scope = {
+        .prefix = "", .opset = model->opset_import, .n_opsets = model->n_opset_import};
     size_t n_names = source->n_input + source->n_initializer;
 
     if (source->n_sparse_initializer)

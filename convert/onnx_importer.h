@@ -5,8 +5,8 @@
  *   onnx_file      bytes, external files, hash        onnx_scan      wire bytes checked
  *   onnx_import    header, ports, order of work        onnx_scope     names to values
  *   onnx_node      one node: arity, attributes, emit   onnx_function  local functions, subgraphs
- *   onnx_tensor    TensorProto to constant             onnx_registry  operators: name, opsets, function
- *   onnx_ops_*     the operators
+ *   onnx_tensor    TensorProto to constant             onnx_registry  operators: name, opsets,
+ * function onnx_ops_*     the operators
  */
 #ifndef TSPK_CONVERT_ONNX_IMPORTER_H
 #define TSPK_CONVERT_ONNX_IMPORTER_H
@@ -26,9 +26,9 @@ typedef Tspk__Onnx__FunctionProto onnx_function;
 typedef Tspk__Onnx__ValueInfoProto onnx_value_info;
 typedef Tspk__Onnx__OperatorSetIdProto onnx_opset;
 
-#define TSPK_ONNX_OPSET_LEAST 9
-#define TSPK_ONNX_OPSET_MOST 23
-#define TSPK_ONNX_MAX_CALL_DEPTH 32u           /* functions and subgraphs inside one another */
+#define TSPK_ONNX_OPSET_LEAST    9
+#define TSPK_ONNX_OPSET_MOST     23
+#define TSPK_ONNX_MAX_CALL_DEPTH 32u               /* functions and subgraphs inside one another */
 #define TSPK_ONNX_MAX_FOLD_ELEMS ((size_t)1 << 26) /* elements of a folded constant */
 
 /* Element types of TensorProto.data_type. */
@@ -63,14 +63,14 @@ enum {
 
 /** The state of one import. */
 typedef struct tspk_onnx_importer {
-    tspk_graph *graph;      /* being built */
-    tspk_arena *scratch;    /* the parsed file, name tables; dies with the import */
+    tspk_graph *graph;   /* being built */
+    tspk_arena *scratch; /* the parsed file, name tables; dies with the import */
     tspk_onnx_files *files;
     const onnx_model *model;
     const onnx_function **function; /* [n_functions], sorted by domain, name, overload */
     size_t n_functions;
-    uint32_t n_visited;     /* ONNX nodes visited, inlined ones counted each time */
-    uint32_t depth;         /* functions and subgraphs entered */
+    uint32_t n_visited; /* ONNX nodes visited, inlined ones counted each time */
+    uint32_t depth;     /* functions and subgraphs entered */
 } tspk_onnx_importer;
 
 /* --- onnx_scope.c: names --- */
@@ -109,7 +109,8 @@ typedef struct tspk_onnx_scope {
 tspk_status tspk_onnx_scope_init(tspk_onnx_scope *scope, tspk_arena *arena, size_t n_names,
                                  tspk_error *err);
 
-/** The entry of `name` in this scope alone; a new EMPTY one when it is not there. NULL: table full. */
+/** The entry of `name` in this scope alone; a new EMPTY one when it is not there. NULL: table full.
+ */
 tspk_onnx_name *tspk_onnx_scope_at(tspk_onnx_scope *scope, const char *name);
 
 /** The entry of `name` here or in the scopes around; NULL when it is defined nowhere. */
@@ -137,7 +138,8 @@ const char *tspk_onnx_domain(const char *domain);
 
 /**
  * Converts a tensor into the arena of the graph: floats of any width to F32, integers to I64.
- * @errors FORMAT, UNSUPPORTED (type), RANGE (Inf, NaN, too large for the wider type), LIMIT, NOMEM, IO
+ * @errors FORMAT, UNSUPPORTED (type), RANGE (Inf, NaN, too large for the wider type), LIMIT, NOMEM,
+ * IO
  */
 tspk_status tspk_onnx_tensor_read(tspk_onnx_importer *importer, const onnx_tensor *proto,
                                   tspk_tensor *tensor_out, tspk_error *err);
@@ -158,12 +160,12 @@ tspk_status tspk_onnx_tensor_open_external(tspk_onnx_importer *importer, const o
 tspk_status tspk_onnx_import_nodes(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
                                    onnx_node *const *nodes, size_t n, tspk_error *err);
 
-/** Sorts the local functions so that they can be found. @errors FORMAT (one defined twice), NOMEM */
+/** Sorts the local functions so that they can be found. @errors FORMAT (one defined twice), NOMEM
+ */
 tspk_status tspk_onnx_index_functions(tspk_onnx_importer *importer, tspk_error *err);
 
-const onnx_function *tspk_onnx_find_function(const tspk_onnx_importer *importer,
-                                             const char *domain, const char *name,
-                                             const char *overload);
+const onnx_function *tspk_onnx_find_function(const tspk_onnx_importer *importer, const char *domain,
+                                             const char *name, const char *overload);
 
 /**
  * Inlines a call.

@@ -56,9 +56,11 @@ static tspk_status resolve_attrs(tspk_onnx_call *call, tspk_error *err)
             continue;
         }
         if (!call->scope->function)
-            return TSPK_FAIL(err, TSPK_FORMAT,
-                             "attribute %.60s refers to attribute %.60s of a function, but the node "
-                             "is in none", attr->name, attr->ref_attr_name);
+            return TSPK_FAIL(
+                err, TSPK_FORMAT,
+                "attribute %.60s refers to attribute %.60s of a function, but the node "
+                "is in none",
+                attr->name, attr->ref_attr_name);
         for (size_t k = 0; k < call->scope->n_attrs; k++)
             if (!strcmp(call->scope->attr[k]->name, attr->ref_attr_name)) {
                 onnx_attribute *const renamed =
@@ -125,16 +127,19 @@ static tspk_status refuse_op(const tspk_onnx_call *call, const char *domain,
     const char *const shown = domain[0] ? domain : "ai.onnx";
 
     if (nearest && call->opset < nearest->since)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "operator %.40s of %.60s exists since opset %d, the file imports opset %lld; "
-                         "export with a newer opset", op, shown, (int)nearest->since,
-                         (long long)call->opset);
+        return TSPK_FAIL(
+            err, TSPK_UNSUPPORTED,
+            "operator %.40s of %.60s exists since opset %d, the file imports opset %lld; "
+            "export with a newer opset",
+            op, shown, (int)nearest->since, (long long)call->opset);
     if (nearest)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "operator %.40s of %.60s is read up to opset %d, the file imports opset %lld",
-                         op, shown, (int)nearest->until, (long long)call->opset);
-    return TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator %.40s of %.60s opset %lld is not supported; %s",
-                     op, shown, (long long)call->opset, tspk_onnx_op_advice(domain, op));
+        return TSPK_FAIL(
+            err, TSPK_UNSUPPORTED,
+            "operator %.40s of %.60s is read up to opset %d, the file imports opset %lld", op,
+            shown, (int)nearest->until, (long long)call->opset);
+    return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                     "operator %.40s of %.60s opset %lld is not supported; %s", op, shown,
+                     (long long)call->opset, tspk_onnx_op_advice(domain, op));
 }
 
 static tspk_status check_arity(const tspk_onnx_call *call, tspk_error *err)
@@ -156,8 +161,10 @@ static tspk_status check_attrs_read(const tspk_onnx_call *call, tspk_error *err)
 {
     for (size_t i = 0; i < call->n_attrs; i++)
         if (!call->is_attr_read[i])
-            return TSPK_FAIL(err, TSPK_UNSUPPORTED, "attribute %.60s is not known for %.40s at opset "
-                             "%lld", call->attr[i]->name, call->op->name, (long long)call->opset);
+            return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                             "attribute %.60s is not known for %.40s at opset "
+                             "%lld",
+                             call->attr[i]->name, call->op->name, (long long)call->opset);
     return TSPK_OK;
 }
 
@@ -191,8 +198,8 @@ static tspk_status import_node(tspk_onnx_call *call, tspk_error *err)
     if (node->n_output > TSPK_MAX_NODE_OUTPUTS || node->n_input > 65536)
         return TSPK_FAIL(err, TSPK_LIMIT, "%zu inputs and %zu outputs", node->n_input,
                          node->n_output);
-    call->results = tspk_arena_array(call->importer->scratch, node->n_output,
-                                     sizeof *call->results);
+    call->results =
+        tspk_arena_array(call->importer->scratch, node->n_output, sizeof *call->results);
     if (!call->results)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for outputs");
     for (size_t i = 0; i < node->n_output; i++)

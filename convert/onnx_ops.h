@@ -2,9 +2,9 @@
 /*
  * One ONNX node as an operator's import function sees it, and the table of those functions.
  *
- * An import function reads attributes (each one that it does not read is refused afterwards), checks
- * dtypes and shapes, emits nodes of core/op.h with static shapes, and sets results[]. What depends on
- * constants alone is folded while it is emitted.
+ * An import function reads attributes (each one that it does not read is refused afterwards),
+ * checks dtypes and shapes, emits nodes of core/op.h with static shapes, and sets results[]. What
+ * depends on constants alone is folded while it is emitted.
  */
 #ifndef TSPK_CONVERT_ONNX_OPS_H
 #define TSPK_CONVERT_ONNX_OPS_H
@@ -21,7 +21,7 @@ typedef struct tspk_onnx_call {
     const char *name; /* of the node, or made up from its first output */
     int64_t opset;    /* of the operator's domain */
     size_t n_in;
-    tspk_value_id *in; /* [n_in] TSPK_ID_NONE where absent */
+    tspk_value_id *in;           /* [n_in] TSPK_ID_NONE where absent */
     const onnx_attribute **attr; /* [n_attrs] */
     bool *is_attr_read;          /* [n_attrs] */
     size_t n_attrs;
@@ -34,7 +34,7 @@ typedef tspk_status (*tspk_onnx_op_fn)(tspk_onnx_call *call, tspk_error *err);
 typedef struct tspk_onnx_op {
     const char *domain; /* "" is ai.onnx */
     const char *name;
-    int32_t since, until;    /* opset versions of the domain, inclusive */
+    int32_t since, until;     /* opset versions of the domain, inclusive */
     uint16_t n_least, n_most; /* inputs */
     tspk_onnx_op_fn import;
     tspk_op core; /* what `import` makes of it, where one function serves several operators */
@@ -110,7 +110,8 @@ tspk_status tspk_onnx_axes(const int64_t *axes, size_t n, size_t rank, int64_t *
 
 /** Axes from input i (opsets that moved them there) or from the attribute; *n_out 0 when absent. */
 tspk_status tspk_onnx_axes_of(tspk_onnx_call *call, bool is_input, size_t i, size_t rank,
-                              int64_t *axes_out, size_t *n_out, bool *is_given_out, tspk_error *err);
+                              int64_t *axes_out, size_t *n_out, bool *is_given_out,
+                              tspk_error *err);
 
 /* --- shapes --- */
 
@@ -124,8 +125,9 @@ tspk_status tspk_onnx_broadcast(const tspk_shape *a, const tspk_shape *b, tspk_s
 tspk_status tspk_onnx_elems(const tspk_shape *shape, size_t *n_out, tspk_error *err);
 
 /**
- * Adds a node with one output, or a constant when every input is constant. Movement that moves nothing
- * (a Reshape to the same shape, an identity Transpose, a full Slice …) gives back its input.
+ * Adds a node with one output, or a constant when every input is constant. Movement that moves
+ * nothing (a Reshape to the same shape, an identity Transpose, a full Slice …) gives back its
+ * input.
  * @param attr NULL: zeros
  * @errors LIMIT (result too large), NOMEM, and those of the evaluation
  */

@@ -44,8 +44,8 @@ static tspk_status add_mask(tspk_onnx_call *call, tspk_value_id mask, tspk_value
 
         TSPK_TRY(tspk_onnx_scalar(call, 0.0f, &in[1], err));
         TSPK_TRY(tspk_onnx_scalar(call, -INFINITY, &in[2], err));
-        TSPK_TRY(tspk_onnx_emit(call, TSPK_OP_WHERE, in, 3, TSPK_DTYPE_F32, &shape, NULL, &mask,
-                                err));
+        TSPK_TRY(
+            tspk_onnx_emit(call, TSPK_OP_WHERE, in, 3, TSPK_DTYPE_F32, &shape, NULL, &mask, err));
     }
     return tspk_onnx_emit_binary(call, TSPK_OP_ADD, *logits, mask, logits, err);
 }
@@ -91,8 +91,8 @@ static tspk_status join_heads(tspk_onnx_call *call, tspk_value_id y, tspk_value_
 {
     static const int64_t perm[4] = {0, 2, 1, 3};
     const tspk_shape from = tspk_onnx_value(call, y)->shape;
-    const tspk_shape shape = {
-        .rank = 3, .dim = {from.dim[0], from.dim[2], from.dim[1] * from.dim[3]}};
+    const tspk_shape shape = {.rank = 3,
+                              .dim = {from.dim[0], from.dim[2], from.dim[1] * from.dim[3]}};
 
     TSPK_TRY(tspk_onnx_emit_transpose(call, y, perm, &y, err));
     return tspk_onnx_emit_reshape(call, y, &shape, out, err);

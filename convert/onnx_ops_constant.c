@@ -14,7 +14,8 @@ static tspk_status new_list(tspk_onnx_call *call, tspk_dtype dtype, size_t n, bo
     return tspk_onnx_new_constant(call, dtype, &shape, data_out, &call->results[0], err);
 }
 
-static tspk_status constant_tensor(tspk_onnx_call *call, const onnx_attribute *attr, tspk_error *err)
+static tspk_status constant_tensor(tspk_onnx_call *call, const onnx_attribute *attr,
+                                   tspk_error *err)
 {
     tspk_tensor tensor;
 
@@ -31,7 +32,8 @@ tspk_status tspk_onnx_constant(tspk_onnx_call *call, tspk_error *err)
     void *data = NULL;
 
     if (call->n_attrs != 1)
-        return TSPK_FAIL(err, TSPK_FORMAT, "Constant has %zu attributes, expected 1", call->n_attrs);
+        return TSPK_FAIL(err, TSPK_FORMAT, "Constant has %zu attributes, expected 1",
+                         call->n_attrs);
     if ((attr = tspk_onnx_attr(call, "value")))
         return constant_tensor(call, attr, err);
     if ((attr = tspk_onnx_attr(call, "value_float"))) {

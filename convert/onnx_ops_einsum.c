@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Einsum of one or two operands, as Transpose, Reshape and MatMul:
- *   labels in both and in the result: batch; in both only: contracted; in one and in the result: rows
- *   of a or columns of b; in one only: summed first.
- * Not read: an ellipsis, a label twice in one operand.
+ *   labels in both and in the result: batch; in both only: contracted; in one and in the result:
+ * rows of a or columns of b; in one only: summed first. Not read: an ellipsis, a label twice in one
+ * operand.
  */
 #include <ctype.h>
 #include <string.h>
@@ -63,8 +63,8 @@ static tspk_status parse(const char *text, equation *e, tspk_error *err)
         if (*p == ' ')
             continue;
         if (*p == '.')
-            return TSPK_FAIL(err, TSPK_UNSUPPORTED, "equation \"%.60s\": an ellipsis is not supported",
-                             text);
+            return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                             "equation \"%.60s\": an ellipsis is not supported", text);
         if (isalpha((unsigned char)*p)) {
             TSPK_TRY(push(l, *p, text, err));
         } else if (*p == ',' && !has_arrow && e->n_in == 1) {
@@ -78,15 +78,16 @@ static tspk_status parse(const char *text, equation *e, tspk_error *err)
 
             return TSPK_FAIL(err, is_third ? TSPK_UNSUPPORTED : TSPK_FORMAT,
                              is_third ? "equation \"%.60s\" has more than two operands"
-                                      : "equation \"%.60s\" cannot be read", text);
+                                      : "equation \"%.60s\" cannot be read",
+                             text);
         }
     }
     if (!has_arrow)
         return infer_output(e, text, err);
     for (size_t i = 0; i < e->out.n; i++)
         if (!has(&e->in[0], e->out.at[i]) && !has(&e->in[1], e->out.at[i]))
-            return TSPK_FAIL(err, TSPK_FORMAT, "equation \"%.60s\": label %c is in no operand", text,
-                             e->out.at[i]);
+            return TSPK_FAIL(err, TSPK_FORMAT, "equation \"%.60s\": label %c is in no operand",
+                             text, e->out.at[i]);
     return TSPK_OK;
 }
 
@@ -224,8 +225,8 @@ tspk_status tspk_onnx_einsum(tspk_onnx_call *call, tspk_error *err)
     TSPK_TRY(parse(text, &e, err));
     TSPK_TRY(tspk_onnx_need_in(call, e.n_in, err));
     if (call->n_in != e.n_in)
-        return TSPK_FAIL(err, TSPK_FORMAT, "equation \"%.60s\" has %zu operands, the node %zu", text,
-                         e.n_in, call->n_in);
+        return TSPK_FAIL(err, TSPK_FORMAT, "equation \"%.60s\" has %zu operands, the node %zu",
+                         text, e.n_in, call->n_in);
     TSPK_TRY(bind_dims(call, &e, err));
     for (size_t i = 0; i < e.n_in; i++) {
         x[i] = call->in[i];

@@ -18,7 +18,8 @@ tspk_status tspk_onnx_unary_float(tspk_onnx_call *call, tspk_error *err)
     return tspk_onnx_unary(call, err);
 }
 
-/* A Constant that stands for a number in another type would be an invalid file: dtypes must agree. */
+/* A Constant that stands for a number in another type would be an invalid file: dtypes must agree.
+ */
 tspk_status tspk_onnx_binary(tspk_onnx_call *call, tspk_error *err)
 {
     TSPK_TRY(tspk_onnx_need_in(call, 2, err));
@@ -64,7 +65,8 @@ tspk_status tspk_onnx_mean(tspk_onnx_call *call, tspk_error *err)
     if (call->n_in == 1)
         return TSPK_OK;
     TSPK_TRY(tspk_onnx_scalar(call, (float)call->n_in, &share, err));
-    return tspk_onnx_emit_binary(call, TSPK_OP_DIV, call->results[0], share, &call->results[0], err);
+    return tspk_onnx_emit_binary(call, TSPK_OP_DIV, call->results[0], share, &call->results[0],
+                                 err);
 }
 
 /* The exponent may have a type of its own (since opset 12): it takes the base's. */
@@ -118,14 +120,15 @@ tspk_status tspk_onnx_where(tspk_onnx_call *call, tspk_error *err)
     TSPK_TRY(tspk_onnx_need_dtype(call, call->in[0], TSPK_DTYPE_BOOL, err));
     dtype = tspk_onnx_in(call, 1)->dtype;
     TSPK_TRY(tspk_onnx_need_dtype(call, call->in[2], dtype, err));
-    TSPK_TRY(tspk_onnx_broadcast(&tspk_onnx_in(call, 0)->shape, &tspk_onnx_in(call, 1)->shape, &shape,
-                                 err));
+    TSPK_TRY(tspk_onnx_broadcast(&tspk_onnx_in(call, 0)->shape, &tspk_onnx_in(call, 1)->shape,
+                                 &shape, err));
     TSPK_TRY(tspk_onnx_broadcast(&shape, &tspk_onnx_in(call, 2)->shape, &shape, err));
     return tspk_onnx_emit(call, TSPK_OP_WHERE, call->in, 3, dtype, &shape, NULL, &call->results[0],
                           err);
 }
 
-/* Bounds are attributes up to opset 10, inputs after. Bounds of computed values become Min and Max. */
+/* Bounds are attributes up to opset 10, inputs after. Bounds of computed values become Min and Max.
+ */
 tspk_status tspk_onnx_clip(tspk_onnx_call *call, tspk_error *err)
 {
     tspk_attr attr = {.alpha = -INFINITY, .beta = INFINITY};

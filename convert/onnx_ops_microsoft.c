@@ -49,7 +49,8 @@ tspk_status tspk_onnx_fused_matmul(tspk_onnx_call *call, tspk_error *err)
     TSPK_TRY(tspk_onnx_attr_int(call, "transBatchB", 0, &batch[1], err));
     TSPK_TRY(tspk_onnx_attr_float(call, "alpha", 1.0f, &alpha, err));
     if (batch[0] || batch[1])
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "FusedMatMul with transBatchA or transBatchB is not "
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "FusedMatMul with transBatchA or transBatchB is not "
                          "supported");
     for (size_t i = 0; i < 2; i++) {
         in[i] = call->in[i];

@@ -45,8 +45,10 @@ static tspk_status emit_norm(tspk_onnx_call *call, tspk_op op, tspk_value_id x, 
     if (!(epsilon >= 0.0f))
         return TSPK_FAIL(err, TSPK_RANGE, "epsilon %g", (double)epsilon);
     if (axis == 0 && shape.rank > 1)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "%s over axis 0 mixes the images of a batch: expected "
-                         "the last axis, %d", call->op->name, shape.rank - 1);
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "%s over axis 0 mixes the images of a batch: expected "
+                         "the last axis, %d",
+                         call->op->name, shape.rank - 1);
     if (scale != TSPK_ID_NONE) {
         TSPK_TRY(spread(call, scale, &shape, axis, "scale", &in[1], err));
         n_in = 2;

@@ -51,7 +51,8 @@ static tspk_status make_bias(tspk_onnx_call *call, int64_t n, float beta, tspk_v
         const tspk_shape scalar = {.rank = 1, .dim = {1}};
 
         TSPK_TRY(tspk_onnx_emit_reshape(call, c, &scalar, &c, err));
-        TSPK_TRY(tspk_onnx_emit(call, TSPK_OP_EXPAND, &c, 1, TSPK_DTYPE_F32, &shape, NULL, &c, err));
+        TSPK_TRY(
+            tspk_onnx_emit(call, TSPK_OP_EXPAND, &c, 1, TSPK_DTYPE_F32, &shape, NULL, &c, err));
     }
     TSPK_TRY(tspk_onnx_emit_reshape(call, c, &shape, &c, err));
     return emit_scaled(call, c, beta, out, err);
@@ -192,18 +193,21 @@ static tspk_status check_conv(tspk_onnx_call *call, const tspk_shape *x, const t
 
     TSPK_TRY(tspk_onnx_attr_ints(call, "kernel_shape", &kernel, &n, err));
     if (kernel && (n != 2 || kernel[0] != w->dim[2] || kernel[1] != w->dim[3]))
-        return TSPK_FAIL(err, TSPK_SHAPE, "Conv kernel_shape [%lld, %lld] and weight [.., %lld, %lld]",
+        return TSPK_FAIL(err, TSPK_SHAPE,
+                         "Conv kernel_shape [%lld, %lld] and weight [.., %lld, %lld]",
                          (long long)kernel[0], (long long)(n > 1 ? kernel[1] : 0),
                          (long long)w->dim[2], (long long)w->dim[3]);
-    if (w->dim[2] < 1 || w->dim[3] < 1 || w->dim[2] > MAX_CONV_NUMBER || w->dim[3] > MAX_CONV_NUMBER)
+    if (w->dim[2] < 1 || w->dim[3] < 1 || w->dim[2] > MAX_CONV_NUMBER ||
+        w->dim[3] > MAX_CONV_NUMBER)
         return TSPK_FAIL(err, TSPK_SHAPE, "Conv kernel %lld x %lld", (long long)w->dim[2],
                          (long long)w->dim[3]);
     if (attr->groups < 1 || x->dim[1] % attr->groups || w->dim[0] % attr->groups ||
         w->dim[1] != x->dim[1] / attr->groups)
-        return TSPK_FAIL(err, TSPK_SHAPE,
-                         "Conv of %lld channels in %lld groups, the weight is for %lld and makes %lld",
-                         (long long)x->dim[1], (long long)attr->groups,
-                         (long long)w->dim[1], (long long)w->dim[0]);
+        return TSPK_FAIL(
+            err, TSPK_SHAPE,
+            "Conv of %lld channels in %lld groups, the weight is for %lld and makes %lld",
+            (long long)x->dim[1], (long long)attr->groups, (long long)w->dim[1],
+            (long long)w->dim[0]);
     return TSPK_OK;
 }
 
@@ -217,7 +221,8 @@ static tspk_status check_conv_operands(tspk_onnx_call *call, tspk_error *err)
     if (!w->data && w->producer == TSPK_ID_NONE)
         return TSPK_FAIL(err, TSPK_FORMAT,
                          "the weight \"%.60s\" is a graph input without a value (exported with "
-                         "export_params=False?)", w->name);
+                         "export_params=False?)",
+                         w->name);
     if (x->shape.rank != 4 && x->shape.rank == w->shape.rank)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
                          "Conv of a tensor of rank %d: only images [N, C, H, W] are supported",

@@ -27,7 +27,8 @@ static tspk_status read_attrs(tspk_onnx_call *call, tspk_attr *attr, tspk_error 
     static const char *const modes[] = {"nearest", "linear", "cubic"};
     static const char *const coordinates[] = {"half_pixel", "pytorch_half_pixel", "align_corners",
                                               "asymmetric"};
-    static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
+    static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor",
+                                          "ceil"};
     int64_t outside;
     float value;
     char text[32];
@@ -38,7 +39,8 @@ static tspk_status read_attrs(tspk_onnx_call *call, tspk_attr *attr, tspk_error 
     TSPK_TRY(choose("coordinate_transformation_mode", text, coordinates, TSPK_COUNT_OF(coordinates),
                     0, &attr->axis, err));
     TSPK_TRY(tspk_onnx_attr_text(call, "nearest_mode", text, sizeof text, err));
-    TSPK_TRY(choose("nearest_mode", text, nearest, TSPK_COUNT_OF(nearest), 0, &attr->starts[1], err));
+    TSPK_TRY(
+        choose("nearest_mode", text, nearest, TSPK_COUNT_OF(nearest), 0, &attr->starts[1], err));
     TSPK_TRY(tspk_onnx_attr_float(call, "cubic_coeff_a", -0.75f, &attr->alpha, err));
     TSPK_TRY(tspk_onnx_attr_int(call, "antialias", 0, &attr->starts[0], err));
     TSPK_TRY(tspk_onnx_attr_float(call, "extrapolation_value", 0.0f, &value, err));

@@ -77,8 +77,7 @@ tspk_status tspk_onnx_reshape(tspk_onnx_call *call, tspk_error *err)
         shape.dim[i] = is_kept ? from.dim[i] : to[i];
         if (to[i] == -1 && at == SIZE_MAX)
             at = i;
-        else if (shape.dim[i] < 0 ||
-                 !tspk_checked_mul(known, (size_t)shape.dim[i], &known) ||
+        else if (shape.dim[i] < 0 || !tspk_checked_mul(known, (size_t)shape.dim[i], &known) ||
                  known > TSPK_MAX_TENSOR_ELEMS)
             return refuse_reshape(&from, to, n, err);
     }
@@ -118,7 +117,8 @@ tspk_status tspk_onnx_squeeze(tspk_onnx_call *call, tspk_error *err)
 
     TSPK_TRY(tspk_onnx_need_in(call, 1, err));
     from = tspk_onnx_in(call, 0)->shape;
-    TSPK_TRY(tspk_onnx_axes_of(call, call->op->since >= 13, 1, from.rank, axes, &n, &is_given, err));
+    TSPK_TRY(
+        tspk_onnx_axes_of(call, call->op->since >= 13, 1, from.rank, axes, &n, &is_given, err));
     for (int i = 0; i < from.rank; i++) {
         const bool is_named = is_given ? k < n && axes[k] == i : from.dim[i] == 1;
 
@@ -183,7 +183,8 @@ tspk_status tspk_onnx_transpose(tspk_onnx_call *call, tspk_error *err)
 }
 
 /* A shape given as a constant: rank within bounds, nothing negative. */
-static tspk_status read_shape(tspk_onnx_call *call, size_t i, tspk_shape *shape_out, tspk_error *err)
+static tspk_status read_shape(tspk_onnx_call *call, size_t i, tspk_shape *shape_out,
+                              tspk_error *err)
 {
     const int64_t *dims;
     size_t n = 0;

@@ -8,7 +8,7 @@
 #include "core/compiler.h"
 
 #define ALL 1, 1000000
-#define MS "com.microsoft"
+#define MS  "com.microsoft"
 #define ANY TSPK_MAX_NODE_INPUTS
 
 static const tspk_onnx_op ops[] = {
@@ -121,7 +121,8 @@ static const tspk_onnx_op ops[] = {
     {MS, "QuickGelu", ALL, 1, 1, tspk_onnx_quick_gelu, 0},
     {MS, "SimplifiedLayerNormalization", ALL, 2, 2, tspk_onnx_rms_norm, TSPK_OP_RMS_NORM},
     {MS, "SkipLayerNormalization", ALL, 3, 5, tspk_onnx_skip_layer_norm, TSPK_OP_LAYER_NORM},
-    {MS, "SkipSimplifiedLayerNormalization", ALL, 3, 4, tspk_onnx_skip_layer_norm, TSPK_OP_RMS_NORM},
+    {MS, "SkipSimplifiedLayerNormalization", ALL, 3, 4, tspk_onnx_skip_layer_norm,
+     TSPK_OP_RMS_NORM},
 };
 
 const tspk_onnx_op *tspk_onnx_ops(size_t *n_out)
@@ -170,7 +171,8 @@ const char *tspk_onnx_op_advice(const char *domain, const char *name)
     };
 
     if (!strcmp(domain, "com.microsoft.nchwc"))
-        return "it is bound to one CPU type: save with onnxruntime's optimisation level extended or "
+        return "it is bound to one CPU type: save with onnxruntime's optimisation level extended "
+               "or "
                "lower";
     if (!strncmp(domain, "org.pytorch.aten", 16))
         return "export again without the ONNX_ATEN_FALLBACK option";

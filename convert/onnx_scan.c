@@ -45,14 +45,16 @@ static const char *looks_like(const uint8_t *bytes, size_t n_bytes)
         {0, "<HTML", "it looks like HTML (a failed download?)"},
         {0, "<?xml", "it looks like XML (a failed download?)"},
         {0, "version https://git-lfs", "this is a git-lfs pointer; run git lfs pull"},
-        {0, "PK\x03\x04", "it is a zip archive (a PyTorch checkpoint?); export it with "
-                          "torch.onnx.export first"},
+        {0, "PK\x03\x04",
+         "it is a zip archive (a PyTorch checkpoint?); export it with "
+         "torch.onnx.export first"},
         {4, "ORTM", "it is an ORT-format model; convert the .onnx that it was made from"},
         {0, "ir_version:", "text-form protobuf is not accepted; save the model in binary form"},
         {0, "\x1f\x8b", "it is gzip-compressed; unpack it first"},
         {0, "\x89HDF", "it is an HDF5 file; export the model to ONNX first"},
-        {0, "\x80\x02", "it is a Python pickle (a PyTorch checkpoint?); export it with "
-                        "torch.onnx.export first"},
+        {0, "\x80\x02",
+         "it is a Python pickle (a PyTorch checkpoint?); export it with "
+         "torch.onnx.export first"},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -129,10 +131,12 @@ static tspk_status check_text(const ProtobufCFieldDescriptor *field, const uint8
                               size_t at, tspk_error *err)
 {
     if (n > TSPK_MAX_NAME_BYTES)
-        return TSPK_FAIL(err, TSPK_LIMIT, "field %s at byte %zu has %zu bytes, at most %u are allowed",
-                         field->name, at, n, TSPK_MAX_NAME_BYTES);
+        return TSPK_FAIL(err, TSPK_LIMIT,
+                         "field %s at byte %zu has %zu bytes, at most %u are allowed", field->name,
+                         at, n, TSPK_MAX_NAME_BYTES);
     if (!is_text(bytes, n))
-        return TSPK_FAIL(err, TSPK_FORMAT, "field %s at byte %zu is not UTF-8 text", field->name, at);
+        return TSPK_FAIL(err, TSPK_FORMAT, "field %s at byte %zu is not UTF-8 text", field->name,
+                         at);
     return TSPK_OK;
 }
 
@@ -147,8 +151,10 @@ static tspk_status count_dims(frame *f, const ProtobufCFieldDescriptor *field, s
         return TSPK_OK;
     f->n_dims += n;
     if (f->n_dims > TSPK_ONNX_MAX_DIMS)
-        return TSPK_FAIL(err, TSPK_LIMIT, "a tensor at byte %zu has rank %zu or more, at most %d is "
-                         "supported", at, f->n_dims, TSPK_MAX_RANK);
+        return TSPK_FAIL(err, TSPK_LIMIT,
+                         "a tensor at byte %zu has rank %zu or more, at most %d is "
+                         "supported",
+                         at, f->n_dims, TSPK_MAX_RANK);
     return TSPK_OK;
 }
 
@@ -161,8 +167,8 @@ static tspk_status check_field(scanner *s, frame *f, const ProtobufCFieldDescrip
     (void)s;
     if (wire != wire_type_of(field) && !is_packed)
         return TSPK_FAIL(err, TSPK_FORMAT,
-                         "not an ONNX protobuf: field %u (%s) at byte %zu has wire type %d", field->id,
-                         field->name, at, wire);
+                         "not an ONNX protobuf: field %u (%s) at byte %zu has wire type %d",
+                         field->id, field->name, at, wire);
     if (field->label == PROTOBUF_C_LABEL_REPEATED || index >= MAX_SINGULAR)
         return TSPK_OK;
     if (f->seen & (UINT64_C(1) << index))
@@ -215,7 +221,8 @@ static const char *after_graph(const scanner *s)
 {
     const ProtobufCFieldDescriptor *const graph =
         protobuf_c_message_descriptor_get_field(s->stack[0].message, 7);
-    const bool has_graph = s->stack[0].seen & (UINT64_C(1) << (graph - s->stack[0].message->fields));
+    const bool has_graph =
+        s->stack[0].seen & (UINT64_C(1) << (graph - s->stack[0].message->fields));
 
     return s->depth == 1 && has_graph ? " (bytes that do not belong to the model?)" : "";
 }
@@ -246,15 +253,16 @@ static tspk_status scan_field(scanner *s, frame *f, tspk_error *err)
         if (f->end - s->at < n)
             return TSPK_FAIL(err, TSPK_FORMAT,
                              "not a complete ONNX protobuf: a message ends at byte %zu inside a "
-                             "field (truncated download?)", f->end);
+                             "field (truncated download?)",
+                             f->end);
         s->at += n;
         return TSPK_OK;
     }
     case 2:
         return scan_payload(s, f, field, (uint32_t)(tag >> 3), at, err);
     default:
-        return TSPK_FAIL(err, TSPK_FORMAT, "not an ONNX protobuf: wire type %d at byte %zu %s%s", wire,
-                         at, wire > 5 ? "does not exist" : "(group) is not used by ONNX",
+        return TSPK_FAIL(err, TSPK_FORMAT, "not an ONNX protobuf: wire type %d at byte %zu %s%s",
+                         wire, at, wire > 5 ? "does not exist" : "(group) is not used by ONNX",
                          after_graph(s));
     }
 }

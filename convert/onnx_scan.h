@@ -8,9 +8,9 @@
 
 #include "transpike/error.h"
 
-#define TSPK_ONNX_MAX_NESTING 100u /* protobuf's own recursion limit */
+#define TSPK_ONNX_MAX_NESTING  100u /* protobuf's own recursion limit */
 #define TSPK_ONNX_MAX_MESSAGES 4000000u
-#define TSPK_ONNX_MAX_DIMS 64u /* entries of one tensor's shape that are worth parsing */
+#define TSPK_ONNX_MAX_DIMS     64u /* entries of one tensor's shape that are worth parsing */
 
 /**
  * Walks `bytes` as an ONNX ModelProto without recursion or allocation: tags, wire types, lengths,

@@ -98,8 +98,8 @@ tspk_status tspk_onnx_scope_add_nodes(tspk_onnx_scope *scope, onnx_node *const *
             if (slot->state == TSPK_ONNX_NAME_PENDING)
                 return TSPK_FAIL(err, TSPK_FORMAT,
                                  "value \"%.80s\" is written by node \"%.80s\" and again by node "
-                                 "\"%.80s\"%s", name, describe_writer(slot->writer),
-                                 describe_writer(nodes[i]),
+                                 "\"%.80s\"%s",
+                                 name, describe_writer(slot->writer), describe_writer(nodes[i]),
                                  slot->writer == nodes[i] ? " (the same one)" : "");
             if (slot->state != TSPK_ONNX_NAME_EMPTY)
                 return TSPK_FAIL(err, TSPK_FORMAT,
@@ -145,8 +145,8 @@ tspk_status tspk_onnx_scope_read(tspk_onnx_importer *importer, tspk_onnx_scope *
     case TSPK_ONNX_NAME_TENSOR: {
         tspk_tensor tensor;
 
-        TSPK_TRY(tspk_at_tensor(err, tspk_onnx_tensor_read(importer, slot->tensor, &tensor, err),
-                                name));
+        TSPK_TRY(
+            tspk_at_tensor(err, tspk_onnx_tensor_read(importer, slot->tensor, &tensor, err), name));
         TSPK_TRY(tspk_graph_add_constant(importer->graph, name, &tensor, &slot->id, err));
         slot->state = TSPK_ONNX_NAME_READY;
         break;

@@ -196,7 +196,8 @@ static size_t typed_length(const onnx_tensor *proto, const char **field_out)
     }
 }
 
-static tspk_status convert_typed(const onnx_tensor *proto, tspk_tensor *to, size_t n, tspk_error *err)
+static tspk_status convert_typed(const onnx_tensor *proto, tspk_tensor *to, size_t n,
+                                 tspk_error *err)
 {
     float *const f = to->data;
     int64_t *const k = to->data;
@@ -256,7 +257,8 @@ static tspk_status parse_number(const ProtobufCBinaryData *text, const char *key
     return TSPK_OK;
 }
 
-/* External bytes of the tensor: checked against the file and, unless n_bytes is SIZE_MAX, its size. */
+/* External bytes of the tensor: checked against the file and, unless n_bytes is SIZE_MAX, its size.
+ */
 static tspk_status find_external(tspk_onnx_importer *importer, const onnx_tensor *proto,
                                  size_t n_bytes, const uint8_t **bytes_out, tspk_error *err)
 {
@@ -282,12 +284,14 @@ static tspk_status find_external(tspk_onnx_importer *importer, const onnx_tensor
     if (n_bytes == SIZE_MAX)
         return TSPK_OK;
     if (length != SIZE_MAX && length != n_bytes)
-        return TSPK_FAIL(err, TSPK_FORMAT, "external length is %zu bytes, its shape and type need %zu",
-                         length, n_bytes);
-    if (offset > file->n_bytes || n_bytes > file->n_bytes - offset)
         return TSPK_FAIL(err, TSPK_FORMAT,
-                         "external offset %zu and length %zu reach past the end of the file (%zu bytes)",
-                         offset, n_bytes, file->n_bytes);
+                         "external length is %zu bytes, its shape and type need %zu", length,
+                         n_bytes);
+    if (offset > file->n_bytes || n_bytes > file->n_bytes - offset)
+        return TSPK_FAIL(
+            err, TSPK_FORMAT,
+            "external offset %zu and length %zu reach past the end of the file (%zu bytes)", offset,
+            n_bytes, file->n_bytes);
     *bytes_out = file->bytes + offset;
     return TSPK_OK;
 }
@@ -305,8 +309,8 @@ tspk_status tspk_onnx_tensor_open_external(tspk_onnx_importer *importer, const o
     return is_external(proto) ? find_external(importer, proto, SIZE_MAX, &ignored, err) : TSPK_OK;
 }
 
-/* Parameters are finite. An Inf may stand alone (a bound of Clip, the fill of a mask), and a tensor of
- * 0 and -Inf alone is an attention mask. */
+/* Parameters are finite. An Inf may stand alone (a bound of Clip, the fill of a mask), and a tensor
+ * of 0 and -Inf alone is an attention mask. */
 static tspk_status check_finite(const tspk_tensor *tensor, size_t n, tspk_error *err)
 {
     const float *const data = tensor->data;
@@ -319,7 +323,9 @@ static tspk_status check_finite(const tspk_tensor *tensor, size_t n, tspk_error 
     for (size_t i = 0; i < n && !is_mask; i++)
         if (isnan(data[i]) || (isinf(data[i]) && n > 1))
             return TSPK_FAIL(err, TSPK_RANGE, "element %zu is %s", i,
-                             isnan(data[i]) ? "NaN" : data[i] > 0 ? "Inf" : "-Inf");
+                             isnan(data[i]) ? "NaN"
+                             : data[i] > 0  ? "Inf"
+                                            : "-Inf");
     return TSPK_OK;
 }
 
@@ -334,7 +340,8 @@ static tspk_status read_shape(const onnx_tensor *proto, tspk_tensor *tensor, siz
     tensor->shape.rank = (uint8_t)proto->n_dims;
     for (size_t i = 0; i < proto->n_dims; i++) {
         if (proto->dims[i] < 0)
-            return TSPK_FAIL(err, TSPK_FORMAT, "dimension %zu is %lld", i, (long long)proto->dims[i]);
+            return TSPK_FAIL(err, TSPK_FORMAT, "dimension %zu is %lld", i,
+                             (long long)proto->dims[i]);
         if (proto->dims[i] == 0 && proto->n_dims > 1 && tensor->dtype == TSPK_DTYPE_F32)
             return TSPK_FAIL(err, TSPK_FORMAT, "dimension %zu is 0", i);
         tensor->shape.dim[i] = proto->dims[i];
@@ -381,12 +388,13 @@ tspk_status tspk_onnx_tensor_read(tspk_onnx_importer *importer, const onnx_tenso
         return TSPK_FAIL(err, TSPK_FORMAT, "both raw_data and %s are set", field);
     } else if (proto->has_raw_data) {
         if (proto->raw_data.len != n_raw)
-            return TSPK_FAIL(err, TSPK_FORMAT, "raw_data has %zu bytes, its shape and type need %zu",
+            return TSPK_FAIL(err, TSPK_FORMAT,
+                             "raw_data has %zu bytes, its shape and type need %zu",
                              proto->raw_data.len, n_raw);
         raw = proto->raw_data.data;
     } else if (n_typed != n) {
-        return TSPK_FAIL(err, TSPK_FORMAT, "%s has %zu elements, its shape needs %zu", field, n_typed,
-                         n);
+        return TSPK_FAIL(err, TSPK_FORMAT, "%s has %zu elements, its shape needs %zu", field,
+                         n_typed, n);
     }
     tensor.data = tspk_arena_array(importer->graph->arena, n, tspk_dtype_bytes(tensor.dtype));
     if (!tensor.data)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged, hostile and foreign files: each is refused with the status that bad.csv asks for (or one of
-them), in one line; nothing crashes or hangs. Then copies of good files with random damage.
+"""Damaged, hostile and foreign files: each is refused with the status that bad.csv asks for (or
+one of them), in one line; nothing crashes or hangs. Then copies of good files with random damage.
 
 check_onnx_bad.py ONNX_TOOL; needs TRANSPIKE_DATA."""
 import csv

@@ -35,7 +35,8 @@ def main():
                 return 77
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
-            session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+            session = onnxruntime.InferenceSession(path, options,
+                                                   providers=['CPUExecutionProvider'])
             want = session.run(None, {session.get_inputs()[0].name: image})[0]
             subprocess.run([sys.argv[1], 'run', path, os.path.join(folder, 'o'),
                             os.path.join(folder, 'in.npy')], check=True)

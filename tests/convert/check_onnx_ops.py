@@ -31,8 +31,8 @@ def forms(rng):
     every = (9, 10, 11, 12, 13, 14, 18, 20, 23)
     old, new = (9, 11, 12), (13, 18, 23)
     yield from ((op, op, every, [X], {}, 1) for op in
-                ('Abs', 'Neg', 'Exp', 'Erf', 'Sin', 'Cos', 'Tanh', 'Sigmoid', 'Relu', 'Floor', 'Ceil',
-                 'HardSigmoid', 'Identity', 'Softmax', 'Transpose', 'Flatten', 'GlobalAveragePool',
+                ('Abs', 'Neg', 'Exp', 'Erf', 'Sin', 'Cos', 'Tanh', 'Sigmoid', 'Relu', 'Floor',
+                 'Ceil', 'HardSigmoid', 'Identity', 'Softmax', 'Transpose', 'Flatten', 'GlobalAveragePool',
                  'GlobalMaxPool', 'Reciprocal'))
     yield from ((op, op, every, [X, (3, 1, 6)], {}, 1) for op in ('Add', 'Sub', 'Mul', 'Div'))
     yield from ((op, op, every, [X, (4, 6), (1,)], {}, 1) for op in ('Max', 'Min', 'Sum', 'Mean'))
@@ -54,7 +54,8 @@ def forms(rng):
     yield 'Split even', 'Split', range(9, 18), [X], {'axis': 3}, 2
     yield 'Split num_outputs', 'Split', range(18, 24), [(2, 7)], {'axis': 1, 'num_outputs': 3}, 3
     yield 'Slice', 'Slice', [9], [X], {'starts': [1, -3], 'ends': [9, -1], 'axes': [2, 3]}, 1
-    yield 'Slice', 'Slice', range(10, 24), [X, ints(1, -1), ints(9, -100), ints(2, 3), ints(2, -2)], {}, 1
+    yield 'Slice', 'Slice', range(10, 24), \
+        [X, ints(1, -1), ints(9, -100), ints(2, 3), ints(2, -2)], {}, 1
     yield 'Slice no axes', 'Slice', range(10, 24), [X, ints(1, 0), ints(2, -1)], {}, 1
     for op in ('ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceProd', 'ReduceL2'):
         yield op, op, range(9, 18), [X], {'axes': [-1, 1], 'keepdims': 0}, 1
@@ -106,7 +107,7 @@ def forms(rng):
     for mode in ('nearest', 'linear', 'cubic'):
         for how in ('half_pixel', 'align_corners', 'asymmetric', 'pytorch_half_pixel'):
             yield f'Resize {mode} {how}', 'Resize', range(11, 24), \
-                [(1, 2, 5, 6), np.zeros(0, np.float32), np.zeros(0, np.float32), ints(1, 2, 9, 4)], \
+                [(1, 2, 5, 6), f(0), f(0), ints(1, 2, 9, 4)], \
                 {'mode': mode, 'coordinate_transformation_mode': how}, 1
     yield 'Attention', 'Attention', [23], [X, (2, 3, 5, 6), (2, 3, 5, 2)], {'scale': 0.3}, 1
     yield 'Attention packed', 'Attention', [23], [(1, 4, 6), (1, 5, 6), (1, 5, 9), f(4, 5)], \
@@ -129,7 +130,8 @@ def build(op, opset, inputs, attributes, n_out, rng):
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in feeds.items()],
         [helper.make_tensor_value_info(n, out_type, None) for n in outputs], constants)
     ir = 4 if opset < 11 else 8 if opset < 20 else 10
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset)], ir_version=ir), feeds
+    imports = [helper.make_opsetid('', opset)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=ir), feeds
 
 
 def reference(model, feeds):
@@ -154,7 +156,8 @@ def check(tool, folder, label, model, feeds):
     except Exception as error:  # onnxruntime itself lacks some forms
         print(f'{label}: onnxruntime: {str(error)[:100]}')
         return None
-    done = subprocess.run([tool, 'run', path, os.path.join(folder, 'o')] + files, capture_output=True)
+    done = subprocess.run([tool, 'run', path, os.path.join(folder, 'o')] + files,
+                          capture_output=True)
     if done.returncode != 0:
         print(f'{label}: {done.stderr.decode(errors="replace").strip()}')
         return False

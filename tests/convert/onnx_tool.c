@@ -110,7 +110,8 @@ static int run(const char *path, const char *prefix, char **inputs, int n_in)
     tspk_status status = tspk_model_open(path, &settings, &model, &err);
 
     if (status == TSPK_OK)
-        status = run_ports(model, prefix, inputs, n_in < MAX_PORTS ? n_in : MAX_PORTS, in, out, &err);
+        status =
+            run_ports(model, prefix, inputs, n_in < MAX_PORTS ? n_in : MAX_PORTS, in, out, &err);
     if (status != TSPK_OK) {
         err.status = status;
         print_refusal(stderr, &err);

@@ -14,9 +14,9 @@
 #include "data/npy.h"
 #include "transpike/transpike.h"
 
-#define MAX_CASES 512
+#define MAX_CASES   512
 #define MAX_OUTPUTS 8
-#define SKIPPED 77
+#define SKIPPED     77
 
 /* Files that are refused, and why. */
 static const char *const refused[] = {
@@ -101,8 +101,8 @@ static double compare(const run *r, size_t i, const char *path, tspk_error *err)
     if (tspk_shape_elems(&shape) != n)
         difference = INFINITY;
     for (size_t k = 0; k < n && difference < INFINITY; k++) {
-        const double want = r->output[i].dtype == 1 ? (double)((float *)data)[k]
-                                                    : (double)((int64_t *)data)[k];
+        const double want =
+            r->output[i].dtype == 1 ? (double)((float *)data)[k] : (double)((int64_t *)data)[k];
         const double have = r->output[i].dtype == 1 ? (double)((float *)r->out[i])[k]
                                                     : (double)((int64_t *)r->out[i])[k];
 
@@ -160,8 +160,8 @@ static bool check_case(const char *folder, const char *name)
         one = compare(&r, i, path, &err);
         worst = one > worst ? one : worst;
     }
-    printf("%-52s %zu x %lld  %.2e%s\n", name, r.n_runs, (long long)tspk_model_batch(r.model), worst,
-           worst <= tolerance ? "" : "  TOO LARGE");
+    printf("%-52s %zu x %lld  %.2e%s\n", name, r.n_runs, (long long)tspk_model_batch(r.model),
+           worst, worst <= tolerance ? "" : "  TOO LARGE");
     done(&r);
     return worst <= tolerance && !is_refused(name);
 }

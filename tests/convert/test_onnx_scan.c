@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wire bytes made by hand: what the scan lets through and what it refuses before anything is parsed. */
+/* Wire bytes made by hand: what the scan lets through and what it refuses before anything is
+ * parsed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -141,8 +142,8 @@ static void doubled_graph_is_refused(void **state)
 
 static void long_varint_is_refused(void **state)
 {
-    static const uint8_t bytes[] = {0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-                                    0x80, 0x80, 0x80, 0x80, 0x01};
+    static const uint8_t bytes[] = {0x08, 0x80, 0x80, 0x80, 0x80, 0x80,
+                                    0x80, 0x80, 0x80, 0x80, 0x80, 0x01};
     buffer b = {.n = 0};
 
     (void)state;
