@@ -82,12 +82,12 @@ typedef struct tspk_kernels {
      * @param pairs  pairs of positions a group
      * @param weight [n_groups * pairs, LANES, 2] int8 or int16
      * @param scale  [n_groups, LANES]
-     * @param z      [rows, LANES]; out
+     * @param z      [rows, ldz], LANES of them written; out
      */
     void (*linear_i8)(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                      const int8_t *weight, const float *scale, float *z);
+                      const int8_t *weight, const float *scale, float *z, size_t ldz);
     void (*linear_i16)(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                       const int16_t *weight, const float *scale, float *z);
+                       const int16_t *weight, const float *scale, float *z, size_t ldz);
 
     /** The same for one row from its events; nothing is read for a pair that is silent. */
     void (*linear_events_i8)(size_t n_groups, const tspk_events *events, const int8_t *weight,

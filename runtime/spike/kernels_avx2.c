@@ -16,6 +16,8 @@
 /* Rows of a register block: 6 rows of two vectors of sums, two of weights, one of levels. */
 #define BLOCK_ROWS 6
 
+#define FIRE_CHANNELS 64
+
 static AVX2 TSPK_ALWAYS_INLINE __m256 blend_levels(__m256 p, const tspk_fire_table *table, size_t c)
 {
     __m256 m = _mm256_setzero_ps();
@@ -91,12 +93,16 @@ static AVX2 TSPK_ALWAYS_INLINE void fire_vector(const tspk_fire_args *args, size
         _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1)));
 }
 
-/* Channels outside, rows inside: the thresholds of a vector of channels stay in the first cache. */
+/* Blocks of channels outside, rows inside: the thresholds of a block stay in the first cache. */
 static AVX2 void fire(const tspk_fire_args *args)
 {
-    for (size_t i = 0; i < args->n; i += 8)
+    for (size_t first = 0; first < args->n; first += FIRE_CHANNELS) {
+        const size_t end = first + FIRE_CHANNELS < args->n ? first + FIRE_CHANNELS : args->n;
+
         for (size_t r = 0; r < args->rows; r++)
-            fire_vector(args, r, i, false);
+            for (size_t i = first; i < end; i += 8)
+                fire_vector(args, r, i, false);
+    }
 }
 
 static AVX2 void fire_alike(const tspk_fire_args *args)
@@ -199,7 +205,7 @@ static AVX2 TSPK_ALWAYS_INLINE void sum_block(size_t rows, size_t first, size_t 
 static AVX2 TSPK_ALWAYS_INLINE void linear_block(size_t rows, size_t n_groups, size_t pairs,
                                                  const int16_t *level, size_t ldl,
                                                  const void *weight, bool is_byte,
-                                                 const float *scale, float *z)
+                                                 const float *scale, float *z, size_t ldz)
 {
     __m256i sum[2 * BLOCK_ROWS];
 
@@ -210,7 +216,7 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_block(size_t rows, size_t n_groups, s
         sum_block(rows, g * pairs, pairs, level, ldl, weight, is_byte, sum);
 #pragma GCC unroll 6
         for (size_t r = 0; r < rows; r++) {
-            float *const at = z + r * 16;
+            float *const at = z + r * ldz;
             const __m256 z0 = g ? _mm256_loadu_ps(at) : _mm256_setzero_ps();
             const __m256 z1 = g ? _mm256_loadu_ps(at + 8) : _mm256_setzero_ps();
 
@@ -223,29 +229,33 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_block(size_t rows, size_t n_groups, s
 static AVX2 TSPK_ALWAYS_INLINE void linear_rows(size_t rows, size_t n_groups, size_t pairs,
                                                 const int16_t *level, size_t ldl,
                                                 const void *weight, bool is_byte,
-                                                const float *scale, float *z)
+                                                const float *scale, float *z, size_t ldz)
 {
     size_t r = 0;
 
     for (; r + BLOCK_ROWS <= rows; r += BLOCK_ROWS)
         linear_block(BLOCK_ROWS, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale,
-                     z + r * 16);
+                     z + r * ldz, ldz);
     for (; r + 2 <= rows; r += 2)
-        linear_block(2, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale, z + r * 16);
+        linear_block(2, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale, z + r * ldz,
+                     ldz);
     if (r < rows)
-        linear_block(1, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale, z + r * 16);
+        linear_block(1, n_groups, pairs, level + r * ldl, ldl, weight, is_byte, scale, z + r * ldz,
+                     ldz);
 }
 
 static AVX2 void linear_i8(size_t rows, size_t n_groups, size_t pairs, const int16_t *level,
-                           size_t ldl, const int8_t *weight, const float *scale, float *z)
+                           size_t ldl, const int8_t *weight, const float *scale, float *z,
+                           size_t ldz)
 {
-    linear_rows(rows, n_groups, pairs, level, ldl, weight, true, scale, z);
+    linear_rows(rows, n_groups, pairs, level, ldl, weight, true, scale, z, ldz);
 }
 
 static AVX2 void linear_i16(size_t rows, size_t n_groups, size_t pairs, const int16_t *level,
-                            size_t ldl, const int16_t *weight, const float *scale, float *z)
+                            size_t ldl, const int16_t *weight, const float *scale, float *z,
+                            size_t ldz)
 {
-    linear_rows(rows, n_groups, pairs, level, ldl, weight, false, scale, z);
+    linear_rows(rows, n_groups, pairs, level, ldl, weight, false, scale, z, ldz);
 }
 
 static AVX2 TSPK_ALWAYS_INLINE void sum_events(uint32_t from, uint32_t to,

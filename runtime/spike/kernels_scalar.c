@@ -66,45 +66,49 @@ static tspk_level_count count(size_t n, const int16_t *level)
 }
 
 static void linear_i8(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                      const int8_t *weight, const float *scale, float *z)
+                      const int8_t *weight, const float *scale, float *z, size_t ldz)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t lane = 0; lane < TSPK_LANES; lane++) {
-            float sum = 0.0f;
+    for (size_t r = 0; r < rows; r++) {
+        float *const sum = z + r * ldz;
 
-            for (size_t g = 0; g < n_groups; g++) {
-                int32_t a = 0;
+        memset(sum, 0, TSPK_LANES * sizeof *sum);
+        for (size_t g = 0; g < n_groups; g++) {
+            int32_t a[TSPK_LANES] = {0};
 
-                for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
-                    const int8_t *const w = weight + (p * TSPK_LANES + lane) * 2;
+            for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
+                const int32_t first = level[r * ldl + 2 * p], second = level[r * ldl + 2 * p + 1];
+                const int8_t *const w = weight + p * TSPK_LANES * 2;
 
-                    a += level[r * ldl + 2 * p] * w[0] + level[r * ldl + 2 * p + 1] * w[1];
-                }
-                sum = fmaf(scale[g * TSPK_LANES + lane], (float)a, sum);
+                for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                    a[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
             }
-            z[r * TSPK_LANES + lane] = sum;
+            for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                sum[lane] = fmaf(scale[g * TSPK_LANES + lane], (float)a[lane], sum[lane]);
         }
+    }
 }
 
 static void linear_i16(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                       const int16_t *weight, const float *scale, float *z)
+                       const int16_t *weight, const float *scale, float *z, size_t ldz)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t lane = 0; lane < TSPK_LANES; lane++) {
-            float sum = 0.0f;
+    for (size_t r = 0; r < rows; r++) {
+        float *const sum = z + r * ldz;
 
-            for (size_t g = 0; g < n_groups; g++) {
-                int32_t a = 0;
+        memset(sum, 0, TSPK_LANES * sizeof *sum);
+        for (size_t g = 0; g < n_groups; g++) {
+            int32_t a[TSPK_LANES] = {0};
 
-                for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
-                    const int16_t *const w = weight + (p * TSPK_LANES + lane) * 2;
+            for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
+                const int32_t first = level[r * ldl + 2 * p], second = level[r * ldl + 2 * p + 1];
+                const int16_t *const w = weight + p * TSPK_LANES * 2;
 
-                    a += level[r * ldl + 2 * p] * w[0] + level[r * ldl + 2 * p + 1] * w[1];
-                }
-                sum = fmaf(scale[g * TSPK_LANES + lane], (float)a, sum);
+                for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                    a[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
             }
-            z[r * TSPK_LANES + lane] = sum;
+            for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                sum[lane] = fmaf(scale[g * TSPK_LANES + lane], (float)a[lane], sum[lane]);
         }
+    }
 }
 
 /* The two levels of an event, as they stand in memory. */
@@ -168,17 +172,20 @@ static void linear_events_i16(size_t n_groups, const tspk_events *events, const 
 static void product(size_t rows, size_t pairs, const int16_t *a, size_t lda, const int16_t *b,
                     float factor, bool is_first, float *out, size_t ldo)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t lane = 0; lane < TSPK_LANES; lane++) {
-            int32_t sum = 0;
+    for (size_t r = 0; r < rows; r++) {
+        int32_t sum[TSPK_LANES] = {0};
 
-            for (size_t p = 0; p < pairs; p++) {
-                const int16_t *const two = b + (p * TSPK_LANES + lane) * 2;
+        for (size_t p = 0; p < pairs; p++) {
+            const int32_t first = a[r * lda + 2 * p], second = a[r * lda + 2 * p + 1];
+            const int16_t *const two = b + p * TSPK_LANES * 2;
 
-                sum += a[r * lda + 2 * p] * two[0] + a[r * lda + 2 * p + 1] * two[1];
-            }
-            out[r * ldo + lane] = fmaf((float)sum, factor, is_first ? 0.0f : out[r * ldo + lane]);
+            for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                sum[lane] += first * two[2 * lane] + second * two[2 * lane + 1];
         }
+        for (size_t lane = 0; lane < TSPK_LANES; lane++)
+            out[r * ldo + lane] =
+                fmaf((float)sum[lane], factor, is_first ? 0.0f : out[r * ldo + lane]);
+    }
 }
 
 static void product_events(size_t n_events, const tspk_events *events, const int16_t *b,

@@ -255,8 +255,12 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
     if (run->t < run->plan->steps) {
         int8_t *const code = code_plane(job, run->t, head) + row * keys;
 
-        for (size_t j = 0; j < keys; j++)
-            code[j] = tspk_code_of_level(site->params->code_form, level[j]);
+        if (site->params->code_form == TSPK_CODE_LEVEL)
+            for (size_t j = 0; j < keys; j++)
+                code[j] = (int8_t)level[j];
+        else
+            for (size_t j = 0; j < keys; j++)
+                code[j] = tspk_code_of_level(TSPK_CODE_EXPONENT, level[j]);
     }
     if (job->record) {
         const size_t to = (((run->t - 1) * at->heads + head) * at->queries + row) * at->keys;
@@ -296,12 +300,16 @@ static void add_values(const attention_job *job, size_t head, size_t rows, const
 /* Levels of an earlier step; returns how many fired. */
 static uint64_t expand_codes(tspk_code_form form, const int8_t *code, size_t n, int16_t *level)
 {
-    uint64_t spikes = 0;
+    uint32_t spikes = 0;
 
-    for (size_t j = 0; j < n; j++) {
-        level[j] = (int16_t)tspk_level_of_code(form, code[j]);
+    if (form == TSPK_CODE_LEVEL)
+        for (size_t j = 0; j < n; j++)
+            level[j] = code[j];
+    else
+        for (size_t j = 0; j < n; j++)
+            level[j] = (int16_t)tspk_level_of_code(form, code[j]);
+    for (size_t j = 0; j < n; j++)
         spikes += code[j] != 0;
-    }
     return spikes;
 }
 

@@ -4,6 +4,9 @@
 
 #include "runtime/spike/spike_exec.h"
 
+/* Outputs of a job side by side. */
+#define Z_WIDTH (TSPK_LINEAR_TILES * TSPK_LANES)
+
 typedef struct linear_job {
     const tspk_spike_run *run;
     const tspk_linear_plan *linear;
@@ -19,13 +22,14 @@ static size_t row_at(const linear_job *job, size_t r)
     return job->rows ? job->rows[r] : r;
 }
 
-/* From z of one tile to the outputs of one row. */
-static void finish_row(const linear_job *job, size_t r, size_t tile, const float *z)
+/* From z of some tiles to the outputs of one row. */
+static void finish_row(const linear_job *job, size_t r, size_t tile, size_t tile_end,
+                       const float *z)
 {
     const tspk_spike_run *const run = job->run;
     const tspk_linear_plan *const at = job->linear;
     const size_t n_out = at->linear->n_out, first = tile * TSPK_LANES;
-    const size_t n = n_out - first < TSPK_LANES ? n_out - first : TSPK_LANES;
+    const size_t n = (tile_end * TSPK_LANES < n_out ? tile_end * TSPK_LANES : n_out) - first;
     const uint32_t token_class = at->site->site->row_class[row_at(job, r)];
     const float rho = at->site->params->step[run->t - 1].scale[token_class];
     const bool is_rate = run->plan->point->coding == TSPK_CODING_RATE;
@@ -50,25 +54,26 @@ static void dense_block(void *context, size_t block, int worker)
         tile_first + TSPK_LINEAR_TILES < at->tiles ? tile_first + TSPK_LINEAR_TILES : at->tiles;
     float *const z = (float *)tspk_run_scratch(job->run, worker);
 
-    for (size_t tile = tile_first; tile < tile_end; tile++) {
-        const uint8_t *const weight = (const uint8_t *)at->weight + tile * at->tile_bytes;
-        const float *const scale = at->scale + tile * n_groups * TSPK_LANES;
+    for (size_t r = first, rows; r < end; r += rows) {
+        const int16_t *const level = job->level + row_at(job, r) * n;
 
-        for (size_t r = first, rows; r < end; r += rows) {
-            const int16_t *const level = job->level + row_at(job, r) * n;
+        rows = 1;
+        while (r + rows < end && row_at(job, r + rows) == row_at(job, r) + rows)
+            rows++;
+        for (size_t tile = tile_first; tile < tile_end; tile++) {
+            const uint8_t *const weight = (const uint8_t *)at->weight + tile * at->tile_bytes;
+            const float *const scale = at->scale + tile * n_groups * TSPK_LANES;
+            float *const to = z + (tile - tile_first) * TSPK_LANES;
 
-            rows = 1;
-            while (r + rows < end && row_at(job, r + rows) == row_at(job, r) + rows)
-                rows++;
             if (at->linear->weight_bits == 8)
                 kernels->linear_i8(rows, n_groups, pairs, level, n, (const int8_t *)weight, scale,
-                                   z);
+                                   to, Z_WIDTH);
             else
                 kernels->linear_i16(rows, n_groups, pairs, level, n, (const int16_t *)weight, scale,
-                                    z);
-            for (size_t i = 0; i < rows; i++)
-                finish_row(job, r + i, tile, z + i * TSPK_LANES);
+                                    to, Z_WIDTH);
         }
+        for (size_t i = 0; i < rows; i++)
+            finish_row(job, r + i, tile_first, tile_end, z + i * Z_WIDTH);
     }
 }
 
@@ -115,7 +120,7 @@ static void event_block(void *context, size_t block, int worker)
             else if (n)
                 kernels->linear_events_i16(n_groups, &memory.events, (const int16_t *)weight, scale,
                                            memory.z);
-            finish_row(job, r, tile, memory.z);
+            finish_row(job, r, tile, tile + 1, memory.z);
         }
     }
 }
@@ -123,7 +128,7 @@ static void event_block(void *context, size_t block, int worker)
 size_t tspk_linear_scratch_bytes(const tspk_linear_plan *linear)
 {
     const size_t fire = tspk_fire_scratch_bytes(linear->site);
-    const size_t dense = TSPK_LINEAR_ROWS * TSPK_LANES * sizeof(float);
+    const size_t dense = TSPK_LINEAR_ROWS * Z_WIDTH * sizeof(float);
     event_memory memory;
     const size_t events = carve_events(linear, NULL, &memory);
     const size_t most = dense > events ? dense : events;

@@ -211,9 +211,9 @@ static void test_linear(void **state)
             memset(z[which], 0, sizeof z[which]);
             memset(z[2 + which], 0, sizeof z[2 + which]);
             if (is_byte)
-                k->linear_i8(rows, n_groups, pairs, level, ldl, narrow, scale, z[which]);
+                k->linear_i8(rows, n_groups, pairs, level, ldl, narrow, scale, z[which], 16);
             else
-                k->linear_i16(rows, n_groups, pairs, level, ldl, wide, scale, z[which]);
+                k->linear_i16(rows, n_groups, pairs, level, ldl, wide, scale, z[which], 16);
             for (size_t r = 0; r < rows; r++) {
                 list(n_groups, pairs, level + r * ldl, &events);
                 if (is_byte)
