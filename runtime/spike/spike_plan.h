@@ -22,9 +22,9 @@
 #define TSPK_ATTENTION_ROWS 24u
 #define TSPK_GEMM_ROWS      48u
 
-/* Firing rate up to which a layer is executed from its list of events: the AVX2 event kernel takes
- * about 2.5 times as long a pair of positions as the dense one, and a rate of 0.2 makes a share of
- * 0.36 of the pairs fire. */
+/* Firing rate up to which a layer is executed from its list of events. Measured with AVX2 on 96 rows
+ * of 192 and of 768 inputs: events take 0.90 and 0.95 of the dense time at a rate of 0.20, 1.06 and
+ * 1.09 at 0.25. */
 #define TSPK_EVENT_RATE 0.2
 
 typedef struct tspk_site_plan {

@@ -209,7 +209,8 @@ tspk_status tspk_session_run(tspk_session *session, size_t n, const float *image
 {
     const batch_job job = {session, images, logits, work};
 
-    if (n >= (size_t)session->threads && session->n_slots == session->threads)
+    /* side by side when that occupies more than half of the threads */
+    if (n >= (size_t)session->n_slots && 2 * session->n_slots > session->threads)
         return tspk_in_stage(err, run_side_by_side(&job, n, err), "session");
     for (size_t i = 0; i < n; i++)
         TSPK_TRY(tspk_in_stage(err, run_one(&job, i, 0, session->threads, err), "session"));
