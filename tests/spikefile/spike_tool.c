@@ -180,6 +180,8 @@ static int write_toy(const char *seed, const char *path)
     settings.coding = settings.seed & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
     settings.weight_bits = settings.seed & 2 ? 16 : 8;
     settings.is_exponent = settings.seed & 4;
+    settings.is_quotient = settings.seed & 8;
+    settings.is_max_fixed = settings.seed & 16;
     tspk_error_init(&err);
     spikes = tiny_spikegraph_new(&settings, NULL);
     answer = report(tspk_spikefile_write(spikes, path, &err), &err);
