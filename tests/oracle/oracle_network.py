@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A spike graph in float64, from docs/spikefile.md part 1: the graph on decoded values, step by step.
+
+What the neurons fire comes from outside, from a dump or from neurons of the oracle's own.
+"""
+import math
+
+import numpy as np
+
+import oracle_graph
+
+
+class Network:
+    def __init__(self, spike, point=0):
+        self.spike, self.graph = spike, spike["graph"]
+        self.sites, self.point = spike["sites"], spike["points"][point]
+        self.is_rate = self.point["coding"] == "rate"
+        self.site_of = {s["input"]: i for i, s in enumerate(self.sites) if s["kind"] == "linear"}
+        self.linear_of = {r["node"]: i for i, r in enumerate(spike["linears"])}
+        self.attention_of = {r["node"]: r for r in spike["attentions"]}
+        self.weights = [self.real_weight(r) for r in spike["linears"]]
+
+    def real_weight(self, record):
+        """[outputs, channels] weight * scale, in the graph's order of channels."""
+        site = self.sites[record["site"]]
+        weight = record["weight"].astype(np.float64)
+        scale = record["scale"].astype(np.float64)
+        weight = weight * np.repeat(scale.T, site["group_size"], axis=1)
+        order = site["order"].reshape(-1).astype(np.int64)
+        used = order < site["channels"]
+        out = np.zeros((len(weight), site["channels"]))
+        out[:, order[used]] = weight[:, used]
+        return out
+
+    def rows_of(self, s):
+        """Rows of a site that the network computes."""
+        rows = np.zeros(self.sites[s]["rows"], bool)
+        if self.sites[s]["kind"] != "linear":
+            return ~rows
+        for record in self.spike["linears"]:
+            if record["site"] == s:
+                picked = self.graph["nodes"][record["node"]]["attr"]["rows"]
+                rows[picked if len(picked) else slice(None)] = True
+        return rows
+
+    def kappa(self, s, t):
+        """κ of each row of a product site."""
+        step = self.point["sites"][s]["steps"][t - 1]
+        return (step["scale"].astype(np.float64) * 2.0 ** step["shift"])[self.sites[s]["row_class"]]
+
+    def offset(self, s, t):
+        return self.point["sites"][s]["offset"][t - 1].astype(np.float64)
+
+    def run(self, images, steps, fire):
+        """Yields the first output after every step. fire(site, t, x) -> integer levels, both
+        [images, rows, channels] or [images, rows, keys, heads] at numerators."""
+        self.fire, self.sums = fire, {}
+        self.moving = set()
+        value = {i: v["constant"][None] if v["dtype"] != "float32"
+                 else v["constant"].astype(np.float64)[None]
+                 for i, v in enumerate(self.graph["values"]) if v["constant"] is not None}
+        value[self.graph["inputs"][0]] = images.astype(np.float64)[:, None]
+        for t in range(1, steps + 1):
+            self.t, self.n, self.fired = t, (t if self.is_rate else 1), {}
+            for i, node in enumerate(self.graph["nodes"]):
+                self.step(i, node, value)
+            out = value[self.graph["outputs"][0]]
+            yield np.broadcast_to(out, (len(images), *out.shape[1:])).reshape(len(images), -1)
+
+    def step(self, i, node, value):
+        out = node["outputs"][0]
+        is_spiking = i in self.linear_of or i in self.attention_of
+        if is_spiking or any(v in self.moving for v in node["inputs"]):
+            self.moving.add(out)
+        elif out in value:
+            return
+        x = [None if v is None else value[v] for v in node["inputs"]]
+        shape = self.graph["values"][out]["shape"]
+        if i in self.linear_of:
+            y = self.spike_linear(self.linear_of[i], node, x[0])
+        elif i in self.attention_of:
+            y = self.spike_attention(self.attention_of[i], node, x)
+        else:
+            y = oracle_graph.evaluate(node, x, shape)
+        value[out] = y.reshape(len(y), *shape)
+
+    def levels(self, s, x):
+        if s not in self.fired:
+            shape = (len(x), self.sites[s]["rows"], self.sites[s]["channels"])
+            self.fired[s] = self.fire(s, self.t, x.reshape(shape)).astype(np.float64)
+        return self.fired[s]
+
+    def spike_linear(self, l, node, x):
+        record = self.spike["linears"][l]
+        s = record["site"]
+        site = self.sites[s]
+        rows = node["attr"]["rows"] if len(node["attr"]["rows"]) else slice(None)
+        token_class = site["row_class"][rows]
+        scale = self.point["sites"][s]["steps"][self.t - 1]["scale"].astype(np.float64)
+        m = self.levels(s, x)[:, rows]
+        y = (m.reshape(-1, m.shape[-1]) @ self.weights[l].T).reshape(*m.shape[:2], -1)
+        y *= scale[token_class][:, None]
+        y = self.sums[l] = self.sums.get(l, 0) + y
+        return y / self.n + self.point["biases"][l][self.t - 1][token_class].astype(np.float64)
+
+    def operand(self, s, x):
+        """Running sum of the spikes of an operand, without unit and κ: [images, heads, rows, d]."""
+        shift = self.point["sites"][s]["steps"][self.t - 1]["shift"]
+        levels = self.levels(s, x) if x is not None else self.fired[s]
+        self.sums["site", s] = self.sums.get(("site", s), 0) + levels * 2.0 ** -shift
+        return self.sums["site", s]
+
+    def spike_attention(self, record, node, x):
+        t, n, heads = self.t, self.n, node["attr"]["heads"]
+        q, k, v, p = (record[name] for name in ("query", "key", "value", "numerator"))
+        unit_q, unit_k, unit_v, unit_p = (self.sites[s]["unit"].astype(np.float64)
+                                          for s in (q, k, v, p))
+        scale = float(node["attr"]["scale"])
+        class_q, class_k, class_v = (self.sites[s]["row_class"] for s in (q, k, v))
+        kappa_q, kappa_k = self.kappa(q, t), self.kappa(k, t)
+        b_q, b_k, b_v = (self.offset(s, t) for s in (q, k, v))
+        split = oracle_graph.split_heads
+
+        spikes_q = self.operand(q, x[0]) * unit_q * kappa_q[:, None] / n
+        spikes_k = self.operand(k, x[1]) * unit_k * kappa_k[:, None] / n
+        star = spikes_q + b_q[class_q]
+        l = split(spikes_q, heads) @ split(spikes_k, heads).transpose(0, 1, 3, 2)
+        l += split(b_q[class_q][None], heads) @ split(spikes_k, heads).transpose(0, 1, 3, 2)
+        l += split(star, heads) @ split((b_k[class_k] - b_k[0])[None],
+                                        heads).transpose(0, 1, 3, 2)
+        l *= scale
+        if len(x) > 3 and x[3] is not None:
+            l += oracle_graph.attention_bias(x[3])
+        m = l.max(-1, keepdims=True)
+        if record["is_max_fixed"]:
+            kept = self.sums.get(("max", p), m)
+            m = self.sums["max", p] = np.where(m > kept + math.log(4), m, kept)
+        e = np.exp(l - m)
+        total = e.sum(-1, keepdims=True)
+        seen = e / total if record["is_quotient"] else e
+        # The neurons' order of axes is [images, queries, keys, heads].
+        self.fired[p] = self.fire(p, t, np.moveaxis(seen, 1, -1)).astype(np.float64)
+        values = split(self.operand(v, x[2]), heads)
+        acc = np.moveaxis(self.operand(p, None), -1, 1) @ values
+        acc *= self.kappa(p, t)[:, None] * unit_p[:, None, None]
+        acc *= split(unit_v[None, None], heads) / (n * n)
+        y = acc if record["is_quotient"] else acc / total
+        y = y + split(b_v[0][None, None], heads)
+        for c in range(1, len(b_v)):
+            share = e[..., class_v == c].sum(-1, keepdims=True) / total
+            y = y + split((b_v[c] - b_v[0])[None, None], heads) * share
+        return oracle_graph.join_heads(y)

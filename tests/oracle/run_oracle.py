@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""run_oracle.py --transpike EXE --spike F --images N.npy [--onnx F] [--few 2] [--many 64]
+
+Holds `transpike run` against a slow reference in NumPy that reads the .spike itself, docs/spikefile.md:
+  (a) exact: from the dumped inputs x_t, every code and every integer product, without a difference;
+  (b) teacher-forced, in double: with the dumped codes put in, every x_t within 1e-5 of its row's
+      largest, the logits after every step within 1e-4 of the largest;
+  (c) free-running, in double, from the image on: the first code of an image that differs lies within
+      1e-5 of its row's largest |x_t| of a threshold; over at least 64 images, firing rates of every
+      site within 1 %, and with --onnx (by onnxruntime) the mean KL to the source within 25 %.
+(a) and (b) take the first --few images (4 at most), (c) the first --many (64 at most; 0: not).
+Prints a table; exit code 1 when a bound is broken."""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+import numpy as np  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "spikefile")]
+import read_spike  # noqa: E402
+from oracle_network import Network  # noqa: E402
+from oracle_neuron import Neurons, codes_of_levels, levels_of_codes  # noqa: E402
+
+X_BOUND, LOGIT_BOUND, FIRST_BOUND = 1e-5, 1e-4, 1e-5
+RATE_BOUND, KL_BOUND, ENOUGH = 0.01, 0.25, 64
+CHUNK = 8
+KINDS = ["linear", "query", "key", "value", "numerator"]
+
+
+class Table:
+    def __init__(self, steps):
+        self.rows, self.steps = {}, steps
+
+    def add(self, part, what, compared, differences, deviation, bad):
+        row = self.rows.setdefault((part, what), [0, 0, 0.0, False])
+        row[0] += int(compared)
+        row[1] += int(differences)
+        row[2] = max(row[2], float(deviation))
+        row[3] = row[3] or bool(bad)
+
+    def show(self, title):
+        print(f"\n{title}")
+        print(f"{'part':4} {'what':28} {'steps':>5} {'compared':>11} {'differences':>11} "
+              f"{'largest deviation':>17}")
+        for (part, what), (compared, differences, deviation, bad) in self.rows.items():
+            print(f"{part:4} {what:28} {'1-%d' % self.steps:>5} {compared:11d} {differences:11d} "
+                  f"{deviation:17.3g}{'  OUT OF BOUNDS' if bad else ''}")
+        sys.stdout.flush()
+
+    def is_bad(self):
+        return any(row[3] for row in self.rows.values())
+
+
+def ordered(site, array):
+    """The dump's order of axes -> that of oracle_neuron.py."""
+    return np.moveaxis(array, 1, -1) if site["kind"] == "numerator" else array
+
+
+def transpike(exe, *args):
+    done = subprocess.run([exe, *map(str, args)], capture_output=True, text=True,
+                          env={**os.environ, "OMP_WAIT_POLICY": "passive"})
+    if done.returncode:
+        sys.exit(f"{exe} {' '.join(map(str, args))}: {done.stderr.strip()}")
+
+
+def exact_product(a, b):
+    """Integer matmul by way of float64, which is exact below 2^53."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    bound = np.abs(a).max(initial=0) * np.abs(b).max(initial=0) * a.shape[-1]
+    assert bound < 2.0 ** 53, "a product beyond 2^53"
+    return (a @ b).astype(np.int64)
+
+
+# --- (a) ---
+
+def check_codes(net, dump, table, s):
+    site, params = net.sites[s], net.point["sites"][s]
+    rows = net.rows_of(s)
+    neurons = Neurons(site, params, net.point["coding"], np.float32)
+    for t in range(1, net.steps + 1):
+        name = f"{site['name']}/t{t}"
+        code = ordered(site, dump[f"{name}/codes"])
+        level, _ = neurons.fire(t, ordered(site, dump[f"{name}/input"]))
+        own = codes_of_levels(params, level)
+        own[:, ~rows] = 0
+        wrong = np.count_nonzero(own != code)
+        table.add("a", f"{site['kind']} codes", own[:, rows].size, wrong, 0, wrong)
+        fan_out = dump[f"{name}/fan_out"].reshape(-1)
+        wrong = np.count_nonzero(fan_out != own_fan_out(net, s))
+        table.add("a", "fan-out", fan_out.size, wrong, 0, wrong)
+
+
+def own_fan_out(net, s):
+    site = net.sites[s]
+    record = next((r for r in net.spike["attentions"] if r["node"] == site["node"]), None)
+    out = np.zeros(site["rows"], np.int64)
+    if site["kind"] == "linear":
+        for linear in net.spike["linears"]:
+            if linear["site"] == s:
+                rows = net.graph["nodes"][linear["node"]]["attr"]["rows"]
+                out[rows if len(rows) else slice(None)] += linear["outputs"]
+    elif site["kind"] == "query":
+        out[:] = net.sites[record["key"]]["rows"]
+    elif site["kind"] in ("key", "value"):
+        out[:] = net.sites[record["query"]]["rows"]
+    else:
+        out[:] = net.sites[record["value"]]["channels"] // site["channels"]
+    return out
+
+
+def check_linear_products(net, dump, table, s):
+    site, params = net.sites[s], net.point["sites"][s]
+    order = site["order"].reshape(-1).astype(np.int64)
+    used = order < site["channels"]
+    for t in range(1, net.steps + 1):
+        level = levels_of_codes(params, dump[f"{site['name']}/t{t}/codes"])
+        packed = np.zeros((*level.shape[:2], len(order)), np.int16)
+        packed[..., used] = level[..., order[used]]
+        found = dump[f"{site['name']}/t{t}/product"]
+        at = 0
+        for record in net.spike["linears"]:
+            if record["site"] != s:
+                continue
+            picked = net.graph["nodes"][record["node"]]["attr"]["rows"]
+            idle = np.ones(site["rows"], bool)
+            idle[picked if len(picked) else slice(None)] = False
+            for g in range(site["groups"]):
+                part = slice(g * site["group_size"], (g + 1) * site["group_size"])
+                own = exact_product(packed[..., part], record["weight"][:, part].T)
+                own[:, idle] = 0
+                theirs = found[:, :, g, at:at + record["outputs"]]
+                wrong = np.count_nonzero(own != theirs)
+                table.add("a", "linear products", own.size, wrong, 0, wrong)
+            at += record["outputs"]
+        table.add("a", "linear products", 0, 0, 0, at != found.shape[-1])
+
+
+def check_pair_products(net, dump, table, record):
+    heads = net.graph["nodes"][record["node"]]["attr"]["heads"]
+
+    def planes(s):
+        """By step: (levels [images, heads, rows, d], shift)."""
+        site, params = net.sites[s], net.point["sites"][s]
+        out = []
+        for t in range(1, net.steps + 1):
+            level = levels_of_codes(params, dump[f"{site['name']}/t{t}/codes"])
+            if site["kind"] != "numerator":
+                level = level.reshape(*level.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+            out.append((level.astype(np.int64), params["steps"][t - 1]["shift"]))
+        return out
+
+    for first, second, is_turned in (("query", "key", True), ("numerator", "value", False)):
+        a, b = planes(record[first]), planes(record[second])
+        if is_turned:
+            b = [(level.transpose(0, 1, 3, 2), shift) for level, shift in b]
+        for t in range(1, net.steps + 1):
+            top = [max(shift for _, shift in planes_of[:t]) for planes_of in (a, b)]
+            (new_a, all_a), (new_b, all_b) = (
+                (p[t - 1][0] << (k - p[t - 1][1]),
+                 sum(level << (k - shift) for level, shift in p[:t]))
+                for p, k in zip((a, b), top))
+            products = ((first, exact_product(new_a, all_b - new_b)),
+                        (second, exact_product(all_a, new_b)))
+            for kind, own in products:
+                name = f"{net.sites[record[kind]]['name']}/t{t}"
+                wrong = np.count_nonzero(own != dump[f"{name}/product"])
+                wrong += int(dump[f"{name}/grid"]) != sum(top)
+                table.add("a", f"{kind} products", own.size, wrong, 0, wrong)
+
+
+def part_a(net, dump, table):
+    for s, site in enumerate(net.sites):
+        check_codes(net, dump, table, s)
+        if site["kind"] == "linear":
+            check_linear_products(net, dump, table, s)
+    for record in net.spike["attentions"]:
+        check_pair_products(net, dump, table, record)
+
+
+# --- (b) ---
+
+def part_b(net, images, dump, logits, table):
+    def fire(s, t, x):
+        site, rows = net.sites[s], net.rows_of(s)
+        name = f"{site['name']}/t{t}"
+        seen = ordered(site, dump[f"{name}/input"]).astype(np.float64)[:, rows]
+        largest = np.abs(seen).max(2, keepdims=True)
+        gap = np.abs(x[:, rows] - seen) / np.where(largest > 0, largest, 1)
+        bad = np.count_nonzero(~(gap <= X_BOUND))
+        table.add("b", f"{site['kind']} inputs", gap.size, bad, gap.max(), bad)
+        return levels_of_codes(net.point["sites"][s], ordered(site, dump[f"{name}/codes"]))
+
+    for t, own in enumerate(net.run(images, net.steps, fire), 1):
+        theirs = logits[t - 1].astype(np.float64)
+        gap = np.abs(own - theirs) / np.abs(theirs).max(1, keepdims=True)
+        bad = np.count_nonzero(~(gap <= LOGIT_BOUND))
+        table.add("b", "logits", gap.size, bad, gap.max(), bad)
+
+
+# --- (c) ---
+
+class FreeRun:
+    """One chunk of images: what the oracle's own neurons fire, beside what was dumped."""
+
+    def __init__(self, net, dump, part, table, spikes, tables):
+        self.net, self.dump, self.part, self.table, self.spikes = net, dump, part, table, spikes
+        self.neurons = [Neurons(site, params, net.point["coding"], np.float64, tables)
+                        for site, params in zip(net.sites, net.point["sites"])]
+        self.has_left = np.zeros(part.stop - part.start, bool)
+
+    def fire(self, s, t, x):
+        net, site = self.net, self.net.sites[s]
+        params, rows = net.point["sites"][s], net.rows_of(s)
+        level, potential = self.neurons[s].fire(t, x)
+        code = codes_of_levels(params, level)
+        theirs = ordered(site, self.dump[f"{site['name']}/t{t}/codes"][self.part])
+        differs = code != theirs
+        differs[:, ~rows] = False
+        self.spikes[s] += (np.count_nonzero(code[:, rows]), np.count_nonzero(theirs[:, rows]),
+                           code[:, rows].size)
+        first = differs.reshape(len(code), -1).any(1) & ~self.has_left
+        if first.any():
+            differs[~first] = False
+            largest = np.abs(x).max(2, keepdims=True)
+            gap = self.neurons[s].distances(t, potential, differs) / np.where(largest > 0, largest, 1)
+            bad = np.count_nonzero(~(gap <= FIRST_BOUND))
+            self.table.add("c", "first codes that differ", 0, np.count_nonzero(differs), gap.max(),
+                           bad)
+            self.has_left |= first
+        return level
+
+
+def softmax_log(x):
+    x = x - x.max(1, keepdims=True)
+    return x - np.log(np.exp(x).sum(1, keepdims=True))
+
+
+def mean_kl(ann, snn):
+    a, s = softmax_log(ann), softmax_log(snn)
+    return (np.exp(a) * (a - s)).sum(1).mean()
+
+
+def part_c(net, images, dump, logits, ann, table):
+    spikes = np.zeros((len(net.sites), 3), np.int64)
+    own = [[] for _ in range(net.steps)]
+    left, tables = 0, {}
+    for at in range(0, len(images), CHUNK):
+        part = slice(at, min(at + CHUNK, len(images)))
+        run = FreeRun(net, dump, part, table, spikes, tables)
+        for t, out in enumerate(net.run(images[part], net.steps, run.fire)):
+            own[t].append(out)
+        left += np.count_nonzero(run.has_left)
+    table.add("c", "first codes that differ", spikes[:, 2].sum(), 0, 0, False)
+    table.add("c", "images with such a code", len(images), left, 0, False)
+    if len(images) < ENOUGH:
+        return
+    for site, (mine, theirs, _) in zip(net.sites, spikes):
+        gap = abs(mine - theirs) / max(theirs, 1)
+        bad = gap > RATE_BOUND
+        table.add("c", f"{site['kind']} firing rates", 1, bad, gap, bad)
+        if bad:
+            print(f"{site['name']}: the oracle fires {mine} spikes, the runtime {theirs}")
+    if ann is None:
+        print("KL to the source: skipped, no --onnx or no onnxruntime")
+        return
+    for t in range(net.steps):
+        mine, theirs = mean_kl(ann, np.concatenate(own[t])), mean_kl(ann, logits[t])
+        gap = abs(mine - theirs) / theirs
+        table.add("c", f"KL t{t + 1}: {mine:.3g}, run {theirs:.3g}", len(images),
+                  gap > KL_BOUND, gap, gap > KL_BOUND)
+
+
+# --- all ---
+
+def run(exe, spike, images, folder, name, steps, flags):
+    """Logits after every step, and the dump of the last run."""
+    np.save(os.path.join(folder, "images.npy"), images.astype(np.float32))
+    dump = os.path.join(folder, f"{name}.npz")
+    logits = []
+    for t in range(1, steps + 1):
+        out = os.path.join(folder, "logits.npy")
+        transpike(exe, "run", spike, os.path.join(folder, "images.npy"), "--output", out,
+                  "--steps", t, *(["--dump-spikes", dump, *flags] if t == steps else []))
+        logits.append(np.load(out))
+    return logits, np.load(dump)
+
+
+def source_logits(onnx, images):
+    if onnx is None:
+        return None
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: image[None].astype(np.float32)})[0]
+                           for image in images]).astype(np.float64)
+
+
+def check(exe, spike, images, onnx=None, few=2, many=64, title=None):
+    """Runs the three parts, prints their table; True when every bound holds."""
+    read = read_spike.read(spike)
+    net = Network(read)
+    net.steps = net.point["steps"]
+    table = Table(net.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = images[:few]
+        logits, dump = run(exe, spike, chosen, folder, "few", net.steps, ["--dump-products"])
+        part_a(net, dump, table)
+        part_b(net, chosen, dump, logits, table)
+        dump.close()
+        chosen = images[:many]
+        if len(chosen):
+            logits, dump = run(exe, spike, chosen, folder, "many", net.steps, [])
+            dump = dict(dump)
+            part_c(net, chosen, dump, logits, source_logits(onnx, chosen), table)
+    table.show(title or spike)
+    return not table.is_bad()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transpike", required=True)
+    parser.add_argument("--spike", required=True)
+    parser.add_argument("--images", required=True, help="preprocessed, float32 [N, C, H, W]")
+    parser.add_argument("--onnx")
+    parser.add_argument("--few", type=int, default=2)
+    parser.add_argument("--many", type=int, default=64)
+    args = parser.parse_args()
+    fine = check(args.transpike, args.spike, np.load(args.images), args.onnx, args.few, args.many)
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
