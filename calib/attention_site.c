@@ -410,7 +410,7 @@ tspk_status tspk_calib_attention(tspk_calib *calib, uint32_t index, tspk_error *
     tspk_status status;
 
     record->is_quotient = calib->settings.is_ecmt;
-    record->is_max_fixed = true;
+    record->is_max_fixed = false;
     a.heads = a.node->attr.heads;
     a.n = a.query->rows;
     a.m = a.key->rows;

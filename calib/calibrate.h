@@ -69,8 +69,8 @@ tspk_status tspk_calib_fire_value_site(tspk_calib *calib, uint32_t site, uint32_
 /** State of a site before step 1: the prior in every row; malloc'd, [images, rows * channels]. */
 float *tspk_calib_start_state(const tspk_calib *calib, uint32_t site);
 
-/** Means over the fitted images and the rows of each class: of the state (decoded) and of what it
- * stands for in the source network. @param mean_out, target_out [n_classes, channels] */
+/** Means over the fitted images and the rows of each class at step t: of the decoded state, and of the
+ * x_t that it stands for. @param mean_out, target_out [n_classes, channels] */
 void tspk_calib_class_means(const tspk_calib *calib, uint32_t site, uint32_t t, const float *state,
                             double *mean_out, double *target_out);
 

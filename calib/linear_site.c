@@ -122,8 +122,8 @@ static void step_image(void *context, size_t image, int worker)
 }
 
 /* Bias of step t: exact in the mean over the fitted images, for each class:
- * b + W E[target] - Ŵ E[decoded spikes]. It carries the prior, the mean error of the site and that of
- * the weights' rounding. */
+ * b + W E[x_t] - Ŵ E[decoded spikes]. It carries the prior, the mean error of the site and that of the
+ * weights' rounding. */
 static tspk_status set_biases(linear_site *s, tspk_error *err)
 {
     tspk_calib *calib = s->calib;

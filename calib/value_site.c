@@ -75,24 +75,6 @@ static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, 
     return TSPK_OK;
 }
 
-/* A value that is seldom below zero gets levels for each sign by need. */
-static tspk_ladder_kind choose_kind(const tspk_population *population)
-{
-    double positive = 0, negative = 0;
-    const size_t n = (size_t)population->channels * population->n;
-
-    for (size_t i = 0; i < n; i++) {
-        const double v = (double)population->value[i];
-
-        if (v > 0)
-            positive += v * v;
-        else
-            negative += v * v;
-    }
-    return fmin(positive, negative) < 0.2 * fmax(positive, negative) ? TSPK_LADDER_SIGNED
-                                                                     : TSPK_LADDER_FITTED;
-}
-
 typedef struct firing {
     const tspk_calib *calib;
     const tspk_site *site;
@@ -152,7 +134,7 @@ static tspk_status fit_step(tspk_calib *calib, uint32_t site_id, uint32_t t, tsp
             } else if (status == TSPK_OK && calib->settings.is_ecmt) {
                 status = tspk_fit_ecmt(&population, calib->settings.n_levels, ladder, scale, err);
             } else if (status == TSPK_OK) {
-                const tspk_channel_fit_settings settings = {.kind = choose_kind(&population),
+                const tspk_channel_fit_settings settings = {.kind = TSPK_LADDER_SIGNED,
                                                             .n_levels = calib->settings.n_levels,
                                                             .threads = calib->settings.threads};
 
@@ -274,7 +256,7 @@ void tspk_calib_class_means(const tspk_calib *calib, uint32_t site_id, uint32_t 
     memset(mean_out, 0, cells * sizeof *mean_out);
     memset(target_out, 0, cells * sizeof *target_out);
     for (size_t i = 0; i < calib->n_fitted; i++) {
-        const float *x = tspk_stage_at(calib->stage, site->input, i, 0);
+        const float *x = tspk_stage_at(calib->stage, site->input, i, t);
         const float *o = state + i * site->rows * site->channels;
 
         for (size_t r = 0; r < site->rows; r++) {
