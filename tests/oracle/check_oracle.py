@@ -2,8 +2,8 @@
 """check_oracle.py toy TRANSPIKE SPIKE_TOOL | fashion TRANSPIKE MODEL.onnx | vit_tiny TRANSPIKE
 
 Makes spike graphs and holds the runtime against the oracle on them, see run_oracle.py:
-  toy        the toy graphs of tests/spikefile: both codings, int8 and int16 weights, level and exponent
-             codes, numerators and quotients, a fresh and a fixed maximum;
+  toy        the toy graphs of tests/spikefile: both codings, int8 and int16 weights, level and
+             exponent codes, numerators and quotients, a fresh and a fixed maximum;
   fashion    the sample on Fashion-MNIST's test images (Debian's dataset-fashion-mnist);
   vit_tiny   the real ViT-Tiny of $TRANSPIKE_DATA on its images.
 The toys also show that the oracle notices: a changed code, input and product are found."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A spike graph in float64, from docs/spikefile.md part 1: the graph on decoded values, step by step.
+"""A spike graph in float64, docs/spikefile.md part 1: the graph on decoded values, step by step.
 
 What the neurons fire comes from outside, from a dump or from neurons of the oracle's own.
 """

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """run_oracle.py --transpike EXE --spike F --images N.npy [--onnx F] [--few 2] [--many 64]
 
-Holds `transpike run` against a slow reference in NumPy that reads the .spike itself, docs/spikefile.md:
+Holds `transpike run` against a slow reference in NumPy that reads the .spike itself
+(docs/spikefile.md):
   (a) exact: from the dumped inputs x_t, every code and every integer product, without a difference;
   (b) teacher-forced, in double: with the dumped codes put in, every x_t within 1e-5 of its row's
       largest, the logits after every step within 1e-4 of the largest;
-  (c) free-running, in double, from the image on: the first code of an image that differs lies within
-      1e-5 of its row's largest |x_t| of a threshold; over at least 64 images, firing rates of every
-      site within 1 %, and with --onnx (by onnxruntime) the mean KL to the source within 25 %.
+  (c) free-running, in double, from the image on: the first code of an image that differs lies
+      within 1e-5 of its row's largest |x_t| of a threshold; over at least 64 images, firing rates
+      of every site within 1 %, and with --onnx (by onnxruntime) the mean KL to the source within
+      25 %.
 (a) and (b) take the first --few images (4 at most), (c) the first --many (64 at most; 0: not).
 Prints a table; exit code 1 when a bound is broken."""
 import argparse
@@ -226,7 +228,8 @@ class FreeRun:
         if first.any():
             differs[~first] = False
             largest = np.abs(x).max(2, keepdims=True)
-            gap = self.neurons[s].distances(t, potential, differs) / np.where(largest > 0, largest, 1)
+            gap = self.neurons[s].distances(t, potential, differs)
+            gap /= np.where(largest > 0, largest, 1)
             bad = np.count_nonzero(~(gap <= FIRST_BOUND))
             self.table.add("c", "first codes that differ", 0, np.count_nonzero(differs), gap.max(),
                            bad)
