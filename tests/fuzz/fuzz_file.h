@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The engine's entry: one input. Answers 0, or −1 to keep the input out of the corpus. */
+/** The engine's entry: one input. Answers 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef struct fuzz_file {

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_file file;
 
     if (!size || !fuzz_file_init(&file, names[data[0] % 4], data + 1, size - 1))
-        return -1;
+        return 0;
     tspk_dataset_default_settings(&settings);
     settings.preprocess.resize = 2;
     settings.preprocess.crop = 2;

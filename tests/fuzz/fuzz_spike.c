@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_file file;
 
     if (!fuzz_file_init(&file, "input.spike", data, size))
-        return -1;
+        return 0;
     tspk_error_init(&err);
     if (tspk_spike_open(file.path, &spike, &err) == TSPK_OK) {
         if (tspk_spike_describe(spike, &json, &err) == TSPK_OK)
