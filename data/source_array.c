@@ -143,6 +143,10 @@ static tspk_status describe(array_source *array, tspk_error *err)
     if (!tspk_checked_elems(array->dim, 3, TSPK_MAX_TENSOR_ELEMS, &elems))
         return TSPK_FAIL(err, TSPK_LIMIT, "images are %s",
                          tspk_shape_text(shape, text, sizeof text));
+    /* Else a header alone could name millions of samples. */
+    if (!elems && shape->dim[0])
+        return TSPK_FAIL(err, TSPK_SHAPE, "images are %s, which have no elements",
+                         tspk_shape_text(shape, text, sizeof text));
     array->sample_bytes = elems * tspk_npy_type_bytes(array->layout.type);
     return TSPK_OK;
 }

@@ -134,6 +134,20 @@ static void truncated_idx_is_refused_everywhere(void **state)
     }
 }
 
+/* 16776960 images of no pixels: 16 bytes must not become as many samples. */
+static void images_without_elements_are_refused(void **state)
+{
+    static const uint8_t bytes[] = {0, 0, 8, 3, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    const fixture *f = *state;
+    tspk_dataset *dataset = NULL;
+    tspk_error err = {0};
+
+    write_file(f->images, bytes, sizeof bytes);
+    assert_int_equal(tspk_dataset_open(f->images, NULL, &dataset, &err), TSPK_SHAPE);
+    assert_null(dataset);
+    assert_non_null(strstr(err.message, "16776960"));
+}
+
 static void npz_members_are_capped(void **state)
 {
     static const float values[4096] = {1.0f};
@@ -271,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(order_follows_the_contract, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_leave_outputs_untouched, set_up, tear_down),
         cmocka_unit_test_setup_teardown(truncated_idx_is_refused_everywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(images_without_elements_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(npz_members_are_capped, set_up, tear_down),
         cmocka_unit_test(labels_are_whole_numbers),
         cmocka_unit_test(impossible_settings_are_refused),
