@@ -89,6 +89,16 @@ static unsigned count_fields(const uint8_t *in, size_t n)
     return count;
 }
 
+/* Mostly the field at a random byte, so that what is long and deep is changed most. */
+static void choose_field(const uint8_t *in, size_t n, unsigned count, field *f, uint64_t *state)
+{
+    const bool is_by_byte = pick(state, 4) > 0;
+    const unsigned choice = pick(state, is_by_byte ? (unsigned)n : count);
+
+    for (unsigned i = 0; f->end < n && (is_by_byte ? f->end <= choice : i <= choice); i++)
+        (void)read_field(in, n, f->end, f);
+}
+
 static uint64_t other_number(uint64_t number, uint64_t *state)
 {
     switch (pick(state, 6)) {
@@ -152,8 +162,7 @@ static size_t change(const uint8_t *in, size_t n, uint8_t *out, size_t room, int
         memcpy(out, in, n);
         return room ? LLVMFuzzerMutate(out, n, room) : 0;
     }
-    for (unsigned i = pick(state, count) + 1; i > 0; i--)
-        (void)read_field(in, n, f.end, &f);
+    choose_field(in, n, count, &f, state);
     memcpy(out, in, n);
     if (action == 0) { /* erase */
         memcpy(out + f.begin, in + f.end, n - f.end);
