@@ -15,6 +15,9 @@
 
 /* Samples a channel for a ladder's fit, at most. */
 #define MAX_SAMPLES 4096u
+/* One sample in so many has a twin, stretched by so much. */
+#define TWIN_SHARE 16u
+#define TWIN_STRETCH 1.5f
 
 static tspk_status no_memory(tspk_error *err, const char *what)
 {
@@ -45,17 +48,92 @@ static float potential(tspk_coding coding, uint32_t t, float x, float o)
     return coding == TSPK_CODING_DIFFERENTIAL ? x - o : (float)t * x - o;
 }
 
-/* Potentials at step t of sampled (image, row) pairs: all of them when they are few. */
+/*
+ * Sampled (image, row) pairs of one class, the same at every step. A share of them has a twin: the same
+ * activations drawn out from the prior by TWIN_STRETCH, with a membrane of its own, as another image
+ * may have them. Without twins, what exceeds the calibration images' range is never caught up with.
+ */
+typedef struct samples {
+    uint32_t n, n_twins;
+    size_t *image;     /* [n] */
+    uint32_t *row;     /* [n] */
+    float *twin_x;     /* [n_twins, channels] at the present step */
+    float *twin_state; /* [n_twins, channels] */
+} samples;
+
+static void samples_done(samples *s)
+{
+    free(s->image);
+    free(s->row);
+    free(s->twin_x);
+    free(s->twin_state);
+}
+
+static tspk_status samples_init(samples *s, const tspk_calib *calib, uint32_t site_id,
+                                uint32_t row_class, tspk_error *err)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    const float *prior = calib->point->site[site_id].prior;
+    tspk_rng rng = {calib->settings.seed ^ ((uint64_t)site_id << 32)};
+    class_rows rows;
+    size_t total;
+
+    TSPK_TRY(find_rows(site, row_class, &rows, err));
+    total = calib->n_fitted * rows.n;
+    s->n = total < MAX_SAMPLES ? (uint32_t)total : MAX_SAMPLES;
+    s->n_twins = calib->settings.is_ecmt ? 0 : (s->n + TWIN_SHARE - 1) / TWIN_SHARE;
+    s->image = malloc(((size_t)s->n + 1) * sizeof *s->image);
+    s->row = malloc(((size_t)s->n + 1) * sizeof *s->row);
+    s->twin_x = calloc((size_t)s->n_twins * site->channels + 1, sizeof(float));
+    s->twin_state = calloc((size_t)s->n_twins * site->channels + 1, sizeof(float));
+    for (uint32_t i = 0; s->image && s->row && i < s->n; i++) {
+        const size_t pick = total == s->n ? i : (size_t)tspk_rng_below(&rng, total);
+
+        s->image[i] = pick / rows.n;
+        s->row[i] = rows.row[pick % rows.n];
+    }
+    for (uint32_t i = 0; s->twin_state && prior && i < s->n_twins; i++)
+        memcpy(s->twin_state + (size_t)i * site->channels,
+               prior + (size_t)row_class * site->channels, site->channels * sizeof(float));
+    free(rows.row);
+    return s->image && s->row && s->twin_x && s->twin_state ? TSPK_OK
+                                                            : no_memory(err, "sampled rows");
+}
+
+/* Twins are taken evenly from the samples. */
+static uint32_t twin_of(const samples *s, uint32_t twin)
+{
+    return (uint32_t)((uint64_t)twin * s->n / s->n_twins);
+}
+
+static void stretch_twins(const tspk_calib *calib, uint32_t site_id, uint32_t t, uint32_t row_class,
+                          samples *s)
+{
+    const tspk_site *site = &calib->spikes->site[site_id];
+    const float *prior = calib->point->site[site_id].prior;
+
+    for (uint32_t i = 0; i < s->n_twins; i++) {
+        const uint32_t from = twin_of(s, i);
+        const float *x = tspk_stage_at(calib->stage, site->input, s->image[from], t) +
+                         (size_t)s->row[from] * site->channels;
+
+        for (uint32_t c = 0; c < site->channels; c++) {
+            const float middle = prior ? prior[(size_t)row_class * site->channels + c] : 0.0f;
+
+            s->twin_x[(size_t)i * site->channels + c] = middle + TWIN_STRETCH * (x[c] - middle);
+        }
+    }
+}
+
+/* Potentials at step t of the samples and their twins, channel by channel. */
 static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, uint32_t t,
-                                     const float *state, const class_rows *rows,
+                                     const float *state, const samples *s,
                                      tspk_population *population, tspk_error *err)
 {
     const tspk_site *site = &calib->spikes->site[site_id];
     const size_t per_image = (size_t)site->rows * site->channels;
-    const size_t total = calib->n_fitted * rows->n;
+    const uint32_t n = s->n + s->n_twins;
     const uint32_t version = calib->settings.is_ecmt ? 0 : t; /* ECMT looks at the source network */
-    const uint32_t n = total < MAX_SAMPLES ? (uint32_t)total : MAX_SAMPLES;
-    tspk_rng rng = {calib->settings.seed ^ ((uint64_t)site_id << 32)};
 
     population->channels = site->channels;
     population->n = n;
@@ -63,11 +141,12 @@ static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, 
     if (!population->value)
         return no_memory(err, "samples of potentials");
     for (uint32_t i = 0; i < n; i++) {
-        const size_t pick = total == n ? i : (size_t)tspk_rng_below(&rng, total);
-        const size_t image = pick / rows->n;
-        const size_t at = (size_t)rows->row[pick % rows->n] * site->channels;
-        const float *x = tspk_stage_at(calib->stage, site->input, image, version) + at;
-        const float *o = state + image * per_image + at;
+        const bool is_twin = i >= s->n;
+        const size_t at = is_twin ? 0 : (size_t)s->row[i] * site->channels;
+        const float *x = is_twin ? s->twin_x + (size_t)(i - s->n) * site->channels
+                                 : tspk_stage_at(calib->stage, site->input, s->image[i], version) + at;
+        const float *o = is_twin ? s->twin_state + (size_t)(i - s->n) * site->channels
+                                 : state + s->image[i] * per_image + at;
 
         for (uint32_t c = 0; c < site->channels; c++)
             population->value[(size_t)c * n + i] = potential(calib->point->coding, t, x[c], o[c]);
@@ -110,41 +189,53 @@ static void done_banks(tspk_neuron_bank *bank)
         tspk_neuron_bank_done(&bank[k]);
 }
 
-/* Fits step t on the potentials that it sees and fires its real-valued levels. */
-static tspk_status fit_step(tspk_calib *calib, uint32_t site_id, uint32_t t, tspk_site_fit *fit,
-                            float *state, tspk_error *err)
+/* Fits one class at step t on the potentials that it sees. */
+static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t t,
+                             uint32_t row_class, const float *state, samples *s, tspk_site_fit *fit,
+                             tspk_error *err)
 {
-    const tspk_site *site = &calib->spikes->site[site_id];
+    tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, row_class);
+    double *scale = tspk_site_fit_scale(fit, t - 1, row_class);
+    const tspk_channel_fit_settings settings = {.kind = TSPK_LADDER_SIGNED,
+                                                .n_levels = calib->settings.n_levels,
+                                                .threads = calib->settings.threads};
+    tspk_population population = {0};
+    tspk_status status;
+
+    if (calib->settings.is_ecmt && t > 1) {
+        *ladder = *tspk_site_fit_ladder(fit, 0, row_class);
+        memcpy(scale, tspk_site_fit_scale(fit, 0, row_class), fit->channels * sizeof *scale);
+        return TSPK_OK;
+    }
+    stretch_twins(calib, site_id, t, row_class, s);
+    status = sample_potentials(calib, site_id, t, state, s, &population, err);
+    if (status == TSPK_OK && calib->settings.is_ecmt)
+        status = tspk_fit_ecmt(&population, calib->settings.n_levels, ladder, scale, err);
+    else if (status == TSPK_OK)
+        status = tspk_fit_channels(&population, &settings, ladder, scale, err);
+    free(population.value);
+    return status;
+}
+
+/* Fits step t and fires its real-valued levels. `s`: [n_classes] */
+static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t t, samples *s,
+                            tspk_site_fit *fit, float *state, tspk_error *err)
+{
     const tspk_fire_rule rule = calib->settings.is_ecmt ? TSPK_FIRE_ECMT : TSPK_FIRE_NEAREST;
     tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
     tspk_status status = TSPK_OK;
 
     for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++) {
-        tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, k);
-        double *scale = tspk_site_fit_scale(fit, t - 1, k);
-        tspk_population population = {0};
-        class_rows rows;
-
-        TSPK_TRY(find_rows(site, k, &rows, err));
-        if (rows.n) {
-            status = sample_potentials(calib, site_id, t, state, &rows, &population, err);
-            if (status == TSPK_OK && calib->settings.is_ecmt && t > 1) {
-                *ladder = *tspk_site_fit_ladder(fit, 0, k);
-                memcpy(scale, tspk_site_fit_scale(fit, 0, k), site->channels * sizeof *scale);
-            } else if (status == TSPK_OK && calib->settings.is_ecmt) {
-                status = tspk_fit_ecmt(&population, calib->settings.n_levels, ladder, scale, err);
-            } else if (status == TSPK_OK) {
-                const tspk_channel_fit_settings settings = {.kind = TSPK_LADDER_SIGNED,
-                                                            .n_levels = calib->settings.n_levels,
-                                                            .threads = calib->settings.threads};
-
-                status = tspk_fit_channels(&population, &settings, ladder, scale, err);
-            }
-            free(population.value);
-        }
+        if (s[k].n)
+            status = fit_class(calib, site_id, t, k, state, &s[k], fit, err);
         if (status == TSPK_OK)
-            status = tspk_neuron_bank_real(&bank[k], site->channels, ladder, scale, rule, err);
-        free(rows.row);
+            status = tspk_neuron_bank_real(&bank[k], fit->channels,
+                                           tspk_site_fit_ladder(fit, t - 1, k),
+                                           tspk_site_fit_scale(fit, t - 1, k), rule, err);
+        for (uint32_t i = 0; i < s[k].n_twins && status == TSPK_OK; i++)
+            tspk_neuron_bank_fire_row(&bank[k], calib->point->coding, t,
+                                      s[k].twin_x + (size_t)i * fit->channels,
+                                      s[k].twin_state + (size_t)i * fit->channels);
     }
     if (status == TSPK_OK && t < calib->settings.n_steps)
         fire_all(calib, site_id, t, bank, state);
@@ -206,6 +297,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     tspk_site *site = &calib->spikes->site[site_id];
     tspk_site_params *params = &calib->point->site[site_id];
     tspk_arena *arena = calib->spikes->arena;
+    samples s[TSPK_MAX_TOKEN_CLASSES] = {{0}};
     tspk_site_fit fit = {0};
     float *state = NULL;
     tspk_status status;
@@ -214,17 +306,21 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
                                 calib->settings.n_steps, err);
     if (status == TSPK_OK && calib->point->coding == TSPK_CODING_DIFFERENTIAL)
         status = fit_prior(calib, site_id, err);
+    for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++)
+        status = samples_init(&s[k], calib, site_id, k, err);
     if (status == TSPK_OK) {
         state = tspk_calib_start_state(calib, site_id);
         if (!state)
             status = no_memory(err, "the state of a site");
     }
     for (uint32_t t = 1; t <= calib->settings.n_steps && status == TSPK_OK; t++)
-        status = fit_step(calib, site_id, t, &fit, state, err);
+        status = fit_step(calib, site_id, t, s, &fit, state, err);
     if (status == TSPK_OK)
         status = calib->settings.is_ecmt
                      ? tspk_fold_ecmt(&fit, arena, site, params, err)
                      : tspk_site_fit_fold(&fit, calib->point->coding, heads, arena, site, params, err);
+    for (uint32_t k = 0; k < TSPK_MAX_TOKEN_CLASSES; k++)
+        samples_done(&s[k]);
     free(state);
     tspk_site_fit_done(&fit);
     return tspk_at_tensor(err, status, site->name);
