@@ -60,6 +60,9 @@ typedef struct tspk_level_count {
 
 /** Nonzero pairs of one row of levels: pair index within the row, and the two levels as they stand
  * in memory (low half first). */
+/* Inner elements that gemm_f32 sums in one chain. */
+#define TSPK_GEMM_BLOCK 64u
+
 typedef struct tspk_events {
     uint32_t *pair; /* [pairs of the row + 1] */
     int32_t *value; /* [pairs of the row + 1] */
@@ -106,8 +109,9 @@ typedef struct tspk_kernels {
     void (*finish)(size_t n, float rho, const float *z, float *y_kept, bool is_first, float divisor,
                    const float *bias, float *out);
 
-    /** out[r, j] = Σ_k fma(a[r, k], b[k, j], ·), k rising from 0, + bias[j] (NULL: none), j < n ≤
-     * LANES.
+    /** out[r, j] = Σ_k a[r, k] b[k, j] + bias[j] (NULL: none), j < n ≤ LANES. An fma chain from 0 with k
+     * rising in each block of TSPK_GEMM_BLOCK; the blocks' sums are added in order: a chain over a
+     * whole patch loses a digit.
      * @param b [inner, LANES] */
     void (*gemm_f32)(size_t rows, size_t inner, const float *a, size_t lda, const float *b,
                      const float *bias, size_t n, float *out, size_t ldo);

@@ -357,23 +357,31 @@ static AVX2 TSPK_ALWAYS_INLINE void gemm_block(size_t rows, size_t inner, const 
                                                size_t lda, const float *b, const float *bias,
                                                size_t n, float *out, size_t ldo)
 {
-    __m256 sum[2 * BLOCK_ROWS];
+    __m256 sum[2 * BLOCK_ROWS], part[2 * BLOCK_ROWS];
 
-#pragma GCC unroll 12
     for (size_t r = 0; r < 2 * rows; r++)
         sum[r] = _mm256_setzero_ps();
-    for (size_t k = 0; k < inner; k++) {
-        const __m256 b0 = _mm256_loadu_ps(b + k * 16), b1 = _mm256_loadu_ps(b + k * 16 + 8);
+    for (size_t from = 0; from < inner; from += TSPK_GEMM_BLOCK) {
+        const size_t to = inner - from < TSPK_GEMM_BLOCK ? inner : from + TSPK_GEMM_BLOCK;
+
+#pragma GCC unroll 12
+        for (size_t r = 0; r < 2 * rows; r++)
+            part[r] = _mm256_setzero_ps();
+        for (size_t k = from; k < to; k++) {
+            const __m256 b0 = _mm256_loadu_ps(b + k * 16), b1 = _mm256_loadu_ps(b + k * 16 + 8);
 
 #pragma GCC unroll 6
-        for (size_t r = 0; r < rows; r++) {
-            const __m256 one = _mm256_broadcast_ss(a + r * lda + k);
+            for (size_t r = 0; r < rows; r++) {
+                const __m256 one = _mm256_broadcast_ss(a + r * lda + k);
 
-            sum[2 * r] = _mm256_fmadd_ps(one, b0, sum[2 * r]);
-            sum[2 * r + 1] = _mm256_fmadd_ps(one, b1, sum[2 * r + 1]);
-            TSPK_IN_REGISTER(sum[2 * r]);
-            TSPK_IN_REGISTER(sum[2 * r + 1]);
+                part[2 * r] = _mm256_fmadd_ps(one, b0, part[2 * r]);
+                part[2 * r + 1] = _mm256_fmadd_ps(one, b1, part[2 * r + 1]);
+                TSPK_IN_REGISTER(part[2 * r]);
+                TSPK_IN_REGISTER(part[2 * r + 1]);
+            }
         }
+        for (size_t r = 0; r < 2 * rows; r++)
+            sum[r] = _mm256_add_ps(sum[r], part[r]);
     }
     for (size_t r = 0; r < rows; r++) {
         float line[16];

@@ -211,9 +211,16 @@ static void gemm_f32(size_t rows, size_t inner, const float *a, size_t lda, cons
     for (size_t r = 0; r < rows; r++) {
         float sum[TSPK_LANES] = {0};
 
-        for (size_t k = 0; k < inner; k++)
+        for (size_t from = 0; from < inner; from += TSPK_GEMM_BLOCK) {
+            const size_t to = inner - from < TSPK_GEMM_BLOCK ? inner : from + TSPK_GEMM_BLOCK;
+            float part[TSPK_LANES] = {0};
+
+            for (size_t k = from; k < to; k++)
+                for (size_t j = 0; j < TSPK_LANES; j++)
+                    part[j] = fmaf(a[r * lda + k], b[k * TSPK_LANES + j], part[j]);
             for (size_t j = 0; j < TSPK_LANES; j++)
-                sum[j] = fmaf(a[r * lda + k], b[k * TSPK_LANES + j], sum[j]);
+                sum[j] += part[j];
+        }
         for (size_t j = 0; j < n; j++)
             out[r * ldo + j] = bias ? sum[j] + bias[j] : sum[j];
     }

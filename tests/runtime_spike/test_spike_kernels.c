@@ -285,7 +285,7 @@ static void test_product(void **state)
 /* Everything in float, with every length up to two vectors and more. */
 static void test_float(void **state)
 {
-    enum { N = 70, ROWS = 13, INNER = 37 };
+    enum { N = 70, ROWS = 13, INNER = 150 };
     static float a[ROWS * N], b[INNER * 16], bias[N], y[2][ROWS * N], out[2][ROWS * N];
 
     (void)state;
