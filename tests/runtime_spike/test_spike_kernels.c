@@ -286,7 +286,7 @@ static void test_product(void **state)
 static void test_float(void **state)
 {
     enum { N = 70, ROWS = 13, INNER = 150 };
-    static float a[ROWS * N], b[INNER * 16], bias[N], y[2][ROWS * N], out[2][ROWS * N];
+    static float a[ROWS * INNER], b[INNER * 16], bias[N], y[2][ROWS * N], out[2][ROWS * N];
 
     (void)state;
     if (!other)
@@ -295,10 +295,10 @@ static void test_float(void **state)
         const float factor = real();
         const size_t rows = 1 + below(ROWS), inner = 1 + below(INNER), wide = n < 16 ? n : 16;
 
-        for (size_t i = 0; i < ROWS * N; i++) {
+        for (size_t i = 0; i < ROWS * INNER; i++)
             a[i] = real();
+        for (size_t i = 0; i < ROWS * N; i++)
             y[0][i] = y[1][i] = out[0][i] = out[1][i] = real();
-        }
         for (size_t i = 0; i < INNER * 16; i++)
             b[i] = real();
         for (size_t i = 0; i < N; i++)
