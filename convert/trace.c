@@ -102,6 +102,11 @@ tspk_status tspk_trace_back(const tspk_graph *graph, tspk_value_id id, bool with
         most = elems > most ? elems : most;
     }
     trace.root = at;
+    if (most > TSPK_MAX_TRACED_ELEMS)
+        return tspk_at_tensor(err,
+                              TSPK_FAIL(err, TSPK_LIMIT, "%zu elements are moved, at most %zu",
+                                        most, TSPK_MAX_TRACED_ELEMS),
+                              graph->value[id].name);
     for (int i = 0; i < 2; i++) {
         buffer[i] = tspk_arena_array(scratch, most + 1, sizeof *buffer[i]);
         if (!buffer[i])

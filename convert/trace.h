@@ -10,6 +10,9 @@
 
 #include "core/graph.h"
 
+/** Each takes two positions of 8 bytes, whatever the file's size is. */
+#define TSPK_MAX_TRACED_ELEMS ((size_t)1 << 27)
+
 typedef struct tspk_trace {
     tspk_value_id root;   /* the first value back that is not moved only */
     double factor;        /* product of the constant scalars met on the way */
@@ -26,6 +29,7 @@ tspk_value_id tspk_trace_root(const tspk_graph *graph, tspk_value_id id, bool wi
 /**
  * Traces `id` back. With scalars, products with constant scalars are passed too and multiplied up.
  * @param scratch holds the positions
+ * @errors LIMIT (a value on the way has more than TSPK_MAX_TRACED_ELEMS), NOMEM
  */
 tspk_status tspk_trace_back(const tspk_graph *graph, tspk_value_id id, bool with_scalars,
                             tspk_arena *scratch, tspk_trace *trace_out, tspk_error *err);
