@@ -1,20 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what Transpike needs on Debian 12: `build`, `demo` (build + sample data) or `test` (demo +
-# test libraries). Does nothing when everything is there; needs root only when something is missing.
+# Installs what Transpike needs on Debian 12: `build`, `demo` (build + sample data), `test` (demo +
+# test libraries) or `fuzz` (test + clang and libFuzzer). Does nothing when everything is there; needs root only when something is missing.
 set -eu
 
 purpose=${1:-build}
-packages="gcc libc6-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler
-  protobuf-compiler libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev
-  nettle-dev zlib1g-dev"
+# dpkg-dev tells meson the library folder of Debian: without it libraries go to lib64, where neither
+# the loader nor pkg-config looks.
+packages="gcc libc6-dev dpkg-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler
+  libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev nettle-dev zlib1g-dev"
+demo_packages="dataset-fashion-mnist"
+test_packages="$demo_packages libcmocka-dev python3 python3-venv"
 case $purpose in
 build) ;;
-demo) packages="$packages dataset-fashion-mnist" ;;
-test) packages="$packages dataset-fashion-mnist libcmocka-dev python3 python3-venv clang
-  libclang-rt-14-dev" ;;
+demo) packages="$packages $demo_packages" ;;
+test) packages="$packages $test_packages" ;;
+fuzz) packages="$packages $test_packages clang libclang-rt-14-dev" ;;
 *)
-  echo "usage: tools/setup_debian.sh build|demo|test" >&2
+  echo "usage: tools/setup_debian.sh build|demo|test|fuzz" >&2
   exit 2
   ;;
 esac
