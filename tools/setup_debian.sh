@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what Transpike needs on Debian 12: `build`, `demo` (build + sample data), `test` (demo +
-# test libraries) or `fuzz` (test + clang and libFuzzer). Does nothing when everything is there; needs root only when something is missing.
+# test libraries) or `fuzz` (test + clang and libFuzzer). Does nothing when everything is there; needs
+# root only when something is missing.
 set -eu
 
 purpose=${1:-build}
