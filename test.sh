@@ -23,18 +23,18 @@ export PATH
 [ -n "${TRANSPIKE_DATA:-}" ] ||
   echo "test.sh: TRANSPIKE_DATA is not set: tests on shared data skip" >&2
 
-# Meson and ninja are the system's: the venv holds the oracles only.
-[ -f build-test/release/build.ninja ] || meson setup build-test/release --buildtype=release
-[ -f build-test/sanitize/build.ninja ] ||
-  meson setup build-test/sanitize --buildtype=debugoptimized -Dsanitize=true
-ninja -C build-test/release
-ninja -C build-test/sanitize
-
 # Tests run side by side: idle threads leave the cores to others, and a busy machine is no failure.
 export OMP_WAIT_POLICY=passive
 rm -f build-test/*/meson-logs/testlog.json
 status=0
+# Meson and ninja are the system's: the venv holds the oracles only.
+[ -f build-test/release/build.ninja ] || meson setup build-test/release --buildtype=release
+ninja -C build-test/release
 meson test -C build-test/release --no-rebuild --print-errorlogs --timeout-multiplier 2 || status=$?
+
+[ -f build-test/sanitize/build.ninja ] ||
+  meson setup build-test/sanitize --buildtype=debugoptimized -Dsanitize=true
+ninja -C build-test/sanitize
 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
   meson test -C build-test/sanitize --no-rebuild --print-errorlogs --timeout-multiplier 4 \
   --no-suite end_to_end --no-suite oracle || status=$?
