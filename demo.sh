@@ -24,6 +24,14 @@ echo "== convert: 128 training images, no labels used"
   --calib-images 128 --steps 4 --levels 8 $preprocess -o "$out/fashion_vit.spike"
 ls -l "$out/fashion_vit.spike" samples/fashion_vit.onnx
 echo
+echo "== run: the first three test images"
+gzip -dc "$data/t10k-images-idx3-ubyte.gz" | {
+  dd bs=16 count=1 iflag=fullblock status=none >/dev/null
+  printf '\000\000\010\003\000\000\000\003\000\000\000\034\000\000\000\034'
+  dd bs=784 count=3 iflag=fullblock status=none
+} >"$out/three-images-idx3-ubyte"
+./build/cli/transpike run "$out/fashion_vit.spike" "$out/three-images-idx3-ubyte" --top 3
+echo
 echo "== validate: the 10,000 test images, spiking network beside its source"
 ./build/cli/transpike validate "$out/fashion_vit.spike" --onnx samples/fashion_vit.onnx \
   --data "$data/t10k-images-idx3-ubyte.gz" --json "$out/validate.json"

@@ -113,8 +113,9 @@ static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_
     return TSPK_OK;
 }
 
-static tspk_status lower_model(const tspk_model *model, tspk_spikegraph **spikes_out,
-                               tspk_error *err)
+/* The graph of the class output alone, a copy that the caller frees, and its lowered frame. */
+static tspk_status lower_model(const tspk_model *model, tspk_graph **source_out,
+                               tspk_spikegraph **spikes_out, tspk_error *err)
 {
     tspk_arena *scratch = tspk_arena_new(0);
     tspk_structure structure;
@@ -122,9 +123,13 @@ static tspk_status lower_model(const tspk_model *model, tspk_spikegraph **spikes
 
     if (!scratch)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to analyse the network");
-    status = tspk_find_structure(model->graph, scratch, &structure, err);
+    status = tspk_graph_clone(model->graph, source_out, err);
     if (status == TSPK_OK)
-        status = tspk_lower(model->graph, &structure, spikes_out, err);
+        status = tspk_keep_class_output(*source_out, err);
+    if (status == TSPK_OK)
+        status = tspk_find_structure(*source_out, scratch, &structure, err);
+    if (status == TSPK_OK)
+        status = tspk_lower(*source_out, &structure, spikes_out, err);
     tspk_arena_free(scratch);
     return status;
 }
@@ -150,6 +155,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     sample_reader reader = {.data = data};
     tspk_spike *spike = NULL;
     tspk_spikegraph *spikes = NULL;
+    tspk_graph *source = NULL;
     tspk_status status = check_settings(settings, available, err);
 
     if (status == TSPK_OK)
@@ -160,9 +166,9 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
            sizeof reader.dim);
     status = read_samples(&reader, n, calibration.threads, err);
     if (status == TSPK_OK)
-        status = lower_model(model, &spikes, err);
+        status = lower_model(model, &source, &spikes, err);
     if (status == TSPK_OK)
-        status = tspk_calibrate(spikes, model->graph, reader.image, n, n, &calibration, NULL, err);
+        status = tspk_calibrate(spikes, source, reader.image, n, n, &calibration, NULL, err);
     if (status == TSPK_OK)
         status = keep_provenance(settings, reader.hash, n, spikes, err);
     if (status == TSPK_OK) {
@@ -180,6 +186,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     } else {
         tspk_spikegraph_free(spikes);
     }
+    tspk_graph_free(source);
     free(reader.image);
     free(reader.hash);
     free(reader.error);

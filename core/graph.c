@@ -33,6 +33,39 @@ void tspk_graph_free(tspk_graph *graph)
     free(graph);
 }
 
+tspk_status tspk_graph_clone(const tspk_graph *graph, tspk_graph **clone_out, tspk_error *err)
+{
+    tspk_graph *clone = NULL;
+    tspk_arena *arena;
+
+    TSPK_TRY(tspk_graph_new(0, &clone, err));
+    arena = clone->arena;
+    *clone = *graph;
+    clone->arena = arena;
+    clone->cap_values = graph->n_values;
+    clone->cap_nodes = graph->n_nodes;
+    clone->value = tspk_arena_copy(arena, graph->value, graph->n_values * sizeof *graph->value);
+    clone->node = tspk_arena_copy(arena, graph->node, graph->n_nodes * sizeof *graph->node);
+    clone->input = tspk_arena_copy(arena, graph->input, graph->n_inputs * sizeof *graph->input);
+    clone->output = tspk_arena_copy(arena, graph->output, graph->n_outputs * sizeof *graph->output);
+    if (!clone->value || !clone->node || !clone->input || !clone->output)
+        goto no_memory;
+    for (uint32_t i = 0; i < clone->n_nodes; i++) {
+        tspk_node *node = &clone->node[i];
+
+        node->in = tspk_arena_copy(arena, node->in, node->n_in * sizeof *node->in);
+        node->out = tspk_arena_copy(arena, node->out, node->n_out * sizeof *node->out);
+        if (!node->in || !node->out)
+            goto no_memory;
+    }
+    *clone_out = clone;
+    return TSPK_OK;
+
+no_memory:
+    tspk_graph_free(clone);
+    return NO_MEMORY(err);
+}
+
 /* Doubles an arena array; what it leaves behind is freed with the arena. */
 static void *grow(tspk_arena *arena, void *old, uint32_t n, uint32_t *cap, size_t size)
 {

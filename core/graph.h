@@ -59,6 +59,9 @@ typedef struct tspk_graph {
 tspk_status tspk_graph_new(size_t cap_bytes, tspk_graph **graph_out, tspk_error *err);
 void tspk_graph_free(tspk_graph *graph);
 
+/** A copy to rewrite. Names, constants and rows are shared: borrowed until `graph` is freed. */
+tspk_status tspk_graph_clone(const tspk_graph *graph, tspk_graph **clone_out, tspk_error *err);
+
 /** Adds a value without data; name is copied (NULL means ""). */
 tspk_status tspk_graph_add_value(tspk_graph *graph, const char *name, tspk_dtype dtype,
                                  const tspk_shape *shape, tspk_value_id *id_out, tspk_error *err);

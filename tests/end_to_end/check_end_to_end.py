@@ -7,6 +7,7 @@ Skips (77) without Debian's dataset-fashion-mnist.
 import gzip
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -48,6 +49,17 @@ def write_images(path, data, first, n):
     raw = gzip.open(data / "t10k-images-idx3-ubyte.gz").read()
     header = raw[:4] + n.to_bytes(4, "big") + raw[8:16]
     path.write_bytes(header + raw[16 + first * 784:16 + (first + n) * 784])
+
+
+def check_several_outputs(checks, transpike, shared, folder):
+    """The class output alone counts: the last block keeps the class token only."""
+    case = shared / "onnx-vit" / "hand-multi__legacy__op16__b1"
+    call(transpike, "convert", case / "model.onnx", "--data", case / "inputs.npy", "--steps", 1,
+         "-o", folder / "multi.spike")
+    sites = json.loads(call(transpike, "inspect", folder / "multi.spike", "--json", "-"))["sites"]
+    tokens = {s["name"]: s["tokens"] for s in sites}
+    checks.check(tokens["blocks.1.attn.query"] == 1 and tokens["blocks.1.attn.key"] == 17,
+                 "several outputs: the last block computes the class token alone")
 
 
 def main():
@@ -113,6 +125,11 @@ def main():
                                capture_output=True, text=True)
         checks.check(other.returncode == 61 and other.stderr.rstrip().endswith("[MISMATCH]") and
                      other.stderr.count("\n") == 1, "another source network: [MISMATCH]")
+        shared = os.environ.get("TRANSPIKE_DATA")
+        if shared:
+            check_several_outputs(checks, transpike, pathlib.Path(shared), folder)
+        else:
+            print("TRANSPIKE_DATA is not set: several outputs not checked")
     return 1 if checks.failed else 0
 
 
