@@ -30,7 +30,7 @@ typedef struct tspk_calib_report {
  * @param images    [n_images, elements of the graph's input]
  * @param n_fitted  the first so many images are fitted on; the others go along and are only judged
  * @param report_out or NULL
- * @source design sections 2 and 3; docs/calibration.md
+ * @source docs/calibration.md
  */
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
                            size_t n_images, size_t n_fitted, const tspk_calib_settings *settings,

@@ -190,7 +190,7 @@ static void deviations(const linear_site *s, const consumer *c, double *deviatio
 }
 
 /* Query and key meet only in their product: a factor per channel makes their deviations equal.
- * Design section 2, "q and k". */
+ * docs/calibration.md, "Balance of q and k". */
 static tspk_status balance(linear_site *s, consumer *query, consumer *key, tspk_error *err)
 {
     const uint32_t n_out = query->linear->n_out;

@@ -22,7 +22,7 @@ tspk_ladder_values *tspk_site_fit_ladder(const tspk_site_fit *fit, uint32_t step
 double *tspk_site_fit_scale(const tspk_site_fit *fit, uint32_t step, uint32_t row_class);
 
 /**
- * Units, scales (ρ), shifts and gains: design section 2, "Units, ladders, gains". Allocated from
+ * Units, scales (ρ), shifts and gains: docs/calibration.md, "Units and gains". Allocated from
  * `arena`; `params->step` must have room for fit->n_steps.
  *
  * Linear sites: unit per channel, any ρ per step and class. Query and key: unit per head, ρ = κ 2^-k.

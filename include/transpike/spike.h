@@ -92,7 +92,7 @@ TSPK_API void tspk_session_close(tspk_session *session);
 typedef struct tspk_step_work {
     uint64_t spikes;        /**< of this step alone */
     uint64_t neurons;       /**< neurons that were computed at this step */
-    double energy_synaptic; /**< cumulative, ratio to the source network's (design: section 7) */
+    double energy_synaptic; /**< cumulative, ratio to the source network: docs/energy.md */
     double energy_full;     /**< cumulative */
     double energy_quantised_ann; /**< the quantised network of the same information, once */
 } tspk_step_work;
@@ -115,7 +115,7 @@ TSPK_API void tspk_session_memory_get(const tspk_session *session, tspk_session_
 
 /**
  * Runs n images as tspk_session_run() does and writes every site's codes and fan-out (and, with
- * products, inputs, integer products and grids) to an .npz: contract "run --dump-spikes".
+ * products, inputs, integer products and grids) to an .npz: docs/dump.md.
  * @errors RANGE (more than 64 images, 4 with products), IO
  */
 TSPK_API tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *images,

@@ -9,7 +9,7 @@
 
 #include "runtime/spike/spike_exec.h"
 
-static const float LN_4 = 1.38629436f; /* design section 2: the fixed maximum moves beyond it */
+static const float LN_4 = 1.38629436f; /* docs/spikefile.md: the fixed maximum moves beyond it */
 
 typedef struct attention_job {
     const tspk_spike_run *run;

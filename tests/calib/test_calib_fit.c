@@ -174,7 +174,7 @@ static void channel_scales_follow_the_channels(void **state)
     assert_true(scale[CHANNELS - 1] == 0);
 }
 
-/* Design section 2: nothing is clipped, every live channel of a linear site uses 127 somewhere. */
+/* docs/calibration.md: nothing is clipped, every live channel of a linear site uses 127 somewhere. */
 static void units_neither_clip_nor_waste(void **state)
 {
     static const double shrink[] = {1, 0.2, 0.03};
