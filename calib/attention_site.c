@@ -16,7 +16,7 @@
 #include "runtime/ann/op_eval.h"
 
 #define MAX_SAMPLE_ROWS 1024u
-#define MAX_LOG_RISE 1.3862943611198906 /* ln 4 */
+#define MAX_LOG_RISE    1.3862943611198906 /* ln 4 */
 
 typedef struct attention {
     tspk_calib *calib;
@@ -53,8 +53,7 @@ static const float *operand(const attention *a, uint32_t site_id, size_t image)
     const tspk_site *site = &a->calib->spikes->site[site_id];
     const size_t elems = (size_t)site->rows * site->channels;
 
-    return a->calib->decoded[site_id] +
-           (image * a->calib->settings.n_steps + (a->t - 1)) * elems;
+    return a->calib->decoded[site_id] + (image * a->calib->settings.n_steps + (a->t - 1)) * elems;
 }
 
 /* Numerators of step t of one image, row maxima and sums. */
@@ -66,9 +65,8 @@ static void compute_numerators(const attention *a, size_t image, float *x)
     float *sum = a->sum + image * a->heads * a->n;
 
     for (size_t h = 0; h < a->heads; h++) {
-        tspk_sgemm(true, a->n, a->m, a->d, a->node->attr.scale, q + h * a->d,
-                   a->query->channels, k + h * a->d, a->key->channels, 0.0f, x + h * a->n * a->m,
-                   a->m);
+        tspk_sgemm(true, a->n, a->m, a->d, a->node->attr.scale, q + h * a->d, a->query->channels,
+                   k + h * a->d, a->key->channels, 0.0f, x + h * a->n * a->m, a->m);
         for (size_t i = 0; i < a->n; i++) {
             float *row = x + (h * a->n + i) * a->m;
             float *at = &maximum[h * a->n + i];
@@ -108,8 +106,8 @@ static void compute_output(const attention *a, size_t image, const float *x)
     const float decode = coding == TSPK_CODING_RATE ? 1.0f / (float)a->t : 1.0f;
 
     for (size_t h = 0; h < a->heads; h++) {
-        tspk_sgemm(false, a->n, a->e, a->m, decode, p + h * a->n * a->m, a->m, v + h * a->e,
-                   width, 0.0f, y + h * a->e, width);
+        tspk_sgemm(false, a->n, a->e, a->m, decode, p + h * a->n * a->m, a->m, v + h * a->e, width,
+                   0.0f, y + h * a->e, width);
         for (size_t i = 0; i < a->n; i++) {
             const float *row = x + (h * a->n + i) * a->m;
             const float sum = a->sum[(image * a->heads + h) * a->n + i];
@@ -170,7 +168,7 @@ static tspk_status sample_rows(const attention *a, uint32_t row_class, tspk_popu
     for (uint32_t i = 0; i < a->n; i++)
         if (a->numerator->row_class[i] == row_class)
             row[n_rows++] = i;
-    total = a->calib->n_fitted * n_rows;
+    total = tspk_stage_images(a->calib->stage) * n_rows;
     n_samples = total < MAX_SAMPLE_ROWS ? (uint32_t)total : MAX_SAMPLE_ROWS;
     population->channels = a->heads;
     population->n = n_samples * a->m;
@@ -189,8 +187,8 @@ static tspk_status sample_rows(const attention *a, uint32_t row_class, tspk_popu
             float *to = population->value + h * population->n + (size_t)s * a->m;
 
             for (size_t j = 0; j < a->m; j++)
-                to[j] = coding == TSPK_CODING_DIFFERENTIAL ? x[j] - o[j]
-                                                           : (float)a->t * x[j] - o[j];
+                to[j] =
+                    coding == TSPK_CODING_DIFFERENTIAL ? x[j] - o[j] : (float)a->t * x[j] - o[j];
         }
     }
     free(row);
@@ -244,9 +242,9 @@ static tspk_status fit_step(attention *a, tspk_site_fit *fit, tspk_error *err)
             status = fit_class(a, k, fit, err);
         }
         if (status == TSPK_OK)
-            status = tspk_neuron_bank_real(&a->bank[k], a->heads,
-                                           tspk_site_fit_ladder(fit, a->t - 1, k),
-                                           tspk_site_fit_scale(fit, a->t - 1, k), rule, err);
+            status =
+                tspk_neuron_bank_real(&a->bank[k], a->heads, tspk_site_fit_ladder(fit, a->t - 1, k),
+                                      tspk_site_fit_scale(fit, a->t - 1, k), rule, err);
     }
     free(a->sample);
     a->sample = NULL;
@@ -261,8 +259,8 @@ static tspk_status fit_numerators(attention *a, tspk_error *err)
     tspk_calib *calib = a->calib;
     tspk_site_params *params = &calib->point->site[a->record->numerator];
     tspk_site_fit fit = {0};
-    tspk_status status = tspk_site_fit_init(&fit, a->heads, calib->spikes->n_classes,
-                                            calib->settings.n_steps, err);
+    tspk_status status =
+        tspk_site_fit_init(&fit, a->heads, calib->spikes->n_classes, calib->settings.n_steps, err);
 
     for (a->t = 1; a->t <= calib->settings.n_steps && status == TSPK_OK; a->t++)
         status = fit_step(a, &fit, err);
@@ -287,8 +285,8 @@ static tspk_status run_steps(attention *a, tspk_error *err)
     for (a->t = 1; a->t <= calib->settings.n_steps && status == TSPK_OK; a->t++) {
         for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++)
             status = tspk_neuron_bank_integer(&a->bank[k], a->numerator,
-                                              &calib->point->site[a->record->numerator], a->t - 1, k,
-                                              err);
+                                              &calib->point->site[a->record->numerator], a->t - 1,
+                                              k, err);
         if (status == TSPK_OK)
             tspk_parallel_for(calib->settings.threads, n_images, step_image, a);
         done_banks(a);
@@ -318,22 +316,23 @@ static tspk_status fit_operand(tspk_calib *calib, uint32_t site_id, uint32_t hea
         const float decode = calib->point->coding == TSPK_CODING_RATE ? 1.0f / (float)t : 1.0f;
         float *offset = tspk_arena_array(calib->spikes->arena, classes, sizeof *offset);
 
-        status = offset ? tspk_calib_fire_value_site(calib, site_id, t, state, err) : no_memory(err);
+        status =
+            offset ? tspk_calib_fire_value_site(calib, site_id, t, state, err) : no_memory(err);
         if (status != TSPK_OK)
             break;
         tspk_calib_class_means(calib, site_id, t, state, mean, mean + classes);
         for (size_t c = 0; c < classes; c++) {
             const double prior = params->prior ? (double)params->prior[c] : 0;
 
-            offset[c] = calib->settings.is_ecmt ? 0.0f
-                                                : (float)(prior + mean[classes + c] - mean[c]);
+            offset[c] =
+                calib->settings.is_ecmt ? 0.0f : (float)(prior + mean[classes + c] - mean[c]);
         }
         params->step[t - 1].offset = offset;
         for (size_t i = 0; i < n_images * site->rows; i++) {
             const size_t row = i % site->rows, image = i / site->rows;
             const size_t at = (size_t)site->row_class[row] * site->channels;
-            float *to = calib->decoded[site_id] + (image * n_steps + t - 1) * elems +
-                        row * site->channels;
+            float *to =
+                calib->decoded[site_id] + (image * n_steps + t - 1) * elems + row * site->channels;
 
             for (size_t c = 0; c < site->channels; c++) {
                 const float prior = params->prior ? params->prior[at + c] : 0.0f;
@@ -403,10 +402,14 @@ tspk_status tspk_calib_attention(tspk_calib *calib, uint32_t index, tspk_error *
     tspk_spike_attention *record = &spikes->attention[index];
     const size_t n_images = tspk_stage_images(calib->stage);
     tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
-    attention a = {.calib = calib, .record = record, .node = &spikes->graph->node[record->node],
-                   .query = &spikes->site[record->query], .key = &spikes->site[record->key],
+    attention a = {.calib = calib,
+                   .record = record,
+                   .node = &spikes->graph->node[record->node],
+                   .query = &spikes->site[record->query],
+                   .key = &spikes->site[record->key],
                    .value = &spikes->site[record->value],
-                   .numerator = &spikes->site[record->numerator], .bank = bank};
+                   .numerator = &spikes->site[record->numerator],
+                   .bank = bank};
     tspk_status status;
 
     record->is_quotient = calib->settings.is_ecmt;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "calib/calibrate.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/fail.h"
 
@@ -67,7 +65,8 @@ static uint32_t attention_of(const tspk_spikegraph *spikes, tspk_node_id node)
     return UINT32_MAX;
 }
 
-static tspk_status walk_node(tspk_calib *calib, tspk_node_id id, bool *is_site_done, tspk_error *err)
+static tspk_status walk_node(tspk_calib *calib, tspk_node_id id, bool *is_site_done,
+                             tspk_error *err)
 {
     const tspk_spikegraph *spikes = calib->spikes;
     const uint32_t linear = linear_of(spikes, id), attention = attention_of(spikes, id);
@@ -82,65 +81,11 @@ static tspk_status walk_node(tspk_calib *calib, tspk_node_id id, bool *is_site_d
     return tspk_calib_linear_site(calib, spikes->linear[linear].site, err);
 }
 
-static size_t best_class(const float *logit, size_t n)
-{
-    size_t best = 0;
-
-    for (size_t i = 1; i < n; i++)
-        if (logit[i] > logit[best])
-            best = i;
-    return best;
-}
-
-static double log_sum_exp(const float *logit, size_t n)
-{
-    const double most = (double)logit[best_class(logit, n)];
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += exp((double)logit[i] - most);
-    return most + log(sum);
-}
-
-static double divergence(const float *ann, const float *snn, size_t n)
-{
-    const double a = log_sum_exp(ann, n), s = log_sum_exp(snn, n);
-    double kl = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const double log_p = (double)ann[i] - a;
-
-        kl += exp(log_p) * (log_p - ((double)snn[i] - s));
-    }
-    return kl;
-}
-
-static void judge(const tspk_calib *calib, size_t from, size_t to, double *kl, double *agreement)
-{
-    const tspk_graph *graph = calib->spikes->graph;
-    const tspk_value_id output = graph->output[0];
-    const size_t classes = tspk_shape_last(&graph->value[output].shape);
-
-    for (uint32_t t = 1; t <= calib->settings.n_steps; t++) {
-        kl[t - 1] = agreement[t - 1] = 0;
-        for (size_t i = from; i < to; i++) {
-            const float *ann = tspk_stage_at(calib->stage, output, i, 0);
-            const float *snn = tspk_stage_at(calib->stage, output, i, t);
-
-            kl[t - 1] += divergence(ann, snn, classes) / (double)(to - from);
-            agreement[t - 1] += (best_class(ann, classes) == best_class(snn, classes)) /
-                                (double)(to - from);
-        }
-    }
-}
-
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, size_t n_fitted, const tspk_calib_settings *settings,
-                           tspk_calib_report *report_out, tspk_error *err)
+                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err)
 {
     const uint32_t n_nodes = spikes->graph->n_nodes;
-    tspk_calib calib = {.spikes = spikes, .source = source, .n_fitted = n_fitted,
-                        .settings = *settings};
+    tspk_calib calib = {.spikes = spikes, .source = source, .settings = *settings};
     bool *is_site_done = calloc((size_t)spikes->n_sites + 1, sizeof *is_site_done);
     tspk_status status;
 
@@ -158,12 +103,6 @@ tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, co
         if (status == TSPK_OK && settings->progress &&
             settings->progress(settings->progress_context, "calibrate", i + 1, n_nodes))
             status = TSPK_FAIL(err, TSPK_INTERRUPTED, "stopped at node %u of %u", i + 1, n_nodes);
-    }
-    if (status == TSPK_OK && report_out) {
-        judge(&calib, 0, n_fitted, report_out->kl_fitted, report_out->agreement_fitted);
-        if (n_images > n_fitted)
-            judge(&calib, n_fitted, n_images, report_out->kl_held_out,
-                  report_out->agreement_held_out);
     }
     for (uint32_t i = 0; calib.decoded && i < spikes->n_sites; i++)
         free(calib.decoded[i]);

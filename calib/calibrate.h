@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calibration: from a lowered spike graph and images to units, ladders, gains, weights and biases. */
+/* Calibration: from a lowered spike graph and images to units, ladders, gains, weights and biases.
+ */
 #ifndef TSPK_CALIB_CALIBRATE_H
 #define TSPK_CALIB_CALIBRATE_H
 
@@ -17,24 +18,16 @@ typedef struct tspk_calib_settings {
     void *progress_context;
 } tspk_calib_settings;
 
-/* What the decoded logits of the images say, in sample order: the fitted ones, then the others. */
-typedef struct tspk_calib_report {
-    double kl_fitted[TSPK_MAX_STEPS], kl_held_out[TSPK_MAX_STEPS];           /* nats */
-    double agreement_fitted[TSPK_MAX_STEPS], agreement_held_out[TSPK_MAX_STEPS];
-} tspk_calib_report;
-
 /**
  * Fits everything of point "exact" of a lowered spike graph.
  * @param spikes    from tspk_lower(); filled in
  * @param source    the graph that was lowered: the weights of its Linears under the same node ids
  * @param images    [n_images, elements of the graph's input]
- * @param n_fitted  the first so many images are fitted on; the others go along and are only judged
- * @param report_out or NULL
+ * @errors NOMEM, INTERRUPTED, UNSUPPORTED (an operator that cannot be evaluated); the node is named
  * @source docs/calibration.md
  */
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, size_t n_fitted, const tspk_calib_settings *settings,
-                           tspk_calib_report *report_out, tspk_error *err);
+                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err);
 
 /* --- shared by the files of this room --- */
 
@@ -44,10 +37,9 @@ typedef struct tspk_calib {
     const tspk_graph *source;
     tspk_point *point;
     tspk_stage *stage;
-    size_t n_fitted;
     tspk_calib_settings settings;
-    /* decoded estimates of query, key and value sites: [n_sites] -> [images, steps, rows * channels],
-     * with the offset at query and key, without it at value; NULL when not live */
+    /* decoded estimates of query, key and value sites: [n_sites] -> [images, steps, rows *
+     * channels], with the offset at query and key, without it at value; NULL when not live */
     float **decoded;
 } tspk_calib;
 
@@ -69,7 +61,7 @@ tspk_status tspk_calib_fire_value_site(tspk_calib *calib, uint32_t site, uint32_
 /** State of a site before step 1: the prior in every row; malloc'd, [images, rows * channels]. */
 float *tspk_calib_start_state(const tspk_calib *calib, uint32_t site);
 
-/** Means over the fitted images and the rows of each class at step t: of the decoded state, and of the
+/** Means over the images and the rows of each class at step t: of the decoded state, and of the
  * x_t that it stands for. @param mean_out, target_out [n_classes, channels] */
 void tspk_calib_class_means(const tspk_calib *calib, uint32_t site, uint32_t t, const float *state,
                             double *mean_out, double *target_out);

@@ -9,9 +9,10 @@
 #include "core/parallel.h"
 
 #define ROUNDS 3
-/* Potentials that stay below this share of the site's largest never fire: the prior carries them. */
-#define DEAD_SHARE 1e-6
-#define N_MULTIPLES 25
+/* Potentials that stay below this share of the site's largest never fire: the prior carries them.
+ */
+#define DEAD_SHARE     1e-6
+#define N_MULTIPLES    25
 #define LEAST_MULTIPLE 0.45
 #define MULTIPLE_RATIO 1.08
 
@@ -68,7 +69,7 @@ static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladd
 }
 
 #define DIGIT_BITS 11
-#define DIGITS (1u << DIGIT_BITS)
+#define DIGITS     (1u << DIGIT_BITS)
 
 /* Unsigned keys that sort as the floats do. */
 static uint32_t key_of(uint32_t bits)
@@ -189,8 +190,8 @@ static void refit_ladder(const fit *f, tspk_histogram *histogram, tspk_ladder_va
     for (size_t c = 0; c < p->channels; c++)
         for (uint32_t i = 0; f->scale[c] > 0 && i < p->n; i++)
             tspk_histogram_add(histogram, (double)p->value[c * p->n + i] / f->scale[c], 1);
-    tspk_fit_ladder(histogram, f->settings->kind, f->settings->n_levels,
-                    f->settings->is_one_sided, ladder_out);
+    tspk_fit_ladder(histogram, f->settings->kind, f->settings->n_levels, f->settings->is_one_sided,
+                    ladder_out);
 }
 
 static void start_scales(fit *f)
@@ -211,8 +212,8 @@ tspk_status tspk_fit_channels(tspk_population *population,
     const size_t channels = population->channels;
     const size_t cells = channels * ((size_t)population->n + 1);
     tspk_histogram *histogram = malloc(sizeof *histogram);
-    fit f = {.population = population, .settings = settings, .ladder = ladder_out,
-             .scale = scale_out};
+    fit f = {
+        .population = population, .settings = settings, .ladder = ladder_out, .scale = scale_out};
     tspk_status status = TSPK_OK;
 
     f.moment = malloc(cells * sizeof(double));

@@ -6,11 +6,12 @@
 #include "calib/ladder_fit.h"
 #include "transpike/error.h"
 
-/* Samples of potentials, channel-major: value[c * n + i]; each row sorted by tspk_fit_channels(). */
+/* Samples of potentials, channel-major: value[c * n + i]; each row sorted by tspk_fit_channels().
+ */
 typedef struct tspk_population {
     uint32_t channels;
-    uint32_t n;    /* samples a channel */
-    float *value;  /* [channels, n] [activation units] */
+    uint32_t n;   /* samples a channel */
+    float *value; /* [channels, n] [activation units] */
 } tspk_population;
 
 typedef struct tspk_channel_fit_settings {
@@ -21,8 +22,8 @@ typedef struct tspk_channel_fit_settings {
 } tspk_channel_fit_settings;
 
 /**
- * Fits the ladder on potentials divided by the channels' scales, then each scale by the exact error of
- * its samples under the ladder, and both again.
+ * Fits the ladder on potentials divided by the channels' scales, then each scale by the exact error
+ * of its samples under the ladder, and both again.
  * @param scale_out [channels] scale of each channel; 0 for one whose potentials vanish
  * @errors NOMEM
  */

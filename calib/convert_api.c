@@ -33,7 +33,8 @@ static tspk_status check_settings(const tspk_convert_settings *settings, size_t 
                          TSPK_MAX_LEVELS);
     if (settings->is_ecmt && settings->levels > 8)
         return TSPK_FAIL(err, TSPK_RANGE,
-                         "%" PRIu32 " levels with ECMT's rule, expected 1 to 8: its levels are powers "
+                         "%" PRIu32
+                         " levels with ECMT's rule, expected 1 to 8: its levels are powers "
                          "of two",
                          settings->levels);
     if (settings->calibration_images < 1)
@@ -48,9 +49,9 @@ typedef struct sample_reader {
     const tspk_dataset *data;
     int64_t dim[3];
     size_t elems;
-    float *image;         /* [n, elems] */
-    uint8_t (*hash)[32];  /* [n] */
-    tspk_error *error;    /* [n] */
+    float *image;        /* [n, elems] */
+    uint8_t (*hash)[32]; /* [n] */
+    tspk_error *error;   /* [n] */
 } sample_reader;
 
 static void read_sample(void *context, size_t i, int worker)
@@ -99,7 +100,8 @@ static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_
 
     snprintf(text, sizeof text,
              "{\"steps\": %" PRIu32 ", \"levels\": %" PRIu32
-             ", \"coding\": \"%s\", \"preset\": \"%s\", \"calib_images\": %zu, \"seed\": %" PRIu64 "}",
+             ", \"coding\": \"%s\", \"preset\": \"%s\", \"calib_images\": %zu, \"seed\": %" PRIu64
+             "}",
              settings->steps, settings->levels,
              settings->is_rate || settings->is_ecmt ? "rate" : "differential",
              settings->is_ecmt ? "ecmt" : "default", settings->calibration_images, settings->seed);
@@ -144,8 +146,8 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     const tspk_calib_settings calibration = {
         .n_steps = settings->steps,
         .n_levels = settings->levels,
-        .coding = settings->is_rate || settings->is_ecmt ? TSPK_CODING_RATE
-                                                         : TSPK_CODING_DIFFERENTIAL,
+        .coding =
+            settings->is_rate || settings->is_ecmt ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL,
         .is_ecmt = settings->is_ecmt,
         .seed = settings->seed,
         .threads = settings->threads > 0 ? settings->threads : tspk_parallel_max_threads(),
@@ -168,7 +170,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     if (status == TSPK_OK)
         status = lower_model(model, &source, &spikes, err);
     if (status == TSPK_OK)
-        status = tspk_calibrate(spikes, source, reader.image, n, n, &calibration, NULL, err);
+        status = tspk_calibrate(spikes, source, reader.image, n, &calibration, err);
     if (status == TSPK_OK)
         status = keep_provenance(settings, reader.hash, n, spikes, err);
     if (status == TSPK_OK) {

@@ -7,7 +7,7 @@
 #include "core/fail.h"
 
 /* ECMT's default `percent`. */
-#define PERCENTILE 0.99
+#define PERCENTILE  0.99
 #define MOST_LEVELS 8u
 
 tspk_status tspk_fit_ecmt(tspk_population *population, uint32_t n_levels,

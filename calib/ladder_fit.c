@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
-#define BINS TSPK_HISTOGRAM_BINS
-#define HALF (BINS / 2)
-#define LLOYD_ROUNDS 200
+#define BINS            TSPK_HISTOGRAM_BINS
+#define HALF            (BINS / 2)
+#define LLOYD_ROUNDS    200
 #define LLOYD_TOLERANCE 1e-7
 
 void tspk_histogram_init(tspk_histogram *histogram, double range)
@@ -80,7 +80,8 @@ static double side_error(const side *s, const double *level, uint32_t n)
     return error;
 }
 
-/* Start of Lloyd's iteration: levels at equal shares of the cube root of the density (Panter-Dite). */
+/* Start of Lloyd's iteration: levels at equal shares of the cube root of the density (Panter-Dite).
+ */
 static void companded_start(const side *s, double *level, uint32_t n)
 {
     double total = 0, run = 0;

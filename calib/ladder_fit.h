@@ -9,7 +9,7 @@
 
 /* Weighted histogram over [-range, range]; bin i covers range * [2i/BINS - 1, 2(i+1)/BINS - 1). */
 typedef struct tspk_histogram {
-    double range;                      /* > 0 [multiples of a channel's scale] */
+    double range;                       /* > 0 [multiples of a channel's scale] */
     double weight[TSPK_HISTOGRAM_BINS]; /* mass [.] */
     double moment[TSPK_HISTOGRAM_BINS]; /* mass times value */
 } tspk_histogram;
@@ -28,12 +28,12 @@ typedef struct tspk_ladder_values {
 } tspk_ladder_values;
 
 /**
- * Fits 2n levels of the given kind so that the mass-weighted squared error of rounding to the nearest
- * level (silence = 0 included) is small.
+ * Fits 2n levels of the given kind so that the mass-weighted squared error of rounding to the
+ * nearest level (silence = 0 included) is small.
  *
- * POW2, GEOMETRIC and UNIFORM search their step (and ratio); FITTED is Lloyd-Max on magnitudes, with n
- * levels a sign; SIGNED is Lloyd-Max on each sign with the split of 2n chosen by error. A one-sided
- * histogram gives POW2, GEOMETRIC and UNIFORM 2n levels on its side when is_one_sided.
+ * POW2, GEOMETRIC and UNIFORM search their step (and ratio); FITTED is Lloyd-Max on magnitudes,
+ * with n levels a sign; SIGNED is Lloyd-Max on each sign with the split of 2n chosen by error. A
+ * one-sided histogram gives POW2, GEOMETRIC and UNIFORM 2n levels on its side when is_one_sided.
  * @source Lloyd 1982 for the iteration, Panter and Dite 1951 for its start
  */
 void tspk_fit_ladder(const tspk_histogram *histogram, tspk_ladder_kind kind, uint32_t n_levels,

@@ -39,13 +39,13 @@ static tspk_status no_memory(tspk_error *err)
     return TSPK_FAIL(err, TSPK_NOMEM, "no memory to calibrate a layer");
 }
 
-static void multiply(const consumer *c, const tspk_graph *graph, const float *x, const float *weight,
-                     const float *bias, float *y, void *scratch)
+static void multiply(const consumer *c, const tspk_graph *graph, const float *x,
+                     const float *weight, const float *bias, float *y, void *scratch)
 {
-    tspk_tensor in[3] = {{.dtype = TSPK_DTYPE_F32}, {.dtype = TSPK_DTYPE_F32},
-                         {.dtype = TSPK_DTYPE_F32}};
-    tspk_tensor out = {.dtype = TSPK_DTYPE_F32, .shape = graph->value[c->lowered->out[0]].shape,
-                       .data = y};
+    tspk_tensor in[3] = {
+        {.dtype = TSPK_DTYPE_F32}, {.dtype = TSPK_DTYPE_F32}, {.dtype = TSPK_DTYPE_F32}};
+    tspk_tensor out = {
+        .dtype = TSPK_DTYPE_F32, .shape = graph->value[c->lowered->out[0]].shape, .data = y};
     tspk_node node = *c->lowered;
 
     node.n_in = bias ? 3 : 2;
@@ -113,7 +113,8 @@ static void step_image(void *context, size_t image, int worker)
             const uint32_t row = c->lowered->attr.n_rows ? c->lowered->attr.rows[r] : (uint32_t)r;
             const float *bias =
                 point->bias[c->index] +
-                ((size_t)(s->t - 1) * s->calib->spikes->n_classes + s->site->row_class[row]) * n_out;
+                ((size_t)(s->t - 1) * s->calib->spikes->n_classes + s->site->row_class[row]) *
+                    n_out;
 
             for (uint32_t o = 0; o < n_out; o++)
                 y[r * n_out + o] += bias[o];
@@ -121,9 +122,9 @@ static void step_image(void *context, size_t image, int worker)
     }
 }
 
-/* Bias of step t: exact in the mean over the fitted images, for each class:
- * b + W E[x_t] - Ŵ E[decoded spikes]. It carries the prior, the mean error of the site and that of the
- * weights' rounding. */
+/* Bias of step t: exact in the mean over the images, for each class:
+ * b + W E[x_t] - Ŵ E[decoded spikes]. It carries the prior, the mean error of the site and that of
+ * the weights' rounding. */
 static tspk_status set_biases(linear_site *s, tspk_error *err)
 {
     tspk_calib *calib = s->calib;
@@ -174,10 +175,10 @@ static void deviations(const linear_site *s, const consumer *c, double *deviatio
     const uint32_t n_out = c->linear->n_out;
     const size_t rows = output_rows(graph, c);
     double *mean = deviation + n_out;
-    const double n = (double)(s->calib->n_fitted * rows);
+    const double n = (double)(tspk_stage_images(s->calib->stage) * rows);
 
     memset(deviation, 0, 2 * n_out * sizeof *deviation);
-    for (size_t i = 0; i < s->calib->n_fitted; i++) {
+    for (size_t i = 0; i < tspk_stage_images(s->calib->stage); i++) {
         const float *y = tspk_stage_at(s->calib->stage, c->lowered->out[0], i, 0);
 
         for (size_t k = 0; k < rows * n_out; k++) {
@@ -246,11 +247,14 @@ static tspk_status find_consumers(linear_site *s, tspk_error *err)
     for (uint32_t i = 0; i < spikes->n_linears; i++) {
         tspk_spike_linear *linear = &spikes->linear[i];
         consumer *c = &s->consumer[s->n_consumers];
-        const size_t biases = (size_t)s->calib->settings.n_steps * spikes->n_classes * linear->n_out;
+        const size_t biases =
+            (size_t)s->calib->settings.n_steps * spikes->n_classes * linear->n_out;
 
         if (linear->site != s->id)
             continue;
-        *c = (consumer){.linear = linear, .index = i, .node = &source->node[linear->node],
+        *c = (consumer){.linear = linear,
+                        .index = i,
+                        .node = &source->node[linear->node],
                         .lowered = &spikes->graph->node[linear->node]};
         s->n_consumers++;
         c->weight = source->value[c->node->in[1]].data;
@@ -290,8 +294,8 @@ static tspk_status fit_site(linear_site *s, tspk_error *err)
     for (uint32_t i = 0; i < s->n_consumers && status == TSPK_OK; i++) {
         const consumer *c = &s->consumer[i];
 
-        status = tspk_quantise_weights(spikes->arena, s->site, c->weight, c->row_scale, c->linear,
-                                       err);
+        status =
+            tspk_quantise_weights(spikes->arena, s->site, c->weight, c->row_scale, c->linear, err);
         if (status == TSPK_OK)
             tspk_dequantise_weights(s->site, c->linear, c->dequantised);
     }
@@ -325,14 +329,16 @@ tspk_status tspk_calib_linear_site(tspk_calib *calib, uint32_t site, tspk_error 
     if (status == TSPK_OK)
         status = make_work(&s, err);
     if (status == TSPK_OK) {
-        tspk_parallel_for(calib->settings.threads, tspk_stage_images(calib->stage), source_image, &s);
+        tspk_parallel_for(calib->settings.threads, tspk_stage_images(calib->stage), source_image,
+                          &s);
         status = balance_attentions(&s, err);
     }
     if (status == TSPK_OK)
         status = fit_site(&s, err);
     if (status == TSPK_OK) {
         /* Once more where the balance has changed the scale of query and key. */
-        tspk_parallel_for(calib->settings.threads, tspk_stage_images(calib->stage), source_image, &s);
+        tspk_parallel_for(calib->settings.threads, tspk_stage_images(calib->stage), source_image,
+                          &s);
         status = run_steps(&s, err);
     }
     for (uint32_t i = 0; i < s.n_consumers; i++) {

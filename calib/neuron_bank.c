@@ -40,8 +40,8 @@ static void fill_side(const double *level, uint32_t n, int sign, double scale, t
     double before = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        const double bound = rule == TSPK_FIRE_NEAREST ? 0.5 * (before + level[i])
-                                                       : level[i] - 0.5 * level[0];
+        const double bound =
+            rule == TSPK_FIRE_NEAREST ? 0.5 * (before + level[i]) : level[i] - 0.5 * level[0];
 
         threshold[(size_t)i * channels + c] = (float)(sign * scale * bound);
         value[(size_t)i * channels + c] = (float)(sign * scale * level[i]);

@@ -9,11 +9,11 @@
 
 typedef struct tspk_neuron_bank {
     uint32_t channels;
-    uint32_t n_positive, n_negative;             /* most levels of any channel */
-    float *positive_threshold, *positive_level;  /* [n_positive, channels], padded with +inf */
-    float *negative_threshold, *negative_level;  /* [n_negative, channels], padded with -inf */
-    float *step, *reciprocal;                    /* [channels] */
-    float *memory;                               /* owns all of the above */
+    uint32_t n_positive, n_negative;            /* most levels of any channel */
+    float *positive_threshold, *positive_level; /* [n_positive, channels], padded with +inf */
+    float *negative_threshold, *negative_level; /* [n_negative, channels], padded with -inf */
+    float *step, *reciprocal;                   /* [channels] */
+    float *memory;                              /* owns all of the above */
 } tspk_neuron_bank;
 
 /** Real-valued levels scale[c] * ladder, before units are known. @errors NOMEM */
@@ -27,8 +27,8 @@ tspk_status tspk_neuron_bank_integer(tspk_neuron_bank *bank, const tspk_site *si
                                      uint32_t row_class, tspk_error *err);
 void tspk_neuron_bank_done(tspk_neuron_bank *bank);
 
-/** One neuron a channel: x and o are [channels]; o is advanced by what fires. t is 1-based and counts
- * in rate coding only. */
+/** One neuron a channel: x and o are [channels]; o is advanced by what fires. t is 1-based and
+ * counts in rate coding only. */
 void tspk_neuron_bank_fire_row(const tspk_neuron_bank *bank, tspk_coding coding, uint32_t t,
                                const float *x, float *o);
 

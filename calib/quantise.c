@@ -46,10 +46,11 @@ tspk_status tspk_quantise_weights(tspk_arena *arena, const tspk_site *site, cons
     const size_t positions = (size_t)site->n_groups * site->group_size;
     int8_t *to = tspk_arena_array(arena, linear->n_out * positions, sizeof *to);
 
-    linear->scale = tspk_arena_array(arena, (size_t)site->n_groups * linear->n_out,
-                                     sizeof *linear->scale);
+    linear->scale =
+        tspk_arena_array(arena, (size_t)site->n_groups * linear->n_out, sizeof *linear->scale);
     if (!to || !linear->scale)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u x %zu weights", linear->n_out, positions);
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u x %zu weights", linear->n_out,
+                         positions);
     linear->weight = to;
     linear->weight_bits = 8;
     for (size_t o = 0; o < linear->n_out; o++) {
@@ -61,8 +62,9 @@ tspk_status tspk_quantise_weights(tspk_arena *arena, const tspk_site *site, cons
             float scale;
 
             for (uint32_t i = 0; i < site->group_size && order[i] != UINT32_MAX; i++)
-                largest = fmax(largest, fabs(factor * (double)weight[o * site->channels + order[i]] *
-                                             (double)site->unit[order[i]]));
+                largest =
+                    fmax(largest, fabs(factor * (double)weight[o * site->channels + order[i]] *
+                                       (double)site->unit[order[i]]));
             scale = largest > 0 ? (float)(largest / 127) : 1.0f;
             linear->scale[g * linear->n_out + o] = scale;
             for (uint32_t i = 0; i < site->group_size && order[i] != UINT32_MAX; i++) {
@@ -88,8 +90,8 @@ void tspk_dequantise_weights(const tspk_site *site, const tspk_spike_linear *lin
             const size_t g = p / site->group_size;
 
             if (c != UINT32_MAX)
-                out[o * site->channels + c] = (float)((double)from[o * positions + p] *
-                                                      (double)linear->scale[g * linear->n_out + o] /
-                                                      (double)site->unit[c]);
+                out[o * site->channels + c] =
+                    (float)((double)from[o * positions + p] *
+                            (double)linear->scale[g * linear->n_out + o] / (double)site->unit[c]);
         }
 }

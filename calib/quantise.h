@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Float weights with the site's units folded in, as int8 with a scale per output and sorted group. */
+/* Float weights with the site's units folded in, as int8 with a scale per output and sorted group.
+ */
 #ifndef TSPK_CALIB_QUANTISE_H
 #define TSPK_CALIB_QUANTISE_H
 
 #include "core/spikegraph.h"
 
-/** Sets site->order: channels by falling unit, padded with UINT32_MAX to whole groups. @errors NOMEM */
+/** Sets site->order: channels by falling unit, padded with UINT32_MAX to whole groups. @errors
+ * NOMEM */
 tspk_status tspk_sort_channels(tspk_arena *arena, tspk_site *site, tspk_error *err);
 
 /**

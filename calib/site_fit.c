@@ -9,7 +9,7 @@
 
 /* Unit of a channel that never fires, as a share of the site's largest. */
 #define DEAD_UNIT_SHARE 1e-6
-#define MAX_SHIFT 24
+#define MAX_SHIFT       24
 
 tspk_status tspk_site_fit_init(tspk_site_fit *fit, uint32_t channels, uint32_t n_classes,
                                uint32_t n_steps, tspk_error *err)
@@ -35,7 +35,8 @@ void tspk_site_fit_done(tspk_site_fit *fit)
     fit->scale = NULL;
 }
 
-tspk_ladder_values *tspk_site_fit_ladder(const tspk_site_fit *fit, uint32_t step, uint32_t row_class)
+tspk_ladder_values *tspk_site_fit_ladder(const tspk_site_fit *fit, uint32_t step,
+                                         uint32_t row_class)
 {
     return &fit->ladder[(size_t)step * fit->n_classes + row_class];
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that belongs to one site: ladders and scales per step and class, then units and gains. */
+/* Everything that belongs to one site: ladders and scales per step and class, then units and gains.
+ */
 #ifndef TSPK_CALIB_SITE_FIT_H
 #define TSPK_CALIB_SITE_FIT_H
 
@@ -18,16 +19,18 @@ tspk_status tspk_site_fit_init(tspk_site_fit *fit, uint32_t channels, uint32_t n
                                uint32_t n_steps, tspk_error *err);
 void tspk_site_fit_done(tspk_site_fit *fit);
 
-tspk_ladder_values *tspk_site_fit_ladder(const tspk_site_fit *fit, uint32_t step, uint32_t row_class);
+tspk_ladder_values *tspk_site_fit_ladder(const tspk_site_fit *fit, uint32_t step,
+                                         uint32_t row_class);
 double *tspk_site_fit_scale(const tspk_site_fit *fit, uint32_t step, uint32_t row_class);
 
 /**
  * Units, scales (ρ), shifts and gains: docs/calibration.md, "Units and gains". Allocated from
  * `arena`; `params->step` must have room for fit->n_steps.
  *
- * Linear sites: unit per channel, any ρ per step and class. Query and key: unit per head, ρ = κ 2^-k.
- * Value: unit per channel, ρ = 2^-k. Numerators: unit per head (their channel), ρ = κ 2^-k. In rate
- * coding k = 0 and ρ is the same at all steps. No top level exceeds TSPK_MAX_CODE at any step.
+ * Linear sites: unit per channel, any ρ per step and class. Query and key: unit per head, ρ = κ
+ * 2^-k. Value: unit per channel, ρ = 2^-k. Numerators: unit per head (their channel), ρ = κ 2^-k.
+ * In rate coding k = 0 and ρ is the same at all steps. No top level exceeds TSPK_MAX_CODE at any
+ * step.
  *
  * @param heads  of query and key sites; else 0
  */

@@ -22,8 +22,8 @@ struct tspk_stage {
 
 static tspk_status no_memory(tspk_error *err, size_t bytes)
 {
-    return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu MiB of activations: fewer images need less",
-                     bytes >> 20);
+    return TSPK_FAIL(err, TSPK_NOMEM,
+                     "no memory for %zu MiB of activations: fewer images need less", bytes >> 20);
 }
 
 static bool is_site_driven(const tspk_spikegraph *spikes, tspk_node_id id)
@@ -62,8 +62,12 @@ tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, s
 
     if (!stage)
         return no_memory(err, 0);
-    *stage = (tspk_stage){.spikes = spikes, .graph = spikes->graph, .images = images,
-                          .n_images = n_images, .n_steps = n_steps, .threads = threads};
+    *stage = (tspk_stage){.spikes = spikes,
+                          .graph = spikes->graph,
+                          .images = images,
+                          .n_images = n_images,
+                          .n_steps = n_steps,
+                          .threads = threads};
     stage->live = calloc(n_values, sizeof *stage->live);
     stage->is_static = calloc(n_values, sizeof *stage->is_static);
     stage->uses = calloc(n_values, sizeof *stage->uses);

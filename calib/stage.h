@@ -3,9 +3,9 @@
  * The calibration images on their way through the graph, all of them side by side, node by node.
  *
  * What a site receives at step t depends on its upstream at steps 1 … t alone, and on nothing
- * downstream. So the graph is walked once: every live value is held in T + 1 versions, version 0 the
- * source network's, version t that of step t, for all images, and a site is fitted for all of its
- * steps before anything behind it is computed. A value is freed after its last reader.
+ * downstream. So the graph is walked once: every live value is held in T + 1 versions, version 0
+ * the source network's, version t that of step t, for all images, and a site is fitted for all of
+ * its steps before anything behind it is computed. A value is freed after its last reader.
  */
 #ifndef TSPK_CALIB_STAGE_H
 #define TSPK_CALIB_STAGE_H
@@ -29,7 +29,8 @@ int tspk_stage_threads(const tspk_stage *stage);
 /** The value depends on no site: one version stands for all. */
 bool tspk_stage_is_static(const tspk_stage *stage, tspk_value_id id);
 
-/** Elements of a live value for one image in one version (0 … n_steps); constants have one image. */
+/** Elements of a live value for one image in one version (0 … n_steps); constants have one image.
+ */
 float *tspk_stage_at(const tspk_stage *stage, tspk_value_id id, size_t image, uint32_t version);
 
 /** Memory for the versions of a value that a spike-driven node writes. @errors NOMEM */

@@ -16,7 +16,7 @@
 /* Samples a channel for a ladder's fit, at most. */
 #define MAX_SAMPLES 4096u
 /* One sample in so many has a twin, stretched by so much. */
-#define TWIN_SHARE 16u
+#define TWIN_SHARE   16u
 #define TWIN_STRETCH 1.5f
 
 static tspk_status no_memory(tspk_error *err, const char *what)
@@ -49,9 +49,10 @@ static float potential(tspk_coding coding, uint32_t t, float x, float o)
 }
 
 /*
- * Sampled (image, row) pairs of one class, the same at every step. A share of them has a twin: the same
- * activations drawn out from the prior by TWIN_STRETCH, with a membrane of its own, as another image
- * may have them. Without twins, what exceeds the calibration images' range is never caught up with.
+ * Sampled (image, row) pairs of one class, the same at every step. A share of them has a twin: the
+ * same activations drawn out from the prior by TWIN_STRETCH, with a membrane of its own, as another
+ * image may have them. Without twins, what exceeds the calibration images' range is never caught up
+ * with.
  */
 typedef struct samples {
     uint32_t n, n_twins;
@@ -79,7 +80,7 @@ static tspk_status samples_init(samples *s, const tspk_calib *calib, uint32_t si
     size_t total;
 
     TSPK_TRY(find_rows(site, row_class, &rows, err));
-    total = calib->n_fitted * rows.n;
+    total = tspk_stage_images(calib->stage) * rows.n;
     s->n = total < MAX_SAMPLES ? (uint32_t)total : MAX_SAMPLES;
     s->n_twins = calib->settings.is_ecmt ? 0 : (s->n + TWIN_SHARE - 1) / TWIN_SHARE;
     s->image = malloc(((size_t)s->n + 1) * sizeof *s->image);
@@ -143,8 +144,9 @@ static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, 
     for (uint32_t i = 0; i < n; i++) {
         const bool is_twin = i >= s->n;
         const size_t at = is_twin ? 0 : (size_t)s->row[i] * site->channels;
-        const float *x = is_twin ? s->twin_x + (size_t)(i - s->n) * site->channels
-                                 : tspk_stage_at(calib->stage, site->input, s->image[i], version) + at;
+        const float *x = is_twin
+                             ? s->twin_x + (size_t)(i - s->n) * site->channels
+                             : tspk_stage_at(calib->stage, site->input, s->image[i], version) + at;
         const float *o = is_twin ? s->twin_state + (size_t)(i - s->n) * site->channels
                                  : state + s->image[i] * per_image + at;
 
@@ -229,9 +231,9 @@ static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t 
         if (s[k].n)
             status = fit_class(calib, site_id, t, k, state, &s[k], fit, err);
         if (status == TSPK_OK)
-            status = tspk_neuron_bank_real(&bank[k], fit->channels,
-                                           tspk_site_fit_ladder(fit, t - 1, k),
-                                           tspk_site_fit_scale(fit, t - 1, k), rule, err);
+            status =
+                tspk_neuron_bank_real(&bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
+                                      tspk_site_fit_scale(fit, t - 1, k), rule, err);
         for (uint32_t i = 0; i < s[k].n_twins && status == TSPK_OK; i++)
             tspk_neuron_bank_fire_row(&bank[k], calib->point->coding, t,
                                       s[k].twin_x + (size_t)i * fit->channels,
@@ -258,7 +260,7 @@ static tspk_status fit_prior(tspk_calib *calib, uint32_t site_id, tspk_error *er
         return no_memory(err, "priors");
     }
     count = sum + cells;
-    for (size_t i = 0; i < calib->n_fitted; i++) {
+    for (size_t i = 0; i < tspk_stage_images(calib->stage); i++) {
         const float *x = tspk_stage_at(calib->stage, site->input, i, 1);
 
         for (size_t r = 0; r < site->rows; r++) {
@@ -270,9 +272,8 @@ static tspk_status fit_prior(tspk_calib *calib, uint32_t site_id, tspk_error *er
         }
     }
     for (size_t i = 0; i < cells; i++)
-        params->prior[i] = count[i / site->channels] > 0
-                               ? (float)(sum[i] / count[i / site->channels])
-                               : 0.0f;
+        params->prior[i] =
+            count[i / site->channels] > 0 ? (float)(sum[i] / count[i / site->channels]) : 0.0f;
     free(sum);
     return TSPK_OK;
 }
@@ -316,9 +317,9 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     for (uint32_t t = 1; t <= calib->settings.n_steps && status == TSPK_OK; t++)
         status = fit_step(calib, site_id, t, s, &fit, state, err);
     if (status == TSPK_OK)
-        status = calib->settings.is_ecmt
-                     ? tspk_fold_ecmt(&fit, arena, site, params, err)
-                     : tspk_site_fit_fold(&fit, calib->point->coding, heads, arena, site, params, err);
+        status = calib->settings.is_ecmt ? tspk_fold_ecmt(&fit, arena, site, params, err)
+                                         : tspk_site_fit_fold(&fit, calib->point->coding, heads,
+                                                              arena, site, params, err);
     for (uint32_t k = 0; k < TSPK_MAX_TOKEN_CLASSES; k++)
         samples_done(&s[k]);
     free(state);
@@ -326,8 +327,8 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     return tspk_at_tensor(err, status, site->name);
 }
 
-tspk_status tspk_calib_fire_value_site(tspk_calib *calib, uint32_t site_id, uint32_t t, float *state,
-                                       tspk_error *err)
+tspk_status tspk_calib_fire_value_site(tspk_calib *calib, uint32_t site_id, uint32_t t,
+                                       float *state, tspk_error *err)
 {
     tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
     tspk_status status = TSPK_OK;
@@ -351,7 +352,7 @@ void tspk_calib_class_means(const tspk_calib *calib, uint32_t site_id, uint32_t 
 
     memset(mean_out, 0, cells * sizeof *mean_out);
     memset(target_out, 0, cells * sizeof *target_out);
-    for (size_t i = 0; i < calib->n_fitted; i++) {
+    for (size_t i = 0; i < tspk_stage_images(calib->stage); i++) {
         const float *x = tspk_stage_at(calib->stage, site->input, i, t);
         const float *o = state + i * site->rows * site->channels;
 

@@ -34,9 +34,9 @@ static tspk_status copy_value(lowering *l, tspk_value_id id, tspk_value_id *id_o
 
     if (l->map[id] == TSPK_ID_NONE) {
         if (value->data) {
-            tensor.data = tspk_arena_copy(l->to->arena, value->data,
-                                          tspk_shape_elems(&value->shape) *
-                                              tspk_dtype_bytes(value->dtype));
+            tensor.data =
+                tspk_arena_copy(l->to->arena, value->data,
+                                tspk_shape_elems(&value->shape) * tspk_dtype_bytes(value->dtype));
             if (!tensor.data)
                 return no_memory(err);
             TSPK_TRY(tspk_graph_add_constant(l->to, value->name, &tensor, &l->map[id], err));

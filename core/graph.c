@@ -95,15 +95,15 @@ tspk_status tspk_graph_add_value(tspk_graph *graph, const char *name, tspk_dtype
     if (graph->n_values >= TSPK_MAX_VALUES)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %u values", TSPK_MAX_VALUES);
     if (graph->n_values == graph->cap_values) {
-        tspk_value *more = grow(graph->arena, graph->value, graph->n_values, &graph->cap_values,
-                                sizeof *more);
+        tspk_value *more =
+            grow(graph->arena, graph->value, graph->n_values, &graph->cap_values, sizeof *more);
 
         if (!more)
             return NO_MEMORY(err);
         graph->value = more;
     }
-    graph->value[graph->n_values] = (tspk_value){
-        .name = kept, .dtype = dtype, .shape = *shape, .producer = TSPK_ID_NONE};
+    graph->value[graph->n_values] =
+        (tspk_value){.name = kept, .dtype = dtype, .shape = *shape, .producer = TSPK_ID_NONE};
     *id_out = graph->n_values++;
     return TSPK_OK;
 }
@@ -139,8 +139,8 @@ tspk_status tspk_graph_insert_node(tspk_graph *graph, uint32_t at, tspk_op op, c
     if (graph->n_nodes >= TSPK_MAX_NODES)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %u nodes", TSPK_MAX_NODES);
     if (graph->n_nodes == graph->cap_nodes) {
-        tspk_node *more = grow(graph->arena, graph->node, graph->n_nodes, &graph->cap_nodes,
-                               sizeof *more);
+        tspk_node *more =
+            grow(graph->arena, graph->node, graph->n_nodes, &graph->cap_nodes, sizeof *more);
 
         if (!more)
             return NO_MEMORY(err);

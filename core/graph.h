@@ -71,8 +71,9 @@ tspk_status tspk_graph_add_constant(tspk_graph *graph, const char *name, const t
                                     tspk_value_id *id_out, tspk_error *err);
 
 /**
- * Inserts a node at position `at` (≤ n_nodes; n_nodes appends); ids in `in` and `out` are copied, the
- * names too. Node ids at and after `at` move up by one, producers are kept right. `attr` NULL: zeros.
+ * Inserts a node at position `at` (≤ n_nodes; n_nodes appends); ids in `in` and `out` are copied,
+ * the names too. Node ids at and after `at` move up by one, producers are kept right. `attr` NULL:
+ * zeros.
  */
 tspk_status tspk_graph_insert_node(tspk_graph *graph, uint32_t at, tspk_op op, const char *name,
                                    const char *onnx_op, const tspk_value_id *in, uint32_t n_in,
@@ -85,7 +86,8 @@ void tspk_graph_replace_uses(tspk_graph *graph, tspk_value_id from, tspk_value_i
 /** Readers of a value: node inputs and graph outputs together. */
 size_t tspk_graph_count_uses(const tspk_graph *graph, tspk_value_id id);
 
-/** The only live node that reads `id`; TSPK_ID_NONE when there are none, several, or it is an output. */
+/** The only live node that reads `id`; TSPK_ID_NONE when there are none, several, or it is an
+ * output. */
 tspk_node_id tspk_graph_single_user(const tspk_graph *graph, tspk_value_id id);
 
 /** Marks a node dead; its outputs lose their producer. */
@@ -96,9 +98,10 @@ void tspk_graph_sweep(tspk_graph *graph);
 
 /**
  * Checks the invariants: ids in range, execution order, one producer a value, dimensions within
- * limits, input counts, shapes of outputs against the operator where they follow from it, attributes
- * within the rank, Gather indices, Linear and Attention operands. TSPK_SHAPE or TSPK_FORMAT, with the
- * node's name, when broken. Run after import, after every pass, and on every graph read from a file.
+ * limits, input counts, shapes of outputs against the operator where they follow from it,
+ * attributes within the rank, Gather indices, Linear and Attention operands. TSPK_SHAPE or
+ * TSPK_FORMAT, with the node's name, when broken. Run after import, after every pass, and on every
+ * graph read from a file.
  */
 tspk_status tspk_graph_verify(const tspk_graph *graph, tspk_error *err);
 

@@ -5,7 +5,8 @@
 
 #include "core/spikegraph.h"
 
-/* Levels of one sign by rising magnitude: magnitudes in `level`, `sign` times them in the outputs. */
+/* Levels of one sign by rising magnitude: magnitudes in `level`, `sign` times them in the outputs.
+ */
 static uint32_t derive_side(const tspk_ladder *ladder, float gain, int sign, int most,
                             tspk_fire_rule rule, int16_t *level_out, float *threshold_out)
 {
@@ -29,7 +30,8 @@ static uint32_t derive_side(const tspk_ladder *ladder, float gain, int sign, int
         if (rule == TSPK_FIRE_NEAREST)
             threshold_out[n] = (float)sign * 0.5f * (float)(before + m);
         else
-            threshold_out[n] = (float)sign * ((float)m - 0.5f * (float)(n ? sign * level_out[0] : m));
+            threshold_out[n] =
+                (float)sign * ((float)m - 0.5f * (float)(n ? sign * level_out[0] : m));
         before = m;
         n++;
     }

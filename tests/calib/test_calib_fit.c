@@ -96,8 +96,8 @@ static void series_ladders_keep_their_law(void **state)
     tspk_fit_ladder(h, TSPK_LADDER_GEOMETRIC, 6, true, &ladder);
     assert_int_equal(ladder.n, 12);
     for (int i = 2; i < 12; i++)
-        assert_true(fabs(ladder.value[i] / ladder.value[i - 1] -
-                         ladder.value[1] / ladder.value[0]) < 1e-9);
+        assert_true(
+            fabs(ladder.value[i] / ladder.value[i - 1] - ladder.value[1] / ladder.value[0]) < 1e-9);
     free(h);
 }
 
@@ -145,13 +145,13 @@ static void sort_orders_floats(void **state)
 }
 
 #define CHANNELS 6u
-#define SAMPLES 3000u
+#define SAMPLES  3000u
 
 static void fit_random_channels(tspk_ladder_values *ladder, double *scale)
 {
     tspk_population population = {CHANNELS, SAMPLES, malloc(CHANNELS * SAMPLES * sizeof(float))};
-    const tspk_channel_fit_settings settings = {.kind = TSPK_LADDER_FITTED, .n_levels = 4,
-                                                .threads = 2};
+    const tspk_channel_fit_settings settings = {
+        .kind = TSPK_LADDER_FITTED, .n_levels = 4, .threads = 2};
     tspk_rng rng = {SEED};
 
     for (uint32_t c = 0; c < CHANNELS; c++)
@@ -174,7 +174,8 @@ static void channel_scales_follow_the_channels(void **state)
     assert_true(scale[CHANNELS - 1] == 0);
 }
 
-/* docs/calibration.md: nothing is clipped, every live channel of a linear site uses 127 somewhere. */
+/* docs/calibration.md: nothing is clipped, every live channel of a linear site uses 127 somewhere.
+ */
 static void units_neither_clip_nor_waste(void **state)
 {
     static const double shrink[] = {1, 0.2, 0.03};
@@ -198,14 +199,16 @@ static void units_neither_clip_nor_waste(void **state)
                     scale[c] * shrink[t] * (k ? 3 : 1) * (c == 2 && t == 1 ? 1.7 : 1);
         }
     assert_int_equal(
-        tspk_site_fit_fold(&fit, TSPK_CODING_DIFFERENTIAL, 0, arena, &site, &params, NULL), TSPK_OK);
+        tspk_site_fit_fold(&fit, TSPK_CODING_DIFFERENTIAL, 0, arena, &site, &params, NULL),
+        TSPK_OK);
     for (uint32_t c = 0; c < CHANNELS; c++) {
         int top = 0;
 
         for (uint32_t t = 0; t < 3; t++)
             for (uint32_t k = 0; k < 2; k++) {
                 tspk_channel_levels levels;
-                const double wanted = ladder.value[ladder.n - 1] * tspk_site_fit_scale(&fit, t, k)[c];
+                const double wanted =
+                    ladder.value[ladder.n - 1] * tspk_site_fit_scale(&fit, t, k)[c];
 
                 tspk_derive_channel_levels(site.unit[c], steps[t].scale[k], &steps[t].ladder[k],
                                            steps[t].gain[k * CHANNELS + c], TSPK_FIRE_NEAREST,
@@ -225,7 +228,8 @@ static void units_neither_clip_nor_waste(void **state)
     }
     site.kind = TSPK_SITE_QUERY;
     assert_int_equal(
-        tspk_site_fit_fold(&fit, TSPK_CODING_DIFFERENTIAL, 2, arena, &site, &params, NULL), TSPK_OK);
+        tspk_site_fit_fold(&fit, TSPK_CODING_DIFFERENTIAL, 2, arena, &site, &params, NULL),
+        TSPK_OK);
     assert_true(site.unit[0] == site.unit[1] && site.unit[1] == site.unit[2]);
     for (uint32_t t = 0; t < 3; t++)
         assert_true(steps[t].scale[1] == ldexpf(steps[0].scale[1], -steps[t].shift));
@@ -238,8 +242,8 @@ static void weights_round_to_half_a_scale(void **state)
     enum { OUT = 5, IN = 70 };
     tspk_arena *arena = tspk_arena_new(0);
     float unit[IN], weight[OUT * IN], back[OUT * IN];
-    tspk_site site = {.kind = TSPK_SITE_LINEAR, .channels = IN, .unit = unit, .group_size = 64,
-                      .n_groups = 2};
+    tspk_site site = {
+        .kind = TSPK_SITE_LINEAR, .channels = IN, .unit = unit, .group_size = 64, .n_groups = 2};
     tspk_spike_linear linear = {.n_out = OUT};
     tspk_rng rng = {SEED};
 
