@@ -79,7 +79,6 @@ static void eval_head(const tspk_node *node, const tspk_vecmath *vec, const atte
 
 TSPK_OP_FN(tspk_eval_attention)
 {
-    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
     const attention_size s = size_of(node, in);
     const bool has_bias = node->n_in > 3 && in[3].data;
 
@@ -93,11 +92,12 @@ TSPK_OP_FN(tspk_eval_attention)
         const size_t q_at = head * (s.q_width / s.heads), v_at = head * (s.v_width / s.heads);
 
         if (has_bias)
-            spread_bias(&in[3], &s, head, scratch);
-        eval_head(node, vec, &s, (const float *)in[0].data + image * s.queries * s.q_width + q_at,
+            spread_bias(&in[3], &s, head, tools->scratch);
+        eval_head(node, tools->math, &s,
+                  (const float *)in[0].data + image * s.queries * s.q_width + q_at,
                   (const float *)in[1].data + image * s.keys * s.q_width + q_at,
-                  (const float *)in[2].data + image * s.keys * s.v_width + v_at, has_bias, scratch,
-                  (float *)out[0].data + image * s.queries * s.v_width + v_at);
+                  (const float *)in[2].data + image * s.keys * s.v_width + v_at, has_bias,
+                  tools->scratch, (float *)out[0].data + image * s.queries * s.v_width + v_at);
     }
     return TSPK_OK;
 }

@@ -264,7 +264,7 @@ TSPK_OP_FN(tspk_eval_binary)
     tspk_broadcast_row row = {0};
     int last;
 
-    (void)scratch;
+    (void)tools;
     if (!fn)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "%s of %s and %s elements is not supported",
                          tspk_op_name(node->op), tspk_dtype_name(in[0].dtype),
@@ -309,7 +309,7 @@ TSPK_OP_FN(tspk_eval_where)
     tspk_broadcast_row row = {0};
     int last;
 
-    (void)scratch;
+    (void)tools;
     if (in[0].dtype != TSPK_DTYPE_BOOL)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     if (!tspk_shape_elems(&out[0].shape))

@@ -110,7 +110,7 @@ TSPK_OP_FN(tspk_eval_cast)
 {
     const size_t n = tspk_shape_elems(&in[0].shape);
 
-    (void)scratch;
+    (void)tools;
     switch (out[0].dtype) {
     case TSPK_DTYPE_F32:
         cast_to_f32(&in[0], n, out[0].data);

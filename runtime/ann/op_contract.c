@@ -35,7 +35,7 @@ TSPK_OP_FN(tspk_eval_matmul)
     tspk_broadcast_row row = {0};
     int last;
 
-    (void)scratch;
+    (void)tools;
     if (in[0].dtype != TSPK_DTYPE_F32 || in[1].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[in[0].dtype == TSPK_DTYPE_F32].dtype, err);
     if (!tspk_shape_elems(&out[0].shape))
@@ -99,7 +99,7 @@ TSPK_OP_FN(tspk_eval_linear)
     if (node->attr.n_rows && is_run(rows, node->attr.n_rows)) {
         x += rows[0] * k;
     } else if (node->attr.n_rows) {
-        float *const gathered = scratch;
+        float *const gathered = tools->scratch;
 
         for (size_t r = 0; k && r < m; r++)
             memcpy(gathered + r * k, x + rows[r] * k, k * sizeof *x);

@@ -105,8 +105,8 @@ TSPK_OP_FN(tspk_eval_conv)
         const float *col = x;
 
         if (!is_pointwise(attr, &s)) {
-            im2col(attr, &s, x, scratch);
-            col = scratch;
+            im2col(attr, &s, x, tools->scratch);
+            col = tools->scratch;
         }
         for (size_t f = 0; bias && f < filters; f++)
             for (size_t p = 0; p < pixels; p++)

@@ -103,14 +103,22 @@ size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node)
     return scratch(node, in, &out);
 }
 
-tspk_status tspk_op_eval(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,
-                         void *scratch, tspk_error *err)
+tspk_status tspk_op_eval_with(const tspk_vecmath *math, const tspk_node *node,
+                              const tspk_tensor *in, tspk_tensor *out, void *scratch,
+                              tspk_error *err)
 {
+    const tspk_op_tools tools = {math, scratch};
     tspk_status status;
 
     if (node->op >= TSPK_OP_COUNT || !entries[node->op].eval)
         status = TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator %d cannot be evaluated", (int)node->op);
     else
-        status = entries[node->op].eval(node, in, out, scratch, err);
+        status = entries[node->op].eval(node, in, out, &tools, err);
     return tspk_at_node(err, status, node->name, tspk_op_name(node->op));
+}
+
+tspk_status tspk_op_eval(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,
+                         void *scratch, tspk_error *err)
+{
+    return tspk_op_eval_with(tspk_vecmath_for(TSPK_ISA_AUTO), node, in, out, scratch, err);
 }

@@ -5,12 +5,14 @@
 #define TSPK_RUNTIME_ANN_OP_EVAL_H
 
 #include "core/graph.h"
+#include "core/vecmath.h"
 
 /** Bytes of scratch that tspk_op_eval() needs for a node of these shapes; 0 for most. */
 size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node);
 
 /**
- * Evaluates a verified node. Single-threaded; allocates nothing.
+ * Evaluates a verified node with the best vector functions of this machine. Single-threaded;
+ * allocates nothing.
  * @param in      [node->n_in] views; an absent optional input has data == NULL
  * @param out     [node->n_out] views with memory; never overlaps an input
  * @param scratch tspk_op_scratch_bytes() bytes, 64-byte aligned
@@ -19,5 +21,10 @@ size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node);
  */
 tspk_status tspk_op_eval(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,
                          void *scratch, tspk_error *err);
+
+/** The same with the vector functions of a chosen instruction set. */
+tspk_status tspk_op_eval_with(const tspk_vecmath *math, const tspk_node *node,
+                              const tspk_tensor *in, tspk_tensor *out, void *scratch,
+                              tspk_error *err);
 
 #endif

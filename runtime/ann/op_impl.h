@@ -5,9 +5,15 @@
 
 #include "runtime/ann/op_eval.h"
 
+/* What an operator may use beside its operands. */
+typedef struct tspk_op_tools {
+    const tspk_vecmath *math;
+    void *scratch;
+} tspk_op_tools;
+
 /** Contract of tspk_op_eval(); node, operand count and shapes were verified before. */
 typedef tspk_status (*tspk_op_fn)(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,
-                                  void *scratch, tspk_error *err);
+                                  const tspk_op_tools *tools, tspk_error *err);
 
 /** Bytes of scratch for these operands (only dtype and shape of the views are read). */
 typedef size_t (*tspk_op_scratch_fn)(const tspk_node *node, const tspk_tensor *in,
@@ -18,7 +24,7 @@ tspk_status tspk_op_refuse_dtype(const tspk_node *node, tspk_dtype dtype, tspk_e
 
 #define TSPK_OP_FN(name)                                                                           \
     tspk_status name(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,               \
-                     void *scratch, tspk_error *err)
+                     const tspk_op_tools *tools, tspk_error *err)
 #define TSPK_OP_SCRATCH_FN(name)                                                                   \
     size_t name(const tspk_node *node, const tspk_tensor *in, const tspk_tensor *out)
 

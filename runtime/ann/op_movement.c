@@ -28,7 +28,7 @@ TSPK_OP_FN(tspk_eval_copy)
     const size_t bytes = tspk_shape_elems(&in[0].shape) * tspk_dtype_bytes(in[0].dtype);
 
     (void)node;
-    (void)scratch;
+    (void)tools;
     (void)err;
     if (bytes)
         memcpy(out[0].data, in[0].data, bytes);
@@ -40,7 +40,7 @@ TSPK_OP_FN(tspk_eval_transpose)
     ptrdiff_t in_stride[TSPK_MAX_RANK], from[TSPK_MAX_RANK], to[TSPK_MAX_RANK];
     size_t dim[TSPK_MAX_RANK];
 
-    (void)scratch;
+    (void)tools;
     (void)err;
     tspk_dense_strides(&in[0].shape, in_stride);
     tspk_dense_strides(&out[0].shape, to);
@@ -59,7 +59,7 @@ TSPK_OP_FN(tspk_eval_slice)
     size_t dim[TSPK_MAX_RANK];
     ptrdiff_t first = 0;
 
-    (void)scratch;
+    (void)tools;
     if (!tspk_shape_elems(&out[0].shape))
         return TSPK_OK;
     tspk_dense_strides(&in[0].shape, from);
@@ -90,7 +90,7 @@ TSPK_OP_FN(tspk_eval_concat)
         span(&out[0].shape, axis, out[0].shape.rank) * tspk_dtype_bytes(out[0].dtype);
     size_t at = 0;
 
-    (void)scratch;
+    (void)tools;
     (void)err;
     for (uint32_t i = 0; i < node->n_in; i++) {
         const size_t part =
@@ -113,7 +113,7 @@ TSPK_OP_FN(tspk_eval_gather)
     const int64_t *const index = in[1].data;
     char *to = out[0].data;
 
-    (void)scratch;
+    (void)tools;
     if (in[1].dtype != TSPK_DTYPE_I64)
         return tspk_op_refuse_dtype(node, in[1].dtype, err);
     for (size_t i = 0; i < n_indices; i++)
@@ -138,7 +138,7 @@ TSPK_OP_FN(tspk_eval_expand)
     const int shift = out[0].shape.rank - in[0].shape.rank;
 
     (void)node;
-    (void)scratch;
+    (void)tools;
     (void)err;
     tspk_dense_strides(&in[0].shape, in_stride);
     tspk_dense_strides(&out[0].shape, to);
@@ -158,7 +158,7 @@ TSPK_OP_FN(tspk_eval_tile)
     const int rank = out[0].shape.rank;
 
     (void)node;
-    (void)scratch;
+    (void)tools;
     (void)err;
     if (!tspk_shape_elems(&out[0].shape))
         return TSPK_OK;
@@ -205,7 +205,7 @@ TSPK_OP_FN(tspk_eval_pad)
     size_t dim[TSPK_MAX_RANK];
     ptrdiff_t from_first = 0, to_first = 0;
 
-    (void)scratch;
+    (void)tools;
     if (node->attr.mode != 0)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "only constant padding is supported");
     fill(&out[0], node->attr.alpha);

@@ -32,13 +32,12 @@ static void split_at(const tspk_shape *shape, int64_t axis, size_t *rows_out, si
 
 TSPK_OP_FN(tspk_eval_softmax)
 {
-    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
+    const tspk_vecmath *const vec = tools->math;
     const size_t n = in[0].shape.rank ? (size_t)in[0].shape.dim[node->attr.axis] : 1;
     const float *const x = in[0].data;
     float *const y = out[0].data;
     size_t rows, block;
 
-    (void)scratch;
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     split_at(&in[0].shape, node->attr.axis, &rows, &block);
@@ -70,14 +69,13 @@ static tspk_status check_weight(const tspk_tensor *weight, size_t n, const char 
 
 TSPK_OP_FN(tspk_eval_layer_norm)
 {
-    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
+    const tspk_vecmath *const vec = tools->math;
     const float *const x = in[0].data;
     float *const y = out[0].data;
     const float *const weight = node->n_in > 1 ? in[1].data : NULL;
     const float *const bias = node->n_in > 2 ? in[2].data : NULL;
     size_t rows, n;
 
-    (void)scratch;
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     split_at(&in[0].shape, node->attr.axis, &rows, &n);
@@ -92,13 +90,12 @@ TSPK_OP_FN(tspk_eval_layer_norm)
 
 TSPK_OP_FN(tspk_eval_rms_norm)
 {
-    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
+    const tspk_vecmath *const vec = tools->math;
     const float *const x = in[0].data;
     float *const y = out[0].data;
     const float *const weight = node->n_in > 1 ? in[1].data : NULL;
     size_t rows, n;
 
-    (void)scratch;
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     split_at(&in[0].shape, node->attr.axis, &rows, &n);

@@ -105,10 +105,9 @@ static bool is_rows(const tspk_attr *attr, const tspk_shape *shape)
     return attr->n_axes > 0;
 }
 
-static void reduce_f32(tspk_op op, const split *s, bool has_rows, const float *x, float *y)
+static void reduce_f32(tspk_op op, const tspk_vecmath *vec, const split *s, bool has_rows,
+                       const float *x, float *y)
 {
-    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
-
     if (has_rows && (op == TSPK_OP_REDUCE_MEAN || op == TSPK_OP_REDUCE_SUM)) {
         for (size_t i = 0; i < s->n_out; i++)
             y[i] = finish_f32(op, vec->sum(s->n_per_out, x + i * s->n_per_out), s->n_per_out);
@@ -172,9 +171,9 @@ TSPK_OP_FN(tspk_eval_reduce)
 {
     const split s = split_axes(&node->attr, &in[0].shape);
 
-    (void)scratch;
     if (in[0].dtype == TSPK_DTYPE_F32) {
-        reduce_f32(node->op, &s, is_rows(&node->attr, &in[0].shape), in[0].data, out[0].data);
+        reduce_f32(node->op, tools->math, &s, is_rows(&node->attr, &in[0].shape), in[0].data,
+                   out[0].data);
         return TSPK_OK;
     }
     if (in[0].dtype == TSPK_DTYPE_I64 && node->op != TSPK_OP_REDUCE_L2) {
@@ -208,7 +207,7 @@ TSPK_OP_FN(tspk_eval_arg_max)
     const size_t n = (size_t)shape->dim[node->attr.axis];
     size_t outer = 1, inner = 1;
 
-    (void)scratch;
+    (void)tools;
     for (int i = 0; i < shape->rank; i++)
         if (i < node->attr.axis)
             outer *= (size_t)shape->dim[i];

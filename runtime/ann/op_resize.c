@@ -175,8 +175,8 @@ TSPK_OP_FN(tspk_eval_resize)
     const tspk_attr *const attr = &node->attr;
     const tspk_shape *const from = &in[0].shape, *const to = &out[0].shape;
     const size_t bytes = aligned(largest_between(from, to) * sizeof(float));
-    float *const buffer[2] = {scratch, (float *)((char *)scratch + bytes)};
-    double *const total = (double *)((char *)scratch + 2 * bytes);
+    float *const buffer[2] = {tools->scratch, (float *)((char *)tools->scratch + bytes)};
+    double *const total = (double *)((char *)tools->scratch + 2 * bytes);
     const float *x = in[0].data;
     int turn = 0;
 

@@ -77,9 +77,9 @@ static void hard_f32(size_t n, float alpha, float beta, bool is_swish, const flo
 }
 
 /* false: the operator has no float form */
-static bool eval_f32(const tspk_node *node, size_t n, const float *x, float *y)
+static bool eval_f32(const tspk_node *node, const tspk_vecmath *vec, size_t n, const float *x,
+                     float *y)
 {
-    const tspk_vecmath *const vec = tspk_vecmath_for(TSPK_ISA_AUTO);
     const tspk_attr *const attr = &node->attr;
 
     switch (node->op) {
@@ -181,12 +181,11 @@ TSPK_OP_FN(tspk_eval_unary)
     const size_t n = tspk_shape_elems(&in[0].shape);
     bool is_done = false;
 
-    (void)scratch;
     if (in[0].dtype == TSPK_DTYPE_F32 && node->op == TSPK_OP_IS_NAN) {
         is_nan_f32(n, in[0].data, out[0].data);
         is_done = true;
     } else if (in[0].dtype == TSPK_DTYPE_F32) {
-        is_done = eval_f32(node, n, in[0].data, out[0].data);
+        is_done = eval_f32(node, tools->math, n, in[0].data, out[0].data);
     } else if (in[0].dtype == TSPK_DTYPE_I64) {
         is_done = eval_i64(node, n, in[0].data, out[0].data);
     } else if (node->op == TSPK_OP_NOT) {

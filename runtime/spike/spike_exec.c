@@ -74,7 +74,8 @@ static void split_block(void *context, size_t block, int worker)
     for (uint32_t i = 0; i < node.n_in; i++)
         in[i] =
             job->is_shared[i] || !job->in[i].data ? job->in[i] : part_of(&job->in[i], first, rows);
-    (void)tspk_op_eval(&node, in, &out, tspk_run_scratch(job->run, worker), NULL);
+    (void)tspk_op_eval_with(job->run->plan->math, &node, in, &out,
+                            tspk_run_scratch(job->run, worker), NULL);
 }
 
 /* Row by row the same bytes as in one piece: elementwise operators on equal shapes, and
@@ -123,8 +124,8 @@ static tspk_status evaluate(const tspk_spike_run *run, const tspk_node *node, ts
             return TSPK_OK;
         }
     }
-    return tspk_at_node(err, tspk_op_eval(node, in, out, tspk_run_scratch(run, run->worker), err),
-                        node->name, tspk_op_name(node->op));
+    return tspk_op_eval_with(run->plan->math, node, in, out, tspk_run_scratch(run, run->worker),
+                             err);
 }
 
 tspk_status tspk_spike_step(tspk_spike_run *run, tspk_error *err)

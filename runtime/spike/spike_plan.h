@@ -89,7 +89,7 @@ typedef struct tspk_gemm_plan {
 } tspk_gemm_plan;
 
 typedef enum tspk_node_kind {
-    TSPK_NODE_EVAL = 0, /* tspk_op_eval() */
+    TSPK_NODE_EVAL = 0, /* tspk_op_eval_with() */
     TSPK_NODE_ALIAS,    /* same elements, no work */
     TSPK_NODE_SPIKE_LINEAR,
     TSPK_NODE_SPIKE_ATTENTION,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions on the toy network: same bytes over threads, batches and instruction sets; decoded
- * logits approach those of the float network; a run allocates nothing. */
+ * logits approach those of the float network; a run allocates nothing and computes with the chosen
+ * instruction set alone. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,6 +63,17 @@ int __wrap_posix_memalign(void **out, size_t align, size_t bytes)
     return __real_posix_memalign(out, align, bytes);
 }
 
+/* Here too: bit i is set when the functions of instruction set i were asked for. */
+static unsigned asked_isas;
+const tspk_vecmath *__real_tspk_vecmath_for(tspk_isa isa);
+const tspk_vecmath *__wrap_tspk_vecmath_for(tspk_isa isa);
+
+const tspk_vecmath *__wrap_tspk_vecmath_for(tspk_isa isa)
+{
+    asked_isas |= 1u << isa;
+    return __real_tspk_vecmath_for(isa);
+}
+
 static float images[IMAGES][TINY_IMAGE_ELEMS];
 
 static int make_images(void **state)
@@ -88,6 +100,7 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
     settings.batch = batch;
     settings.steps = steps;
     settings.isa = isa;
+    asked_isas = 0;
     if (tspk_session_open(&spike, &settings, &session, &err) != TSPK_OK)
         fail_msg("%s", err.message);
     assert_true(n_allocations > 0);
@@ -100,6 +113,7 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
             fail_msg("%s", err.message);
     }
     assert_int_equal(n_allocations, 0);
+    assert_int_equal(asked_isas, 1u << tspk_isa_resolve(isa));
     tspk_session_close(session);
 }
 
