@@ -6,7 +6,7 @@
 #include "cli/output.h"
 #include "cli/refuse.h"
 
-const char *const tspk_cli_isa_choices[] = {"scalar", "avx2", NULL};
+const char *const tspk_cli_isa_choices[] = {"scalar", "avx2", "avx512vnni", "neon", NULL};
 const char *const tspk_cli_interpolation_choices[] = {"nearest", "bilinear", "bicubic", NULL};
 
 static const char *const mode_choices[] = {"exact", "balanced", "fast", NULL};
@@ -18,6 +18,10 @@ tspk_isa tspk_cli_isa(const tspk_cli_args *args)
         return TSPK_ISA_SCALAR;
     case 1:
         return TSPK_ISA_AVX2;
+    case 2:
+        return TSPK_ISA_AVX512VNNI;
+    case 3:
+        return TSPK_ISA_NEON;
     default:
         return TSPK_ISA_AUTO;
     }

@@ -31,6 +31,10 @@ const char *tspk_isa_name(tspk_isa isa)
         return "scalar";
     case TSPK_ISA_AVX2:
         return "avx2";
+    case TSPK_ISA_AVX512VNNI:
+        return "avx512vnni";
+    case TSPK_ISA_NEON:
+        return "neon";
     }
     return "unknown";
 }

@@ -14,7 +14,7 @@ bool tspk_isa_is_supported(tspk_isa isa);
 /** AUTO becomes the best supported set; others stay. */
 tspk_isa tspk_isa_resolve(tspk_isa isa);
 
-/** "scalar", "avx2", "auto"; static text. */
+/** "scalar", "avx2", "avx512vnni", "neon", "auto"; static text. */
 const char *tspk_isa_name(tspk_isa isa);
 
 #endif

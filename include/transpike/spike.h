@@ -70,14 +70,21 @@ TSPK_API tspk_status tspk_spike_set_class_names(tspk_spike *spike, const char *c
 /** True when an image with this content hash was used for calibration. */
 TSPK_API bool tspk_spike_has_calibrated_on(const tspk_spike *spike, const uint8_t hash[32]);
 
-/** Instruction sets of the kernels. Every one gives the same bytes. */
-typedef enum tspk_isa { TSPK_ISA_AUTO = 0, TSPK_ISA_SCALAR = 1, TSPK_ISA_AVX2 = 2 } tspk_isa;
+/** Instruction sets of the kernels. Every one gives the same bytes. This version has kernels for
+ * the first three. */
+typedef enum tspk_isa {
+    TSPK_ISA_AUTO = 0,
+    TSPK_ISA_SCALAR = 1,
+    TSPK_ISA_AVX2 = 2,
+    TSPK_ISA_AVX512VNNI = 3,
+    TSPK_ISA_NEON = 4
+} tspk_isa;
 
 typedef struct tspk_session_settings {
     int threads;    /**< 0: all cores */
     uint32_t batch; /**< images side by side at most; default 16 */
     uint32_t steps; /**< 0: all of the operating point */
-    tspk_isa isa;   /**< UNSUPPORTED when this machine lacks it */
+    tspk_isa isa;   /**< UNSUPPORTED when this build or machine lacks it */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 

@@ -8,6 +8,8 @@ tspk_status tspk_kernels_select(tspk_isa isa, const tspk_kernels **kernels_out, 
 {
     const tspk_kernels *kernels = NULL;
 
+    if (isa != TSPK_ISA_AUTO && isa != TSPK_ISA_SCALAR && isa != TSPK_ISA_AVX2)
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "this build has no %s kernels", tspk_isa_name(isa));
     if (tspk_isa_is_supported(isa))
         switch (tspk_isa_resolve(isa)) {
         case TSPK_ISA_AVX2:
@@ -16,6 +18,9 @@ tspk_status tspk_kernels_select(tspk_isa isa, const tspk_kernels **kernels_out, 
         case TSPK_ISA_SCALAR:
         case TSPK_ISA_AUTO:
             kernels = tspk_kernels_scalar();
+            break;
+        case TSPK_ISA_AVX512VNNI:
+        case TSPK_ISA_NEON:
             break;
         }
     if (!kernels)

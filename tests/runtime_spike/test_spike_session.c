@@ -230,12 +230,42 @@ static void test_approaches_float(void **state)
     }
 }
 
+/* What this build has no kernels for is refused by name. */
+static void test_refuses_missing_kernels(void **state)
+{
+    static const struct {
+        tspk_isa isa;
+        const char *message;
+    } cases[] = {
+        {TSPK_ISA_AVX512VNNI, "this build has no avx512vnni kernels"},
+        {TSPK_ISA_NEON, "this build has no neon kernels"},
+    };
+    const tiny_settings tiny = tiny_default_settings(11);
+    tspk_spike spike = {.graph = tiny_spikegraph_new(&tiny, NULL)};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tspk_session_settings settings;
+        tspk_session *session = NULL;
+        tspk_error err;
+
+        tspk_error_init(&err);
+        tspk_session_default_settings(&settings);
+        settings.isa = cases[i].isa;
+        assert_int_equal(tspk_session_open(&spike, &settings, &session, &err), TSPK_UNSUPPORTED);
+        assert_string_equal(err.message, cases[i].message);
+        assert_null(session);
+    }
+    tspk_spikegraph_free(spike.graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_approaches_float),
+        cmocka_unit_test(test_refuses_missing_kernels),
     };
 
     return cmocka_run_group_tests(tests, make_images, NULL);
