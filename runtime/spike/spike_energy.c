@@ -12,6 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/fail.h"
+
 /* M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014,
  * figure 1.1.9: 45 nm, 0.9 V [pJ]. */
 static const double FLOAT_ADD = 0.9;      /* fp32 addition; the papers' accumulate */
@@ -127,7 +129,7 @@ static double membrane_energy(const tspk_spike_plan *plan)
     return neurons * (2 * FLOAT_ADD + 2 * FLOAT_MULTIPLY + searched * FLOAT_ADD);
 }
 
-void tspk_plan_energy(tspk_spike_plan *plan)
+tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
 {
     const tspk_ann_cost *const cost = &plan->spikes->ann_cost;
     const double linear = (double)cost->linear, product = (double)cost->product;
@@ -139,8 +141,11 @@ void tspk_plan_energy(tspk_spike_plan *plan)
     double functions = 0.0, weights = 0.0;
 
     *energy = (tspk_energy_plan){0};
-    if (feeds && is_head)
-        mark_heads(plan, feeds, is_head);
+    if (!feeds || !is_head) {
+        tspk_arena_free(scratch);
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
+    }
+    mark_heads(plan, feeds, is_head);
     for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
         const double macs = macs_of(plan, n) * FLOAT_MAC, function = function_energy(plan, n);
 
@@ -149,7 +154,7 @@ void tspk_plan_energy(tspk_spike_plan *plan)
             energy->once_full += macs + function;
         } else {
             energy->step_full += macs + function;
-            if (is_head && !is_head[n])
+            if (!is_head[n])
                 energy->analog_synaptic += macs;
         }
     }
@@ -169,6 +174,7 @@ void tspk_plan_energy(tspk_spike_plan *plan)
                              product * (INT8_MULTIPLY * bits * bits / 64 + INT32_ADD)) /
                             energy->ann_synaptic;
     tspk_arena_free(scratch);
+    return TSPK_OK;
 }
 
 void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_counter *counter,

@@ -52,8 +52,7 @@ tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, 
     TSPK_TRY(tspk_plan_sites(plan, err));
     TSPK_TRY(tspk_plan_weights(plan, err));
     TSPK_TRY(tspk_plan_layout(plan, err));
-    tspk_plan_energy(plan);
-    return TSPK_OK;
+    return tspk_plan_energy(plan, err);
 }
 
 void tspk_spike_plan_done(tspk_spike_plan *plan)

@@ -156,8 +156,8 @@ tspk_status tspk_plan_weights(tspk_spike_plan *plan, tspk_error *err);
 /** spike_layout.c: every offset, slot_bytes, state_bytes, scratch_bytes. */
 tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err);
 
-/** spike_energy.c */
-void tspk_plan_energy(tspk_spike_plan *plan);
+/** spike_energy.c: energy. */
+tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err);
 
 static inline const tspk_fire_table *tspk_site_table(const tspk_spike_plan *plan,
                                                      const tspk_site_plan *site, uint32_t t,
