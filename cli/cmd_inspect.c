@@ -117,7 +117,7 @@ static void print_spike(const cJSON *json, const char *path)
     print_sites(json);
     printf("\nAnalog, every step\n");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "analog"))
-        printf("  %-16s %5.0f  %s\n", tspk_cli_json_text(entry, "op", ""),
+        printf("  %-17s %5.0f  %s\n", tspk_cli_json_text(entry, "op", ""),
                tspk_cli_json_number(entry, "count", 0), tspk_cli_json_text(entry, "why", ""));
     printf("\nModes\n");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "modes"))

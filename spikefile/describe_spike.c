@@ -114,11 +114,37 @@ static void find_moving(const tspk_spikegraph *spikes, bool *is_spiking, bool *i
     }
 }
 
+static bool has_offset(const tspk_spikegraph *spikes, uint32_t site)
+{
+    const tspk_point *point = &spikes->point[0];
+    bool is_any = false;
+
+    for (uint32_t t = 0; t < point->n_steps; t++)
+        is_any = is_any || point->site[site].step[t].offset;
+    return is_any;
+}
+
+/* Attentions whose products a prior enters as an analog number. A key's is constant along a row of
+ * the softmax and drops out, but for its differences between token classes. */
+static size_t count_priors(const tspk_spikegraph *spikes)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < spikes->n_attentions; i++) {
+        const tspk_spike_attention *attention = &spikes->attention[i];
+
+        n += has_offset(spikes, attention->query) || has_offset(spikes, attention->value) ||
+             (spikes->n_classes > 1 && has_offset(spikes, attention->key));
+    }
+    return n;
+}
+
 static bool add_analog(cJSON *analog, const tspk_spikegraph *spikes, bool *is_spiking,
                        bool *is_moving)
 {
     const tspk_graph *graph = spikes->graph;
     size_t every_step[TSPK_OP_COUNT] = {0}, once[TSPK_OP_COUNT] = {0};
+    const size_t n_priors = count_priors(spikes);
 
     find_moving(spikes, is_spiking, is_moving);
     for (uint32_t i = 0; i < graph->n_nodes; i++) {
@@ -144,6 +170,9 @@ static bool add_analog(cJSON *analog, const tspk_spikegraph *spikes, bool *is_sp
         if (once[op] && !add_analog_entry(analog, name, once[op], "direct coding: once an image"))
             return false;
     }
+    if (n_priors &&
+        !add_analog_entry(analog, "prior at products", n_priors, "b_q.k, q.b_k and P.b_v"))
+        return false;
     return spikes->n_attentions == 0 ||
            add_analog_entry(analog, "Softmax", spikes->n_attentions, "expectation compensation");
 }

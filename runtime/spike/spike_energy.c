@@ -5,7 +5,8 @@
  * Full counts on both sides what the synaptic figure leaves out: stem, head, the functions between
  * the contractions and every weight read once from a large memory (once an image for the source
  * network in float32, once a step for the spikes in integers). The spiking side alone pays for
- * membranes, thresholds, state carried from step to step and for levels that are no powers of two.
+ * membranes, thresholds, priors at products, state carried from step to step and for levels that
+ * are no powers of two.
  */
 #include "runtime/spike/spike_energy.h"
 
@@ -129,6 +130,50 @@ static double membrane_energy(const tspk_spike_plan *plan)
     return neurons * (2 * FLOAT_ADD + 2 * FLOAT_MULTIPLY + searched * FLOAT_ADD);
 }
 
+/* What the priors of q, k and v add to an attention at step t, as spike_attention.c computes it. A
+ * key's own prior is constant along a row: only the differences between token classes cost. */
+static double prior_energy(const tspk_spike_plan *plan, const tspk_attention_plan *at, uint32_t t)
+{
+    const double others = plan->n_classes - 1.0;
+    const double queries = (double)at->queries, keys = (double)at->keys;
+    const double rows = queries * (double)at->heads;
+    const double depth = (double)at->key->site->channels; /* of all heads */
+    const double width = (double)at->value->site->channels;
+    const bool has_query = at->query->params->step[t - 1].offset != NULL;
+    double macs = 0.0, adds = 0.0;
+
+    if (has_query) { /* scale * b_q · k, a number a key, head and class; added to every logit */
+        macs += plan->n_classes * keys * depth;
+        adds += rows * keys;
+    }
+    if (at->key_offset && at->n_special) { /* scale * q · Δb_k, a number a query, head and class */
+        macs += queries * others * depth;
+        adds += rows * at->n_special + (has_query ? queries * depth : 0.0);
+    }
+    if (at->value->params->step[t - 1].offset) /* b_v, behind shares that add up to 1 */
+        adds += queries * width;
+    if (at->value_offset) { /* Δb_v times a class's share of the numerators */
+        macs += queries * others * width;
+        adds += rows * at->n_special;
+    }
+    return macs * FLOAT_MAC + adds * FLOAT_ADD;
+}
+
+static tspk_status plan_priors(tspk_spike_plan *plan, tspk_error *err)
+{
+    double *const full = tspk_arena_array(plan->arena, plan->steps, sizeof *full);
+
+    if (!full)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
+    for (uint32_t t = 1; t <= plan->steps; t++) {
+        full[t - 1] = t > 1 ? full[t - 2] : 0.0;
+        for (uint32_t i = 0; i < plan->spikes->n_attentions; i++)
+            full[t - 1] += prior_energy(plan, &plan->attention[i], t);
+    }
+    plan->energy.prior_full = full;
+    return TSPK_OK;
+}
+
 tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
 {
     const tspk_ann_cost *const cost = &plan->spikes->ann_cost;
@@ -174,7 +219,7 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
                              product * (INT8_MULTIPLY * bits * bits / 64 + INT32_ADD)) /
                             energy->ann_synaptic;
     tspk_arena_free(scratch);
-    return TSPK_OK;
+    return plan_priors(plan, err);
 }
 
 void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_counter *counter,
@@ -189,7 +234,7 @@ void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_
     synaptic = FLOAT_ADD * (double)total->accumulates + energy->analog_synaptic * t;
     full = FLOAT_ADD * ((double)total->accumulates + (double)total->head) +
            INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full +
-           energy->step_full * t + energy->state_full * (t - 1);
+           energy->step_full * t + energy->prior_full[t - 1] + energy->state_full * (t - 1);
     *work_out = (tspk_step_work){.spikes = counter->spikes, .neurons = counter->neurons};
     if (energy->ann_synaptic > 0.0)
         work_out->energy_synaptic = synaptic / energy->ann_synaptic;

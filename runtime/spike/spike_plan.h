@@ -111,6 +111,7 @@ typedef struct tspk_energy_plan {
     double analog_synaptic;        /* a step: analog contractions of the blocks */
     double once_full, step_full;   /* stem; analog work, membranes, thresholds, weights a step */
     double state_full;             /* state carried from one step to the next */
+    double *prior_full;            /* [steps] priors at products, up to and with a step */
     double quantised;              /* ratio */
 } tspk_energy_plan;
 

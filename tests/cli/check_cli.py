@@ -210,6 +210,7 @@ class Network(Case):
         self.assertEqual(described["steps"], 2)
         self.assertEqual(described["coding"], "differential")
         self.assertTrue(described["sites"] and described["analog"])
+        self.assertIn("prior at products", [entry["op"] for entry in described["analog"]])
         self.assertEqual({"weights", "state", "arena"}, set(described["memory"]))
         for site in described["sites"]:
             self.assertIn(site["kind"], ("linear", "query", "key", "value", "numerator"))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions on the toy network: same bytes over threads, batches and instruction sets; decoded
  * logits approach those of the float network; a run allocates nothing and computes with the chosen
- * instruction set alone. */
+ * instruction set alone; priors at products are counted. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 #include "core/cpu.h"
 #include "core/spike_handle.h"
 #include "runtime/ann/ann_exec.h"
+#include "runtime/spike/spike_session.h"
 #include "tests/spikefile/tiny_spikegraph.h"
 
 enum { IMAGES = 19, MOST_STEPS = 4 };
@@ -259,6 +260,55 @@ static void test_refuses_missing_kernels(void **state)
     tspk_spikegraph_free(spike.graph);
 }
 
+/* Priors at products up to step t [pJ]. */
+static double prior_energy(const tspk_spike *spike, uint32_t t)
+{
+    tspk_session_settings settings;
+    tspk_session *session;
+    double energy;
+
+    tspk_session_default_settings(&settings);
+    settings.threads = 1;
+    assert_int_equal(tspk_session_open(spike, &settings, &session, NULL), TSPK_OK);
+    energy = session->plan.energy.prior_full[t - 1];
+    tspk_session_close(session);
+    return energy;
+}
+
+/* The same offset for every query, key and value. */
+static void set_offsets(tspk_spikegraph *graph, float *offset)
+{
+    for (uint32_t s = 0; s < graph->n_sites; s++)
+        for (uint32_t t = 0; t < graph->point[0].n_steps; t++)
+            if (graph->site[s].kind != TSPK_SITE_LINEAR &&
+                graph->site[s].kind != TSPK_SITE_NUMERATOR)
+                graph->point[0].site[s].step[t].offset = offset;
+}
+
+/* Two token classes, one class token among the keys; five queries in one block, one in the other.
+ */
+static void test_counts_priors(void **state)
+{
+    const tiny_settings tiny = tiny_default_settings(11);
+    tspk_spike spike = {.graph = tiny_spikegraph_new(&tiny, NULL)};
+    float offset[2 * TINY_WIDTH] = {0};
+    const double n_queries = TINY_TOKENS + 1;
+    const double query = 2 * TINY_ATTENTIONS * TINY_TOKENS * TINY_WIDTH; /* b_q · k */
+    const double key = n_queries * TINY_WIDTH, value = n_queries * TINY_WIDTH;
+    const double logits = n_queries * TINY_HEADS * TINY_TOKENS; /* + b_q · k */
+    const double rows = n_queries * TINY_HEADS; /* the class token's logit, its numerator */
+    const double step = 4.6 * (query + key + value) +
+                        0.9 * (logits + 2 * rows + 2 * n_queries * TINY_WIDTH); /* q + b_q, + b_v */
+
+    (void)state;
+    set_offsets(spike.graph, offset);
+    assert_true(fabs(prior_energy(&spike, 1) - step) < 1e-9 * step);
+    assert_true(fabs(prior_energy(&spike, 4) - 4 * step) < 1e-9 * step);
+    set_offsets(spike.graph, NULL);
+    assert_true(prior_energy(&spike, 4) == 0.0);
+    tspk_spikegraph_free(spike.graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_approaches_float),
         cmocka_unit_test(test_refuses_missing_kernels),
+        cmocka_unit_test(test_counts_priors),
     };
 
     return cmocka_run_group_tests(tests, make_images, NULL);

@@ -54,6 +54,25 @@ static void saved_handle_opens_alike(void **state)
     unlink(path);
 }
 
+static void description_lists_what_stays_analog(void **state)
+{
+    const tiny_settings tiny = tiny_default_settings(3);
+    tspk_spike spike = {tiny_spikegraph_new(&tiny, NULL)};
+    char *text;
+
+    (void)state;
+    assert_int_equal(tspk_spike_describe(&spike, &text, NULL), TSPK_OK);
+    assert_non_null(strstr(text, "\"prior at products\",\n\t\t\t\"count\":\t2"));
+    tspk_text_free(text);
+    for (uint32_t s = 0; s < spike.graph->n_sites; s++)
+        for (uint32_t t = 0; t < tiny.n_steps; t++)
+            spike.graph->point[0].site[s].step[t].offset = NULL;
+    assert_int_equal(tspk_spike_describe(&spike, &text, NULL), TSPK_OK);
+    assert_null(strstr(text, "prior at products"));
+    tspk_text_free(text);
+    tspk_spikegraph_free(spike.graph);
+}
+
 static void missing_file_is_named(void **state)
 {
     tspk_spike *spike = NULL;
@@ -73,6 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saved_handle_opens_alike),
+        cmocka_unit_test(description_lists_what_stays_analog),
         cmocka_unit_test(missing_file_is_named),
     };
 
