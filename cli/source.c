@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/source.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,19 @@ bool tspk_cli_is_npy(const char *operand)
     return length > 4 && strcmp(operand + length - 4, ".npy") == 0;
 }
 
+static tspk_status check_finite(const char *path, const tspk_array *array, tspk_error *err)
+{
+    const float *values = array->data;
+    const size_t elems = (size_t)(array->dim[1] * array->dim[2] * array->dim[3]);
+
+    for (size_t i = 0; i < (size_t)array->dim[0] * elems; i++)
+        if (!isfinite(values[i]))
+            return tspk_cli_fail(err, TSPK_RANGE,
+                                 "%s: image %zu: element %zu is %g, expected a finite number", path,
+                                 i / elems, i % elems, (double)values[i]);
+    return TSPK_OK;
+}
+
 static tspk_status open_array(const char *path, const int64_t dim[3], tspk_cli_source *source,
                               tspk_error *err)
 {
@@ -136,7 +150,7 @@ static tspk_status open_array(const char *path, const int64_t dim[3], tspk_cli_s
     if (array->dim[0] == 0)
         return tspk_cli_fail(err, TSPK_RANGE, "%s: no images", path);
     source->n_images = (size_t)array->dim[0];
-    return TSPK_OK;
+    return check_finite(path, array, err);
 }
 
 static tspk_status open_sets(const tspk_cli_args *args, char *const *operands, int n_operands,

@@ -3,6 +3,7 @@
 #include "data/source.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +54,15 @@ static tspk_status load_pixels(const array_source *array, size_t i, tspk_content
     return load_bytes(array, i, content->image.pixels, err);
 }
 
+static tspk_status check_finite(const float *values, size_t n, tspk_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return TSPK_FAIL(err, TSPK_RANGE, "element %zu is %g, expected a finite number", i,
+                             (double)values[i]);
+    return TSPK_OK;
+}
+
 static tspk_status load_values(const array_source *array, size_t i, tspk_content *content,
                                tspk_error *err)
 {
@@ -74,7 +84,7 @@ static tspk_status load_values(const array_source *array, size_t i, tspk_content
         status =
             tspk_npy_convert(array->layout.type, raw, elems, TSPK_NPY_F4, content->values, err);
     free(raw);
-    return status;
+    return status == TSPK_OK ? check_finite(content->values, elems, err) : status;
 }
 
 static tspk_status load(const tspk_source *source, size_t i, tspk_content *content_out,

@@ -69,7 +69,8 @@ TSPK_API const char *tspk_dataset_class_name(const tspk_dataset *dataset, int64_
 /**
  * Decodes and preprocesses sample i.
  * @param dim     what the network expects: channels, height, width; a sample of another shape is
- *                refused with TSPK_SHAPE, numbers and name
+ *                refused with TSPK_SHAPE, numbers and name; one with an element that is not finite
+ *                with TSPK_RANGE
  * @param out     [dim[0], dim[1], dim[2]] normalised float32; out
  * @param hash_out SHA-256 of the sample's content (decoded pixels or stored elements before
  *                preprocessing, and their shape), or NULL

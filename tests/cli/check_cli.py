@@ -361,6 +361,18 @@ class Network(Case):
         self.assertEqual(run("run", self.spike, self.batch(2)).returncode, 0)
         self.assertEqual(run("run", self.model, self.batch(2)).returncode, 0)
 
+    def test_refused_numbers_that_are_not_finite(self):
+        elements = self.shape[1] * self.shape[2] * self.shape[3]
+        for value in (float("nan"), float("inf"), float("-inf")):
+            numbers = [0.0] * (2 * elements)
+            numbers[elements + 7] = value
+            path = self.folder / "bad.npy"
+            write_npy(path, [2, *self.shape[1:]], "<f4", struct.pack(f"<{2 * elements}f", *numbers))
+            self.refused("RANGE", "run", self.spike, path,
+                         naming=f"{path}: image 1: element 7 is {value:g}")
+            self.refused("RANGE", "convert", self.model, "--data", path, "-o",
+                         self.folder / "x.spike", naming=f"{path}: 1: element 7 is {value:g}")
+
     def test_mismatch(self):
         changed = self.folder / "changed.onnx"
         content = bytearray(self.model.read_bytes())
