@@ -158,6 +158,11 @@ void tspk_dataset_close(tspk_dataset *dataset)
     free(dataset);
 }
 
+const char *tspk_dataset_path(const tspk_dataset *dataset)
+{
+    return dataset->path;
+}
+
 size_t tspk_dataset_count(const tspk_dataset *dataset)
 {
     return dataset->source->n;

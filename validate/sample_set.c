@@ -14,7 +14,8 @@ tspk_status tspk_sample_set_init(tspk_sample_set *set, const tspk_dataset *data,
     tspk_sample_set made = {.data = data, .first = skip, .threads = threads, .is_labelled = true};
 
     if (skip >= count)
-        return TSPK_FAIL(err, TSPK_RANGE, "no samples left: %zu in all, %zu left out", count, skip);
+        return TSPK_FAIL(err, TSPK_RANGE, "%s: no samples left: %zu in all, %zu left out",
+                         tspk_dataset_path(data), count, skip);
     made.n = count - skip;
     if (limit > 0 && limit < made.n)
         made.n = limit;
@@ -24,8 +25,9 @@ tspk_status tspk_sample_set_init(tspk_sample_set *set, const tspk_dataset *data,
         const int64_t label = tspk_dataset_label(data, skip + i);
 
         if (label >= (int64_t)classes)
-            return TSPK_FAIL(err, TSPK_RANGE, "%s: label %lld, the network has %u classes",
-                             tspk_dataset_name(data, skip + i), (long long)label, classes);
+            return TSPK_FAIL(err, TSPK_RANGE, "%s: %s: label %lld, the network has %u classes",
+                             tspk_dataset_path(data), tspk_dataset_name(data, skip + i),
+                             (long long)label, classes);
         if (label < 0)
             made.is_labelled = false;
     }

@@ -54,6 +54,9 @@ TSPK_API tspk_status tspk_dataset_open(const char *path, const tspk_dataset_sett
                                        tspk_dataset **dataset_out, tspk_error *err);
 TSPK_API void tspk_dataset_close(tspk_dataset *dataset);
 
+/** The path that it was opened with; borrowed until the set is closed. */
+TSPK_API const char *tspk_dataset_path(const tspk_dataset *dataset);
+
 TSPK_API size_t tspk_dataset_count(const tspk_dataset *dataset);
 
 /** Label of sample i, −1 when the set has none. */

@@ -336,11 +336,12 @@ class Network(Case):
         (labelled / "a.png").write_bytes((self.data / "00.png").read_bytes())
         (labelled / "labels.csv").write_text("file,label\na.png,10\n")
         self.refused("RANGE", "validate", self.spike, "--onnx", self.model, "--data", labelled,
-                     naming="a.png: label 10, the network has 10 classes")
+                     naming=f"{labelled}: a.png: label 10, the network has 10 classes")
 
     def test_refused_ranges(self):
         common = ["validate", self.spike, "--onnx", self.model, "--data", self.data]
-        self.refused("RANGE", *common, "--skip", "12", naming="12 in all")
+        self.refused("RANGE", *common, "--skip", "12",
+                     naming=f"{self.data}: no samples left: 12 in all")
         self.refused("RANGE", *common, "--steps", "3", naming="--steps 3")
         self.refused("RANGE", "run", self.spike, self.data, "--steps", "3", naming="--steps 3")
         self.refused("RANGE", "run", self.spike, self.data, "--dump-spikes", self.folder / "x.npz",
