@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/paths.h"
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "cli/source.h"
@@ -33,7 +34,8 @@ static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "-o -: a .spike needs a file");
     if (args->preset == 1 && args->coding == 0)
         return tspk_cli_fail(err, TSPK_USAGE, "--preset ecmt means --coding rate");
-    return TSPK_OK;
+    TSPK_CLI_TRY(tspk_cli_check_writable(args->output, err));
+    return tspk_cli_check_writable(args->json, err);
 }
 
 static void take_settings(conversion *job)
@@ -54,6 +56,28 @@ static void take_settings(conversion *job)
     settings->threads = args->threads > 0 ? (int)args->threads : 0;
     settings->progress = tspk_cli_progress_step;
     settings->progress_context = &job->progress;
+}
+
+/* Is there an output with as many classes as --classes names? */
+static tspk_status check_names(const conversion *job, tspk_error *err)
+{
+    int64_t classes = 0;
+
+    if (!job->args->classes)
+        return TSPK_OK;
+    for (size_t i = 0; i < tspk_model_count_outputs(job->model); i++) {
+        tspk_port port;
+
+        TSPK_CLI_TRY(tspk_model_output(job->model, i, &port));
+        if (port.dtype != 1 || port.rank != 2)
+            continue;
+        if ((size_t)port.dim[1] == job->names.n)
+            return TSPK_OK;
+        if (classes == 0)
+            classes = port.dim[1];
+    }
+    return tspk_cli_fail(err, TSPK_RANGE, "%s: %zu class names, the network has %lld classes",
+                         job->args->classes, job->names.n, (long long)classes);
 }
 
 static tspk_status open_data(conversion *job, tspk_error *err)
@@ -149,6 +173,8 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
     if (status == TSPK_OK)
         status =
             tspk_cli_name_file(err, tspk_model_check_convertible(job.model, err), args->inputs[0]);
+    if (status == TSPK_OK)
+        status = check_names(&job, err);
     if (status == TSPK_OK)
         status = open_data(&job, err);
     if (status == TSPK_OK)

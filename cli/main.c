@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/paths.h"
 #include "cli/refuse.h"
 
 #define N_COMMANDS 4
@@ -38,6 +39,8 @@ static int run_command(const tspk_cli_command *command, int argc, char **argv, t
         tspk_cli_print_help(command, stdout);
         return finish_text(err);
     }
+    if (status == TSPK_OK)
+        status = tspk_cli_refuse_overlap(&args, err);
     if (status == TSPK_OK)
         status = command->run(&args, err);
     if (status == TSPK_OK)

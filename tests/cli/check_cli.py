@@ -374,6 +374,40 @@ class Network(Case):
             self.refused("RANGE", "convert", self.model, "--data", path, "-o",
                          self.folder / "x.spike", naming=f"{path}: 1: element 7 is {value:g}")
 
+    def test_refused_before_the_work(self):
+        gone = self.folder / "gone.png"
+        for words in (["-o", self.folder / "no" / "x.spike"], ["-o", self.folder],
+                      ["-o", self.folder / "x.spike", "--json", self.folder / "no" / "x.spike"]):
+            self.refused("IO", "convert", self.model, "--data", gone, *words,
+                         naming=f"{words[-1]}: cannot")
+        names = self.folder / "names.txt"
+        names.write_text("one\ntwo\n")
+        self.refused("RANGE", "convert", self.model, "--data", gone, "-o", self.folder / "x.spike",
+                     "--classes", names, naming=f"{names}: 2 class names, the network has 10")
+
+    def test_refused_overwriting(self):
+        model, spike = self.folder / "m.onnx", self.folder / "m.spike"
+        model.write_bytes(self.model.read_bytes())
+        spike.write_bytes(self.spike.read_bytes())
+        (self.folder / "hard.npy").hardlink_to(spike)
+        (self.folder / "soft.npy").symlink_to(model)
+        image = self.data / "00.png"
+        convert = ["convert", model, "--data", self.data, "--calib-images", "4", "-o"]
+        out = self.folder / "out"
+        for words in ([*convert, model], [*convert, self.folder / "soft.npy"],
+                      [*convert, out, "--json", model], [*convert, out, "--json", out],
+                      ["run", spike, image, "--output", spike],
+                      ["run", spike, image, "--output", self.folder / "hard.npy"],
+                      ["run", spike, image, "--json", image],
+                      ["run", model, image, "--output", out, "--json", out],
+                      ["run", model, f"input={model}", "--output", model],
+                      ["validate", spike, "--onnx", model, "--data", image, "--json", model],
+                      ["inspect", spike, "--json", spike]):
+            self.refused("USAGE", *words, naming=words[-1])
+        self.assertEqual(model.read_bytes(), self.model.read_bytes())
+        self.assertEqual(spike.read_bytes(), self.spike.read_bytes())
+        self.assertFalse(out.exists())
+
     def test_mismatch(self):
         changed = self.folder / "changed.onnx"
         content = bytearray(self.model.read_bytes())
