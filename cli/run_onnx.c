@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -168,6 +169,25 @@ static size_t find_input(const onnx_run *run, const char *operand, const char **
     return run->n_inputs;
 }
 
+/* Does the operand have the form NAME=FILE, and is not a file itself? */
+static bool is_assignment(const char *operand)
+{
+    return strchr(operand, '=') && access(operand, F_OK) != 0;
+}
+
+static tspk_status fail_name(const onnx_run *run, const char *operand, tspk_error *err)
+{
+    char names[160] = "";
+
+    for (size_t i = 0; i < run->n_inputs; i++) {
+        const size_t used = strlen(names);
+
+        snprintf(names + used, sizeof names - used, "%s\"%s\"", i ? ", " : "", run->input[i].name);
+    }
+    return tspk_cli_fail(err, TSPK_USAGE, "\"%s\" names no input of the network; it has %s",
+                         operand, names);
+}
+
 static tspk_status feed_named(onnx_run *run, tspk_error *err)
 {
     const tspk_cli_args *args = run->args;
@@ -178,9 +198,7 @@ static tspk_status feed_named(onnx_run *run, tspk_error *err)
         const size_t i = find_input(run, args->inputs[k], &file);
 
         if (i == run->n_inputs)
-            return tspk_cli_fail(err, TSPK_USAGE,
-                                 "\"%s\" names no input of the network (the first is \"%s\")",
-                                 args->inputs[k], run->input[0].name);
+            return fail_name(run, args->inputs[k], err);
         if (is_fed[i])
             return tspk_cli_fail(err, TSPK_USAGE, "input \"%s\" is given twice",
                                  run->input[i].name);
@@ -230,6 +248,8 @@ static tspk_status feed(onnx_run *run, tspk_error *err)
                              run->args->inputs[0]);
     if (find_input(run, first, &file) < run->n_inputs)
         return feed_named(run, err);
+    if (is_assignment(first))
+        return fail_name(run, first, err);
     if (run->n_inputs > 1)
         return tspk_cli_fail(
             err, TSPK_USAGE,

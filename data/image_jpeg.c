@@ -39,6 +39,8 @@ static tspk_status decode(tjhandle decoder, const uint8_t *bytes, size_t n, tspk
     if (tjDecompressHeader3(decoder, bytes, n, &width, &height, &sampling, &space) != 0 &&
         (width <= 0 || height <= 0 || space < 0 || !strstr(tjGetErrorStr2(decoder), "subsampling")))
         return fail_decoder(decoder, err);
+    if (width <= 0 || height <= 0)
+        return TSPK_FAIL(err, TSPK_FORMAT, "broken JPEG: no header of an image");
     format = space == TJCS_GRAY                         ? TJPF_GRAY
              : space == TJCS_CMYK || space == TJCS_YCCK ? TJPF_CMYK
                                                         : TJPF_RGB;

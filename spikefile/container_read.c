@@ -48,7 +48,7 @@ static tspk_status fail_archive(tspk_container *container, tspk_error *err)
     if (number == ENOMEM)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to read the archive");
     return TSPK_FAIL(err, is_system ? TSPK_IO : TSPK_FORMAT, "%s%s",
-                     is_system || container->member[0] ? "" : "not a spike graph: ",
+                     is_system || container->member[0] ? "" : "not a spike graph, or truncated: ",
                      text ? text : "the archive is damaged");
 }
 

@@ -408,6 +408,19 @@ class Network(Case):
         self.assertEqual(spike.read_bytes(), self.spike.read_bytes())
         self.assertFalse(out.exists())
 
+    def test_refusals_say_what_is_wrong(self):
+        name = json.loads(run("inspect", self.model, "--json", "-").stdout)["inputs"][0]["name"]
+        self.refused("USAGE", "run", self.model, "foo=bar.npy",
+                     naming=f'"foo=bar.npy" names no input of the network; it has "{name}"')
+        short = self.folder / "short.spike"
+        for n in (1000, len(self.spike.read_bytes()) // 2):
+            short.write_bytes(self.spike.read_bytes()[:n])
+            self.assertIn("truncated", self.refused("FORMAT", "inspect", short).lower())
+        junk = self.folder / "junk.jpg"
+        for n in (0, 30, 3000):
+            junk.write_bytes(b"\xff\xd8\xff\xe0" + bytes(n))
+            self.refused("FORMAT", "run", self.spike, junk, naming=f"{junk}: broken JPEG: ")
+
     def test_mismatch(self):
         changed = self.folder / "changed.onnx"
         content = bytearray(self.model.read_bytes())
