@@ -115,7 +115,7 @@ static void print_spike(const cJSON *json, const char *path)
            tspk_cli_json_text(json, "coding", ""), tspk_cli_json_text(json, "tool", ""));
     printf("  %-11s %s\n", "source", tspk_cli_json_text(json, "source_sha256", ""));
     print_sites(json);
-    printf("\nAnalog, every step\n");
+    printf("\nAnalog (every step, unless it says otherwise)\n");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "analog"))
         printf("  %-17s %5.0f  %s\n", tspk_cli_json_text(entry, "op", ""),
                tspk_cli_json_number(entry, "count", 0), tspk_cli_json_text(entry, "why", ""));

@@ -3,7 +3,7 @@
  * Transcendental functions of our own, in float32. Each is a fixed, branch-free sequence of IEEE
  * operations (fmaf where a fused operation is meant, no tables, no libm), so a loop over it gives
  * the same bits on every instruction set, in whatever width the compiler makes of it. Error bounds
- * are against double precision and are tested (tests/core/test_mathfun.c). Coefficients: minimax
+ * are against double precision and are tested (tests/core/test_vecmath.c). Coefficients: minimax
  * fits (Lawson's iteration on relative error), made for these intervals.
  */
 #ifndef TSPK_CORE_MATHFUN_H
