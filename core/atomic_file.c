@@ -3,13 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/fail.h"
+#include "core/rng.h"
+
+enum { SUFFIX_LENGTH = 7, MAX_ATTEMPTS = 100 };
 
 struct tspk_atomic_file {
     int descriptor;
@@ -30,26 +35,41 @@ static void destroy(tspk_atomic_file *file)
     free(file);
 }
 
-/* Creates the temporary file beside the finished one. */
+/* Writes ".XXXXXX" with random letters. */
+static void write_suffix(tspk_rng *rng, char *suffix)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+    suffix[0] = '.';
+    for (int i = 1; i < SUFFIX_LENGTH; i++)
+        suffix[i] = letters[tspk_rng_below(rng, sizeof letters - 1)];
+    suffix[SUFFIX_LENGTH] = '\0';
+}
+
+/* Creates the temporary file beside the finished one, with the permissions that the system gives
+ * any new file. */
 static tspk_status open_temporary(tspk_atomic_file *file, const char *path, tspk_error *err)
 {
-    static const char suffix[] = ".XXXXXX";
     const size_t length = strlen(file->path);
-    mode_t mask;
+    struct timespec now = {0};
+    tspk_rng rng;
 
-    file->temporary = malloc(length + sizeof suffix);
+    file->temporary = malloc(length + SUFFIX_LENGTH + 1);
     if (!file->temporary)
         return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory to write it", path);
     memcpy(file->temporary, file->path, length);
-    memcpy(file->temporary + length, suffix, sizeof suffix);
-    file->descriptor = mkostemp(file->temporary, O_CLOEXEC);
-    if (file->descriptor < 0)
-        return fail_io(err, path, "cannot be created", errno);
-    /* mkostemp() gives 0600; a finished file has the permissions that open() would have given. */
-    mask = umask(0);
-    umask(mask);
-    (void)fchmod(file->descriptor, (mode_t)(0666 & ~mask));
-    return TSPK_OK;
+    clock_gettime(CLOCK_REALTIME, &now);
+    rng.state = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec +
+                ((uint64_t)getpid() << 40) + (uint64_t)(uintptr_t)file;
+    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        write_suffix(&rng, file->temporary + length);
+        file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file->descriptor >= 0)
+            return TSPK_OK;
+        if (errno != EEXIST)
+            break;
+    }
+    return fail_io(err, path, "cannot be created", errno);
 }
 
 /* A device or a pipe cannot be replaced: it is written as it is. */

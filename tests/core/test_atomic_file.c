@@ -89,6 +89,18 @@ static void link_stays_a_link(void **state)
     assert_true(S_ISLNK(found.st_mode));
 }
 
+static void permissions_follow_the_umask(void **state)
+{
+    const fixture *f = *state;
+    const mode_t before = umask(027);
+    struct stat found;
+
+    write_text(f->path, "new", true);
+    assert_int_equal(umask(before), 027);
+    assert_int_equal(stat(f->path, &found), 0);
+    assert_int_equal(found.st_mode & 0777, 0640);
+}
+
 static void device_is_written_directly(void **state)
 {
     struct stat found;
@@ -134,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(replaces_only_when_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(link_stays_a_link, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(permissions_follow_the_umask, set_up, tear_down),
         cmocka_unit_test(device_is_written_directly),
         cmocka_unit_test(full_device_is_an_io_error),
         cmocka_unit_test_setup_teardown(folder_is_an_io_error, set_up, tear_down),
