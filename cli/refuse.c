@@ -9,6 +9,7 @@ tspk_status tspk_cli_fail(tspk_error *err, tspk_status status, const char *forma
 {
     va_list args;
 
+    tspk_error_init(err);
     err->status = status;
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);

@@ -54,6 +54,7 @@ tspk_status tspk_fail(tspk_error *err, tspk_status status, const char *format, .
         va_list args;
 
         err->status = status;
+        err->stage[0] = err->node[0] = err->op[0] = err->tensor[0] = '\0';
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);
         va_end(args);
@@ -96,10 +97,11 @@ static bool names_path(const char *message, const char *path)
 tspk_status tspk_in_file(tspk_error *err, tspk_status status, const char *path)
 {
     if (err && status != TSPK_OK && !names_path(err->message, path)) {
-        char message[sizeof err->message];
+        tspk_error named;
 
-        memcpy(message, err->message, sizeof message);
-        tspk_fail(err, status, "%s: %s", path, message);
+        tspk_fail(&named, status, "%s: %s", path, err->message);
+        err->status = status;
+        memcpy(err->message, named.message, sizeof err->message);
     }
     return status;
 }

@@ -17,7 +17,8 @@
 /** Sets status and message, and returns the status: `return TSPK_FAIL(err, TSPK_SHAPE, "…", n);` */
 #define TSPK_FAIL(err, status, ...) tspk_fail((err), (status), __VA_ARGS__)
 
-/** Writes status and message (err may be NULL) and returns status. Never allocates. */
+/** Writes status and message, empties the other fields, which may be of an earlier failure, and
+ * returns status. err may be NULL. Never allocates. */
 tspk_status tspk_fail(tspk_error *err, tspk_status status, const char *format, ...)
     TSPK_PRINTF(3, 4);
 

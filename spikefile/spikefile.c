@@ -2,7 +2,6 @@
 #include "spikefile/spikefile.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/fail.h"
 #include "spikefile/container.h"
@@ -10,18 +9,6 @@
 
 #define VERSION_MAJOR 1
 #define VERSION_MINOR 0
-
-/* Puts the path before the message: one line names the file and the member. */
-static tspk_status at_path(tspk_error *err, tspk_status status, const char *path)
-{
-    char message[sizeof err->message];
-    const size_t length = strlen(path);
-
-    if (!err || status == TSPK_OK || !strncmp(err->message, path, length))
-        return status;
-    memcpy(message, err->message, sizeof message);
-    return TSPK_FAIL(err, status, "%.*s: %s", (int)(sizeof message / 2), path, message);
-}
 
 /* --- writing --- */
 
@@ -68,7 +55,7 @@ tspk_status tspk_spikefile_write(const tspk_spikegraph *spikes, const char *path
     else
         status = TSPK_NO_SECTION_MEMORY(err);
     tspk_arena_free(members.arena);
-    return tspk_in_stage(err, at_path(err, status, path), "spikefile_write");
+    return tspk_in_stage(err, tspk_in_file(err, status, path), "spikefile_write");
 }
 
 /* --- reading --- */
@@ -178,5 +165,5 @@ tspk_status tspk_spikefile_read(const char *path, tspk_spikegraph **spikes_out, 
         status = read_description(container, bytes, n_bytes, spikes_out, err);
         tspk_container_close(container);
     }
-    return tspk_in_stage(err, at_path(err, status, path), "spikefile_read");
+    return tspk_in_stage(err, tspk_in_file(err, status, path), "spikefile_read");
 }
