@@ -34,15 +34,18 @@ static const tspk_cli_command command = {.name = "test",
                                          .most_inputs = 2,
                                          .inputs_what = "one FILE"};
 
-/* Parses up to 8 words; what they came to is left in args and err. */
+/* Parses up to MOST_WORDS words; what they came to is left in args and err. */
+enum { MOST_WORDS = 15 };
+
 static tspk_status parse(const char *const *words, tspk_cli_args *args, tspk_error *err)
 {
-    static char text[8][80];
-    char *argv[9] = {text[0]};
+    static char text[MOST_WORDS + 1][80];
+    char *argv[MOST_WORDS + 2] = {text[0]};
     int argc = 1;
 
     strcpy(text[0], "test");
     for (; *words; words++) {
+        assert_true(argc <= MOST_WORDS && strlen(*words) < sizeof text[argc]);
         strcpy(text[argc], *words);
         argv[argc] = text[argc];
         argc++;
