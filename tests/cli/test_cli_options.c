@@ -40,9 +40,10 @@ enum { MOST_WORDS = 15 };
 static tspk_status parse(const char *const *words, tspk_cli_args *args, tspk_error *err)
 {
     static char text[MOST_WORDS + 1][80];
-    char *argv[MOST_WORDS + 2] = {text[0]};
+    static char *argv[MOST_WORDS + 2]; /* args points into it */
     int argc = 1;
 
+    argv[0] = text[0];
     strcpy(text[0], "test");
     for (; *words; words++) {
         assert_true(argc <= MOST_WORDS && strlen(*words) < sizeof text[argc]);
