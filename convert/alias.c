@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "convert/alias.h"
 
+#include <string.h>
+
 #include "core/fail.h"
 
 tspk_status tspk_aliases_new(const tspk_graph *graph, tspk_arena *scratch,
@@ -26,12 +28,24 @@ void tspk_aliases_apply(const tspk_aliases *aliases, tspk_node *node)
             node->in[i] = aliases->of[node->in[i]];
 }
 
+/* Whether the rows of both are the same ones of the source network, for all that is noted. */
+static bool has_same_rows(const tspk_value *a, const tspk_value *b)
+{
+    const size_t rows = tspk_shape_rows(&a->shape);
+
+    if (!a->source_row || !b->source_row)
+        return !a->source_row && !b->source_row;
+    return a->source_rows == b->source_rows && rows == tspk_shape_rows(&b->shape) &&
+           !memcmp(a->source_row, b->source_row, rows * sizeof *a->source_row);
+}
+
 bool tspk_aliases_bypass(tspk_aliases *aliases, tspk_graph *graph, tspk_node_id id,
                          tspk_value_id in)
 {
     const tspk_value_id out = graph->node[id].out[0];
 
-    if (aliases->is_output[out])
+    if (aliases->is_output[out] ||
+        !has_same_rows(&graph->value[aliases->of[in]], &graph->value[out]))
         return false;
     aliases->of[out] = aliases->of[in];
     tspk_graph_kill_node(graph, id);

@@ -17,7 +17,7 @@ tspk_status tspk_aliases_new(const tspk_graph *graph, tspk_arena *scratch,
 void tspk_aliases_apply(const tspk_aliases *aliases, tspk_node *node);
 
 /** Kills node `id` and lets its readers read `in` instead; false (and nothing done) when its output
- * is a graph output. */
+ * is a graph output, or when the liveness pass left out other rows of it than of `in`. */
 bool tspk_aliases_bypass(tspk_aliases *aliases, tspk_graph *graph, tspk_node_id id,
                          tspk_value_id in);
 

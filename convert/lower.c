@@ -118,6 +118,18 @@ static tspk_status set_row_classes(lowering *l, tspk_value_id from_id, tspk_site
     return TSPK_OK;
 }
 
+/* Which rows of the source network the site's rows are, where others were left out. */
+static tspk_status set_source_rows(lowering *l, const tspk_value *value, tspk_site *site,
+                                   tspk_error *err)
+{
+    if (!value->source_row || value->source_rows == site->rows)
+        return TSPK_OK;
+    site->source_rows = value->source_rows;
+    site->source_row = tspk_arena_copy(l->spikes->arena, value->source_row,
+                                       site->rows * sizeof *site->source_row);
+    return site->source_row ? TSPK_OK : no_memory(err);
+}
+
 static bool has_site_named(const tspk_spikegraph *spikes, const char *name)
 {
     for (uint32_t i = 0; i < spikes->n_sites; i++)
@@ -154,6 +166,7 @@ static tspk_status add_site(lowering *l, tspk_site_kind kind, tspk_value_id from
     site->rows = (uint32_t)tspk_shape_rows(shape);
     site->channels = (uint32_t)tspk_shape_last(shape);
     TSPK_TRY(set_row_classes(l, from_id, site, err));
+    TSPK_TRY(set_source_rows(l, &l->from->value[from_id], site, err));
     spikes->n_sites++;
     *site_out = site;
     return TSPK_OK;

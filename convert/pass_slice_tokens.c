@@ -10,7 +10,8 @@
  * axis, and the query side of Attention, as long as every reader of a value selects, and ends at
  * values that are needed whole. A Linear whose input others need whole reads rows of it (attribute
  * rows). Several selections of one value become one of their union, if that is at most half of the
- * axis. Exact: the same operations on the rows that are left.
+ * axis. Exact: the same operations on the rows that are left. What is cut notes which rows those
+ * are (source_row); a selection of the source network's own does not.
  */
 #include <string.h>
 
@@ -88,6 +89,28 @@ static bool match_selection(const tspk_graph *graph, const tspk_node *node, sele
 static int64_t selected(const selection *s, int64_t i)
 {
     return s->table ? s->table[i] : s->start + i * s->step;
+}
+
+/* Rows of a value of that shape that a selection takes: [*n_out]; NULL: no memory. */
+static uint32_t *selected_rows(tspk_arena *arena, const tspk_shape *x, const selection *s,
+                               uint32_t *n_out)
+{
+    int64_t after = 1, before = 1;
+    uint32_t *rows, n = 0;
+
+    for (int i = 0; i < s->axis; i++)
+        before *= x->dim[i];
+    for (int i = (int)s->axis + 1; i + 1 < x->rank; i++)
+        after *= x->dim[i];
+    rows = tspk_arena_array(arena, (size_t)(before * s->n * after), sizeof *rows);
+    if (!rows)
+        return NULL;
+    for (int64_t b = 0; b < before; b++)
+        for (int64_t i = 0; i < s->n; i++)
+            for (int64_t a = 0; a < after; a++)
+                rows[n++] = (uint32_t)((b * x->dim[s->axis] + selected(s, i)) * after + a);
+    *n_out = n;
+    return rows;
 }
 
 /* --- through which axis of which input a selection of the output goes --- */
@@ -278,6 +301,26 @@ static tspk_status emit_index(tspk_graph *graph, const int64_t *index, int64_t n
     return tspk_graph_add_constant(graph, "", &tensor, id_out, err);
 }
 
+/* Notes in `to` which rows of the source network it holds: `n` places of `axis` of `from`, which
+ * may be `to` before its shape changes. */
+static tspk_status note_rows(cutting *c, tspk_value_id from, int64_t axis, const int64_t *index,
+                             int64_t n, tspk_value_id to)
+{
+    const tspk_value x = c->graph->value[from];
+    const selection s = {.axis = axis, .n = n, .table = index};
+    uint32_t n_rows;
+    uint32_t *const rows = selected_rows(c->graph->arena, &x.shape, &s, &n_rows);
+
+    if (!rows)
+        return no_memory(c);
+    for (uint32_t r = 0; x.source_row && r < n_rows; r++)
+        rows[r] = x.source_row[rows[r]];
+    c->graph->value[to].source_row = rows;
+    c->graph->value[to].source_rows =
+        x.source_row ? x.source_rows : (uint32_t)tspk_shape_rows(&x.shape);
+    return TSPK_OK;
+}
+
 /* Puts a Gather of `index` before node `id`, into the list of nodes to insert. */
 static tspk_status add_gather(cutting *c, tspk_node_id id, uint32_t input, int64_t axis,
                               const int64_t *index, int64_t n)
@@ -307,6 +350,7 @@ static tspk_status add_gather(cutting *c, tspk_node_id id, uint32_t input, int64
     shape.dim[axis] = n;
     TSPK_TRY(emit_index(graph, index, n, &index_shape, &pair[1], c->err));
     TSPK_TRY(tspk_graph_add_value(graph, "", graph->value[x].dtype, &shape, &out, c->err));
+    TSPK_TRY(note_rows(c, x, axis, index, n, out));
     node = &c->fresh[c->n_fresh];
     *node = (tspk_node){.op = TSPK_OP_GATHER,
                         .name = graph->node[id].name,
@@ -413,7 +457,10 @@ static tspk_status rewrite(cutting *c, size_t *changes)
         if (d->is_cut) {
             for (uint32_t i = 0; i < graph->node[n].n_in; i++)
                 TSPK_TRY(cut_input(c, n, i));
-            graph->value[graph->node[n].out[0]].shape.dim[d->axis] = d->n;
+            const tspk_value_id out = graph->node[n].out[0];
+
+            TSPK_TRY(note_rows(c, out, d->axis, d->index, d->n, out));
+            graph->value[out].shape.dim[d->axis] = d->n;
             (*changes)++;
         } else if (c->reader[n].selects && c->demand[node->in[0]].is_cut) {
             TSPK_TRY(redirect(c, n));
@@ -449,26 +496,15 @@ static tspk_status read_rows(tspk_graph *graph, tspk_node_id id, const bool *is_
 {
     tspk_node *const node = &graph->node[id];
     const tspk_node *gather = tspk_producer_is(graph, node->in[0], TSPK_OP_GATHER);
-    int64_t after = 1, before = 1;
     selection s;
-    uint32_t *rows, n = 0;
+    uint32_t *rows, n;
 
     if (!gather || node->attr.n_rows || !match_selection(graph, gather, &s) ||
         graph->value[gather->in[1]].shape.rank != 1 || !is_read_whole[gather->in[0]])
         return TSPK_OK;
-    const tspk_shape *x = &graph->value[gather->in[0]].shape;
-
-    for (int i = 0; i < s.axis; i++)
-        before *= x->dim[i];
-    for (int i = (int)s.axis + 1; i + 1 < x->rank; i++)
-        after *= x->dim[i];
-    rows = tspk_arena_array(graph->arena, (size_t)(before * s.n * after), sizeof *rows);
+    rows = selected_rows(graph->arena, &graph->value[gather->in[0]].shape, &s, &n);
     if (!rows)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for token indices");
-    for (int64_t b = 0; b < before; b++)
-        for (int64_t i = 0; i < s.n; i++)
-            for (int64_t a = 0; a < after; a++)
-                rows[n++] = (uint32_t)((b * x->dim[s.axis] + selected(&s, i)) * after + a);
     if (!n)
         return TSPK_OK;
     node->in[0] = gather->in[0];

@@ -24,6 +24,10 @@ typedef struct tspk_value {
     tspk_shape shape;
     const void *data;      /* constants: elements, 64-byte aligned; else NULL */
     tspk_node_id producer; /* TSPK_ID_NONE for constants and graph inputs */
+    /* Set by the liveness pass on a value of which it left out rows, and not kept in files: how
+     * many rows the value had, and which of them each row is. NULL, 0: nothing was left out. */
+    const uint32_t *source_row; /* [rows of the shape], ascending, < source_rows */
+    uint32_t source_rows;
 } tspk_value;
 
 typedef struct tspk_node {

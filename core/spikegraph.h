@@ -81,6 +81,9 @@ typedef struct tspk_site {
                                  TSPK_ID_NONE */
     tspk_node_id node;        /* product sites: their Attention node; linear: TSPK_ID_NONE */
     uint32_t rows;            /* tokens: elements of the input before its last axis; numerators: queries */
+    const uint32_t *source_row; /* [rows] which row of the unreduced network each is, ascending;
+                                   NULL: no rows were left out */
+    uint32_t source_rows;       /* rows in the unreduced network, > rows; 0 without source_row */
     uint32_t channels;        /* last axis of the input; numerators: heads */
     uint32_t keys;            /* numerators: keys; else 0 */
     bool is_head;             /* feeds the classifier alone: counted in full energy only */
@@ -166,15 +169,22 @@ void tspk_spikegraph_free(tspk_spikegraph *spikes);
 
 /**
  * Checks what an executor relies on beyond tspk_graph_verify(), which comes first: batch 1 and one
- * input; ids, shapes and classes of sites, linears and attentions against their nodes; sites in order
- * of evaluation, each used; ladders ascending and finite, units and scales positive and finite, shifts
- * within 0 … 40; at product sites scale = κ * 2^-shift with one κ a class over all steps (1 at value
- * sites), no offset or prior at numerators; weights within their bounds and 0 at padding; int32
- * accumulation (127 Σ|w| per row and group; 127² * inner at products; 128 with exponent codes); one
- * record a node, and one for every Linear with one input. Names the site or node that breaks a rule.
+ * input; ids, shapes and classes of sites, linears and attentions against their nodes; source rows
+ * rising and within their number; sites in order of evaluation, each used; ladders ascending and
+ * finite, units and scales positive and finite, shifts within 0 … 40; at product sites scale = κ *
+ * 2^-shift with one κ a class over all steps (1 at value sites), no offset or prior at numerators;
+ * weights within their bounds and 0 at padding; int32 accumulation (127 Σ|w| per row and group;
+ * 127² * inner at products; 128 with exponent codes); one record a node, and one for every Linear
+ * with one input. Names the site or node that breaks a rule.
  * @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
  */
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err);
+
+/** Rows of the site in the unreduced network. */
+static inline uint32_t tspk_site_source_rows(const tspk_site *site)
+{
+    return site->source_row ? site->source_rows : site->rows;
+}
 
 /** Spikes of the neuron (row, *) of `site` touch this many synapses: outputs of the Linears that read
  * the row; keys, queries or head channels on the other side at a product. Design section 7. */

@@ -129,6 +129,25 @@ static tspk_status verify_product_site(const tspk_spikegraph *spikes, const tspk
     return TSPK_OK;
 }
 
+static tspk_status verify_source_rows(const tspk_site *site, tspk_error *err)
+{
+    const size_t width = (size_t)site->channels * (site->keys ? site->keys : 1);
+
+    if (!site->source_row)
+        return site->source_rows ? TSPK_FAIL(err, TSPK_FORMAT, "%u source rows without a list",
+                                             site->source_rows)
+                                 : TSPK_OK;
+    if (site->source_rows <= site->rows || site->source_rows > TSPK_MAX_TENSOR_ELEMS / width)
+        return TSPK_FAIL(err, TSPK_RANGE, "%u rows of %u source rows of %zu neurons", site->rows,
+                         site->source_rows, width);
+    for (uint32_t r = 0; r < site->rows; r++)
+        if (site->source_row[r] >= site->source_rows ||
+            (r && site->source_row[r] <= site->source_row[r - 1]))
+            return TSPK_FAIL(err, TSPK_RANGE, "row %u is source row %u of %u, not rising", r,
+                             site->source_row[r], site->source_rows);
+    return TSPK_OK;
+}
+
 static tspk_status verify_site(const tspk_spikegraph *spikes, const tspk_site *site,
                                tspk_error *err)
 {
@@ -144,6 +163,7 @@ static tspk_status verify_site(const tspk_spikegraph *spikes, const tspk_site *s
         if (site->row_class[r] >= spikes->n_classes)
             return TSPK_FAIL(err, TSPK_RANGE, "row %u is of token class %u of %u", r,
                              site->row_class[r], spikes->n_classes);
+    TSPK_TRY(verify_source_rows(site, err));
     for (uint32_t c = 0; c < site->channels; c++)
         if (!tspk_is_positive(site->unit[c]))
             return TSPK_FAIL(err, TSPK_RANGE, "unit %g of channel %u is not positive and finite",

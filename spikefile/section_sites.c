@@ -88,6 +88,9 @@ static tspk_status write_sites(const tspk_spikegraph *spikes, tspk_members *memb
         to[i].is_head = site->is_head;
         to[i].groups = site->n_groups;
         to[i].group_size = site->group_size;
+        to[i].source_rows = site->source_rows;
+        to[i].n_source_row = site->source_row ? site->rows : 0;
+        to[i].source_row = tspk_unconst(site->source_row);
         file->sites[i] = &to[i];
         TSPK_TRY(put(members, row_class_slot(i, site), site->row_class, &to[i].row_class, err));
         TSPK_TRY(put(members, unit_slot(i, site), site->unit, &to[i].unit, err));
@@ -158,6 +161,24 @@ tspk_status tspk_section_sites_write(const tspk_spikegraph *spikes, tspk_members
 
 /* --- reading --- */
 
+static tspk_status read_source_rows(const Spike__Site *from, tspk_arena *arena, tspk_site *site,
+                                    tspk_error *err)
+{
+    uint32_t *rows;
+
+    site->source_rows = from->source_rows;
+    if (!from->n_source_row)
+        return TSPK_OK;
+    if (from->n_source_row != site->rows)
+        return TSPK_FAIL(err, TSPK_FORMAT, "%zu source rows are named, expected %u",
+                         from->n_source_row, site->rows);
+    rows = tspk_arena_copy(arena, from->source_row, site->rows * sizeof *rows);
+    if (!rows)
+        return TSPK_NO_SECTION_MEMORY(err);
+    site->source_row = rows;
+    return TSPK_OK;
+}
+
 static tspk_status read_site(const Spike__Site *from, uint32_t i, tspk_container *container,
                              tspk_spikegraph *spikes, tspk_error *err)
 {
@@ -177,6 +198,7 @@ static tspk_status read_site(const Spike__Site *from, uint32_t i, tspk_container
     site->is_head = from->is_head;
     site->n_groups = from->groups;
     site->group_size = from->group_size;
+    TSPK_TRY(read_source_rows(from, spikes->arena, site, err));
     TSPK_TRY(take(container, row_class_slot(i, site), from->row_class, spikes->arena, &data, err));
     site->row_class = data;
     TSPK_TRY(take(container, unit_slot(i, site), from->unit, spikes->arena, &data, err));

@@ -61,6 +61,17 @@ static size_t rows(const fixture *f, tspk_value_id id)
     return tspk_shape_rows(&f->graph->value[id].shape);
 }
 
+/* The value holds those rows of all tokens; n 0: nothing is noted. */
+static void check_source(const fixture *f, tspk_value_id id, const uint32_t *tokens, size_t n)
+{
+    const tspk_value *value = &f->graph->value[id];
+
+    assert_int_equal(value->source_rows, n ? TOKENS : 0);
+    assert_true(!value->source_row == !n);
+    for (size_t r = 0; r < n; r++)
+        assert_int_equal(value->source_row[r], tokens[r]);
+}
+
 /* The last block computes the class token alone; keys and values, and the first block, are whole.
  */
 static void last_block_of_the_class_token(void **state)
@@ -88,6 +99,12 @@ static void last_block_of_the_class_token(void **state)
         assert_int_equal(query->attr.n_rows, 1);
         assert_int_equal(query->attr.rows[0], 0);
         assert_int_equal(query->in[0], key->in[0]);
+        check_source(&f, query->out[0], (uint32_t[]){0}, 1);
+        check_source(&f, key->out[0], NULL, 0);
+        check_source(&f, key->in[0], NULL, 0);
+        check_source(&f, last->out[0], (uint32_t[]){0}, 1);
+        check_source(&f, fixture_find(&f, TSPK_OP_GELU, 1)->out[0], (uint32_t[]){0}, 1);
+        check_source(&f, f.graph->node[f.graph->n_nodes - 1].in[0], NULL, 0);
         for (uint32_t n = f.graph->value[last->out[0]].producer; n < f.graph->n_nodes; n++)
             assert_int_equal(rows(&f, f.graph->node[n].out[0]), 1);
         fixture_free(&f);
@@ -105,7 +122,29 @@ static void two_tokens(void **state)
     (void)state;
     fixture_output(&f, fixture_binary(&f, TSPK_OP_ADD, a, b));
     fixture_check(&f, NULL, 3e-6);
-    assert_int_equal(rows(&f, fixture_find(&f, TSPK_OP_ATTENTION, 0)->out[0]), 2);
+    const tspk_value_id attention = fixture_find(&f, TSPK_OP_ATTENTION, 0)->out[0];
+
+    assert_int_equal(rows(&f, attention), 2);
+    check_source(&f, attention, (uint32_t[]){0, 3}, 2);
+    fixture_free(&f);
+}
+
+/* A selection of the network's own that keeps its axis is not undone in the head. */
+static void slice_of_the_class_token(void **state)
+{
+    fixture f = fixture_new(408);
+    tspk_value_id x = fixture_layer_norm(&f, block(&f, block(&f, embed(&f))));
+
+    (void)state;
+    x = fixture_slice(&f, x, 1, 0, 1);
+    x = fixture_linear(&f, "", x, 5);
+    fixture_output(&f, fixture_reshape(&f, x, DIMS(1, 5)));
+    fixture_check(&f, NULL, 3e-6);
+    check_source(&f, fixture_find(&f, TSPK_OP_ATTENTION, 1)->out[0], (uint32_t[]){0}, 1);
+    for (uint32_t n = 0; n < f.graph->n_nodes; n++)
+        if (f.graph->node[n].op == TSPK_OP_LINEAR &&
+            tspk_shape_last(&f.graph->value[f.graph->node[n].out[0]].shape) == 5)
+            check_source(&f, f.graph->node[n].in[0], NULL, 0);
     fixture_free(&f);
 }
 
@@ -213,11 +252,9 @@ static void cost_counts_before_slicing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(last_block_of_the_class_token),
-        cmocka_unit_test(two_tokens),
-        cmocka_unit_test(pooling_needs_all),
-        cmocka_unit_test(structure_of_a_class_token),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(last_block_of_the_class_token), cmocka_unit_test(two_tokens),
+        cmocka_unit_test(slice_of_the_class_token),      cmocka_unit_test(pooling_needs_all),
+        cmocka_unit_test(structure_of_a_class_token),    cmocka_unit_test(refusals),
         cmocka_unit_test(cost_counts_before_slicing),
     };
 

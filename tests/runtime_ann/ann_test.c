@@ -91,7 +91,7 @@ tspk_status eval_node(tspk_op op, const tspk_attr *attr, uint32_t n_in, const ts
         const tspk_tensor *const tensor = i < n_in ? &in[i] : out;
 
         id[i] = i < n_in && !in[i].data ? TSPK_ID_NONE : i;
-        value[i] = (tspk_value){"v", TSPK_DTYPE_F32, {0}, NULL, TSPK_ID_NONE};
+        value[i] = (tspk_value){.name = "v", .dtype = TSPK_DTYPE_F32, .producer = TSPK_ID_NONE};
         if (i < n_in && !in[i].data)
             continue;
         value[i].dtype = tensor->dtype;

@@ -87,7 +87,8 @@ def dump(spike):
         yield (f"site {s['name']} {s['kind']} {none(s['input'])} {none(s['node'])} {s['rows']} "
                f"{s['channels']} {s['keys']} {int(s['is_head'])} {s['groups']} {s['group_size']} "
                f"row_class {crc(s['row_class'], '|u1')} unit {crc(s['unit'], '<f4')} "
-               f"order {crc(order, '<u4')}")
+               f"order {crc(order, '<u4')} source {crc(s['source_row'], '<u4')} "
+               f"{s['source_rows']}")
     for x in spike["linears"]:
         yield (f"linear {x['node']} {x['site']} {x['outputs']} {x['weight_bits']} "
                f"weight {crc(x['weight'], x['weight'].dtype)} scale {crc(x['scale'], '<f4')}")

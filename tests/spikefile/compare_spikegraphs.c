@@ -84,6 +84,9 @@ static const char *compare_sites(const tspk_site *a, const tspk_site *b)
     SAME(a->node == b->node && a->rows == b->rows && a->channels == b->channels);
     SAME(a->keys == b->keys && a->is_head == b->is_head);
     SAME(same_bytes(a->row_class, b->row_class, a->rows));
+    SAME(a->source_rows == b->source_rows && !a->source_row == !b->source_row);
+    SAME(!a->source_row ||
+         same_bytes(a->source_row, b->source_row, a->rows * sizeof *a->source_row));
     SAME(same_bytes(a->unit, b->unit, a->channels * sizeof *a->unit));
     SAME(a->n_groups == b->n_groups && a->group_size == b->group_size && !a->order == !b->order);
     SAME(same_bytes(a->order, b->order, (size_t)a->n_groups * a->group_size * sizeof *a->order));

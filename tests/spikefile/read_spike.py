@@ -33,7 +33,8 @@ SCHEMA = {
     "Attr": "axis:i axes:i* starts:i* steps:i* pads:i* strides:i* dilations:i* groups:i mode:i "
             "epsilon:f alpha:f beta:f scale:f heads:u rows:u* factor:f*",
     "Site": "name:s kind:linear/query/key/value/numerator input:u node:u rows:u channels:u keys:u "
-            "is_head:B groups:u group_size:u row_class:Tensor unit:Tensor order:Tensor",
+            "is_head:B groups:u group_size:u row_class:Tensor unit:Tensor order:Tensor "
+            "source_rows:u source_row:u*",
     "Linear": "node:u site:u outputs:u weight_bits:u weight:Tensor scale:Tensor",
     "Attention": "node:u query:u key:u value:u numerator:u is_quotient:B is_max_fixed:B",
     "Point": "name:s coding:differential/rate steps:u levels:u sites:SiteParams* biases:Tensor*",

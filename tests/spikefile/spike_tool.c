@@ -74,7 +74,8 @@ static void dump_sites(const tspk_spikegraph *spikes)
         print_array("row_class", s->row_class, s->rows);
         print_array("unit", s->unit, s->channels * sizeof *s->unit);
         print_array("order", s->order, (size_t)s->n_groups * s->group_size * sizeof *s->order);
-        printf("\n");
+        print_array("source", s->source_row, s->source_row ? s->rows * sizeof *s->source_row : 0);
+        printf(" %u\n", s->source_rows);
     }
     for (uint32_t i = 0; i < spikes->n_linears; i++) {
         const tspk_spike_linear *const l = &spikes->linear[i];

@@ -92,6 +92,12 @@ DAMAGE(unit_within_head, s->site[1].unit[1] *= 1.5f)
 DAMAGE(rows_wrong, s->site[0].rows = 4)
 DAMAGE(channels_wrong, s->site[4].channels = 1)
 DAMAGE(class_out_of_range, ((uint8_t *)(uintptr_t)s->site[0].row_class)[2] = 2)
+DAMAGE(source_rows_alone, s->site[0].source_rows = 9)
+DAMAGE(source_rows_few, s->site[13].source_rows = 1)
+DAMAGE(source_rows_many, s->site[13].source_rows = UINT32_MAX)
+DAMAGE(source_row_out_of_range, ((uint32_t *)(uintptr_t)s->site[13].source_row)[0] = 5)
+DAMAGE(source_row_twice, s->site[0].source_row = s->site[0].order; s->site[0].source_rows = 99;
+       s->site[0].order[0] = s->site[0].order[1])
 DAMAGE(order_twice, s->site[0].order[0] = s->site[0].order[1])
 DAMAGE(order_missing, s->site[0].order[0] = UINT32_MAX)
 DAMAGE(order_out_of_range, s->site[0].order[0] = 99)
@@ -223,6 +229,11 @@ static void every_rule_is_checked(void **state)
                                      CASE(rows_wrong, TSPK_SHAPE),
                                      CASE(channels_wrong, TSPK_SHAPE),
                                      CASE(class_out_of_range, TSPK_RANGE),
+                                     CASE(source_rows_alone, TSPK_FORMAT),
+                                     CASE(source_rows_few, TSPK_RANGE),
+                                     CASE(source_rows_many, TSPK_RANGE),
+                                     CASE(source_row_out_of_range, TSPK_RANGE),
+                                     CASE(source_row_twice, TSPK_RANGE),
                                      CASE(order_twice, TSPK_RANGE),
                                      CASE(order_missing, TSPK_RANGE),
                                      CASE(order_out_of_range, TSPK_RANGE),

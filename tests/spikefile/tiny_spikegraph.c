@@ -290,6 +290,10 @@ static uint32_t add_site(builder *b, tspk_spikegraph *spikes, uint32_t block, co
         site->channels = (uint32_t)tspk_shape_last(&graph->value[input].shape);
         set_rows(spikes, site, (uint32_t)tspk_shape_rows(&graph->value[input].shape));
     }
+    if (site->rows == 1 && block < TINY_ATTENTIONS) {
+        site->source_row = take(spikes->arena, 1, sizeof *site->source_row);
+        site->source_rows = TINY_TOKENS;
+    }
     set_units(b, spikes, site, &b->rng);
     if (kind == TSPK_SITE_LINEAR)
         set_order(spikes, site, b->settings->seed + spikes->n_sites);
