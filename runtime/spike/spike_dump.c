@@ -38,11 +38,29 @@ static size_t site_elems(const tspk_site *site)
     return site->kind == TSPK_SITE_NUMERATOR ? elems * site->keys : elems;
 }
 
+/* Shape in the dump, where the rows are those of the unreduced network. */
 static tspk_shape site_shape(const tspk_site *site, size_t n)
 {
+    const uint32_t rows = tspk_site_source_rows(site);
+
     if (site->kind == TSPK_SITE_NUMERATOR)
-        return (tspk_shape){4, {(int64_t)n, site->channels, site->rows, site->keys}};
-    return (tspk_shape){3, {(int64_t)n, site->rows, site->channels}};
+        return (tspk_shape){4, {(int64_t)n, site->channels, rows, site->keys}};
+    return (tspk_shape){3, {(int64_t)n, rows, site->channels}};
+}
+
+/* [outer, rows of the site, row_bytes] -> [outer, rows in the unreduced network, row_bytes] */
+static void spread(const tspk_site *site, size_t outer, size_t row_bytes, const void *from,
+                   void *to)
+{
+    const size_t rows = tspk_site_source_rows(site);
+    const uint8_t *row = from;
+
+    memset(to, 0, outer * rows * row_bytes);
+    for (size_t o = 0; o < outer; o++)
+        for (size_t r = 0; r < site->rows; r++, row += row_bytes)
+            memcpy((uint8_t *)to +
+                       (o * rows + (site->source_row ? site->source_row[r] : r)) * row_bytes,
+                   row, row_bytes);
 }
 
 static tspk_status add(dump *d, const tspk_site *site, uint32_t t, const char *what,
@@ -55,14 +73,19 @@ static tspk_status add(dump *d, const tspk_site *site, uint32_t t, const char *w
     return tspk_npz_writer_add(d->writer, name, type, shape, data, err);
 }
 
-/* Step t of every image, one after the other. */
-static void gather_step(const dump *d, const void *from, size_t elems, size_t bytes, uint32_t t,
-                        void *to)
+/* Step t of every image, one after the other, each element of `bytes`. */
+static void gather_step(const dump *d, const tspk_site *site, const void *from, size_t bytes,
+                        uint32_t t, void *to)
 {
+    const bool is_numerator = site->kind == TSPK_SITE_NUMERATOR;
+    const size_t outer = is_numerator ? site->channels : 1;
+    const size_t row_bytes = (is_numerator ? site->keys : site->channels) * bytes;
+
     for (size_t i = 0; i < d->n; i++)
-        memcpy((uint8_t *)to + i * elems * bytes,
-               (const uint8_t *)from + (i * d->session->plan.steps + t - 1) * elems * bytes,
-               elems * bytes);
+        spread(site, outer, row_bytes,
+               (const uint8_t *)from +
+                   (i * d->session->plan.steps + t - 1) * site_elems(site) * bytes,
+               (uint8_t *)to + i * outer * tspk_site_source_rows(site) * row_bytes);
 }
 
 static tspk_status add_arrays(dump *d, uint32_t id, uint32_t t, void *buffer, tspk_error *err)
@@ -71,16 +94,37 @@ static tspk_status add_arrays(dump *d, uint32_t id, uint32_t t, void *buffer, ts
     const tspk_site *const site = plan->site;
     const tspk_shape shape = site_shape(site, d->n);
     const tspk_shape fan_shape = site->kind == TSPK_SITE_NUMERATOR
-                                     ? (tspk_shape){4, {1, 1, site->rows, 1}}
-                                     : (tspk_shape){3, {1, site->rows, 1}};
+                                     ? (tspk_shape){4, {1, 1, tspk_site_source_rows(site), 1}}
+                                     : (tspk_shape){3, {1, tspk_site_source_rows(site), 1}};
 
-    gather_step(d, d->code[id], site_elems(site), 1, t, buffer);
+    gather_step(d, site, d->code[id], 1, t, buffer);
     TSPK_TRY(add(d, site, t, "codes", TSPK_NPY_I1, &shape, buffer, err));
-    TSPK_TRY(add(d, site, t, "fan_out", TSPK_NPY_I4, &fan_shape, plan->fan_out, err));
+    spread(site, 1, sizeof *plan->fan_out, plan->fan_out, buffer);
+    TSPK_TRY(add(d, site, t, "fan_out", TSPK_NPY_I4, &fan_shape, buffer, err));
     if (!d->with_products)
         return TSPK_OK;
-    gather_step(d, d->input[id], site_elems(site), sizeof(float), t, buffer);
+    gather_step(d, site, d->input[id], sizeof(float), t, buffer);
     return add(d, site, t, "input", TSPK_NPY_F4, &shape, buffer, err);
+}
+
+/* Adds a product of [outer, rows of the site, row_bytes]; `shape` has the unreduced rows. */
+static tspk_status add_product(dump *d, const tspk_site *site, const tspk_site *rows_of, uint32_t t,
+                               tspk_npy_type type, const tspk_shape *shape, size_t outer,
+                               size_t row_bytes, const void *product, tspk_error *err)
+{
+    const size_t rows = tspk_site_source_rows(rows_of);
+    tspk_status status;
+    void *whole;
+
+    if (!rows_of->source_row)
+        return add(d, site, t, "product", type, shape, product, err);
+    whole = malloc(outer * rows * row_bytes + 1);
+    if (!whole)
+        return NO_MEMORY(err);
+    spread(rows_of, outer, row_bytes, product, whole);
+    status = add(d, site, t, "product", type, shape, whole, err);
+    free(whole);
+    return status;
 }
 
 static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_error *err)
@@ -89,7 +133,8 @@ static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_err
     const tspk_site *const site = plan->site[id].site;
     const size_t n_out = tspk_linear_product_width(plan, id), elems = site_elems(site);
     const size_t an_image = (size_t)site->rows * site->n_groups * n_out;
-    const tspk_shape shape = {4, {(int64_t)d->n, site->rows, site->n_groups, (int64_t)n_out}};
+    const tspk_shape shape = {
+        4, {(int64_t)d->n, tspk_site_source_rows(site), site->n_groups, (int64_t)n_out}};
     int32_t *const product = calloc(d->n * an_image + 1, sizeof *product);
     tspk_status status;
 
@@ -98,7 +143,8 @@ static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_err
     for (size_t i = 0; i < d->n; i++)
         tspk_linear_product(plan, id, d->code[id] + (i * plan->steps + t - 1) * elems,
                             product + i * an_image);
-    status = add(d, site, t, "product", TSPK_NPY_I4, &shape, product, err);
+    status = add_product(d, site, site, t, TSPK_NPY_I4, &shape, d->n,
+                         site->n_groups * n_out * sizeof *product, product, err);
     free(product);
     return status;
 }
@@ -111,17 +157,18 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
     const bool is_logit = site->kind == TSPK_SITE_QUERY || site->kind == TSPK_SITE_KEY;
     const tspk_shape scalar = {0, {0}};
     tspk_shape shape;
-    size_t an_image;
+    size_t an_image, width;
     int64_t *product;
     int32_t grid = 0;
     tspk_status status = TSPK_OK;
 
     while (at->attention->node != site->node)
         at++;
+    width = is_logit ? at->keys : at->width;
     shape = (tspk_shape){4,
-                         {(int64_t)d->n, (int64_t)at->heads, (int64_t)at->queries,
-                          (int64_t)(is_logit ? at->keys : at->width)}};
-    an_image = at->heads * at->queries * (is_logit ? at->keys : at->width);
+                         {(int64_t)d->n, (int64_t)at->heads, tspk_site_source_rows(at->query->site),
+                          (int64_t)width}};
+    an_image = at->heads * at->queries * width;
     product = calloc(d->n * an_image + 1, sizeof *product);
     if (!product)
         return NO_MEMORY(err);
@@ -135,7 +182,8 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
                                    product + i * an_image, &grid, err);
     }
     if (status == TSPK_OK)
-        status = add(d, site, t, "product", TSPK_NPY_I8, &shape, product, err);
+        status = add_product(d, site, at->query->site, t, TSPK_NPY_I8, &shape, d->n * at->heads,
+                             width * sizeof *product, product, err);
     if (status == TSPK_OK)
         status = add(d, site, t, "grid", TSPK_NPY_I4, &scalar, &grid, err);
     free(product);
@@ -145,7 +193,8 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
 static tspk_status write_site(dump *d, uint32_t id, tspk_error *err)
 {
     const tspk_site *const site = d->session->plan.site[id].site;
-    void *const buffer = malloc(d->n * site_elems(site) * sizeof(float) + 1);
+    const tspk_shape shape = site_shape(site, d->n);
+    void *const buffer = malloc(tspk_shape_elems(&shape) * sizeof(float) + 1);
     tspk_status status = buffer ? TSPK_OK : NO_MEMORY(err);
 
     for (uint32_t t = 1; t <= d->session->plan.steps && status == TSPK_OK; t++) {

@@ -53,8 +53,9 @@ def notices(exe, spike, images, folder):
             if what == "input":
                 spoilt.reshape(-1)[0] += spoilt.dtype.type(change * np.abs(kept).max())
             table = run_oracle.Table(net.steps)
-            run_oracle.part_a(net, members, table)
-            run_oracle.part_b(net, images, members, logits, table)
+            spoilt_dump = run_oracle.Dump(net, members, table)
+            run_oracle.part_a(net, spoilt_dump, table)
+            run_oracle.part_b(net, images, spoilt_dump, logits, table)
             members[name] = kept
             if not table.is_bad():
                 print(f"{name}: a change goes unnoticed")
@@ -91,6 +92,25 @@ def settings(*steps):
         yield f"differential, converted for T = {t}", ["--steps", t]
 
 
+def has_last_block_of_one_token(spike, tokens):
+    """The last block computes the class token alone, of all tokens; the others are whole."""
+    sites = run_oracle.read_spike.read(spike)["sites"]
+    query = [site for site in sites if site["kind"] == "query"]
+    fine = True
+    for site in sites[sites.index(query[-1]):]:
+        if site["kind"] in ("key", "value"):
+            wanted = (tokens, 0, [])
+        elif site["is_head"]:
+            wanted = (1, 0, [])
+        else:
+            wanted = (1, tokens, [0])
+        found = (site["rows"], site["source_rows"], site["source_row"])
+        if found != wanted:
+            print(f"{site['name']}: rows {found}, expected {wanted}")
+            fine = False
+    return fine and query[0]["rows"] == tokens and not query[0]["source_rows"]
+
+
 def fashion(exe, onnx):
     if not os.path.exists(onnx):
         skip(f"{onnx} is missing")
@@ -108,6 +128,7 @@ def fashion(exe, onnx):
         for name, flags in settings(1):
             convert(exe, onnx, train, spike, ["--calib-images", 16, "--steps", 4, "--mean", 0.286,
                                               "--std", 0.353, *flags])
+            fine &= has_last_block_of_one_token(spike, tokens=50)
             fine &= run_oracle.check(exe, spike, images, onnx, few=4, many=64,
                                      title=f"Fashion ViT, {name}")
     return fine

@@ -62,6 +62,37 @@ def ordered(site, array):
     return np.moveaxis(array, 1, -1) if site["kind"] == "numerator" else array
 
 
+class Dump:
+    """The members of a dump at the rows that are computed; the others are checked to be 0."""
+
+    def __init__(self, net, members, table):
+        self.members, self.table = members, table
+        self.site = {site["name"]: site for site in net.sites}
+        self.query = {record["node"]: net.sites[record["query"]]
+                      for record in net.spike["attentions"]}
+
+    def __getitem__(self, name):
+        array = self.members[name]
+        owner, _, what = name.rsplit("/", 2)
+        if what == "grid":
+            return array
+        site = self.site[owner]
+        is_turned = site["kind"] == "numerator"
+        if what == "product" and site["kind"] != "linear":
+            site, is_turned = self.query[site["node"]], True
+        rows = site["source_row"]
+        axis = 2 if is_turned else 1
+        total = site["source_rows"] if len(rows) else site["rows"]
+        if array.shape[axis] != total:
+            raise ValueError(f"{name}: {array.shape[axis]} rows, expected {total}")
+        if not len(rows):
+            return array
+        left_out = np.delete(array, rows, axis)
+        wrong = np.count_nonzero(left_out)
+        self.table.add("a", "rows left out", left_out.size, wrong, 0, wrong)
+        return np.take(array, rows, axis)
+
+
 def transpike(exe, *args):
     done = subprocess.run([exe, *map(str, args)], capture_output=True, text=True,
                           env={**os.environ, "OMP_WAIT_POLICY": "passive"})
@@ -314,13 +345,14 @@ def check(exe, spike, images, onnx=None, few=2, many=64, title=None):
     with tempfile.TemporaryDirectory() as folder:
         chosen = images[:few]
         logits, dump = run(exe, spike, chosen, folder, "few", net.steps, ["--dump-products"])
-        part_a(net, dump, table)
-        part_b(net, chosen, dump, logits, table)
+        members = Dump(net, dump, table)
+        part_a(net, members, table)
+        part_b(net, chosen, members, logits, table)
         dump.close()
         chosen = images[:many]
         if len(chosen):
             logits, dump = run(exe, spike, chosen, folder, "many", net.steps, [])
-            dump = dict(dump)
+            dump = Dump(net, dict(dump), table)
             part_c(net, chosen, dump, logits, source_logits(onnx, chosen), table)
     table.show(title or spike)
     return not table.is_bad()

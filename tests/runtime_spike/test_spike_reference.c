@@ -35,8 +35,37 @@ typedef struct reference {
     size_t codes_compared, products_compared;
 } reference;
 
+/* Keeps the rows that `rows_of` computes on an axis of all rows; checks that the others are 0. */
+static void keep_rows(const tspk_site *rows_of, int axis, tspk_npy_header *header, uint8_t *bytes)
+{
+    const size_t rows = (size_t)header->shape.dim[axis];
+    size_t outer = 1, row_bytes, at = 0;
+
+    assert_int_equal(rows, tspk_site_source_rows(rows_of));
+    for (int i = 0; i < axis; i++)
+        outer *= (size_t)header->shape.dim[i];
+    row_bytes = header->data_bytes / outer / rows;
+    for (size_t o = 0; o < outer; o++)
+        for (size_t r = 0, kept = 0; r < rows; r++) {
+            const uint8_t *const row = bytes + (o * rows + r) * row_bytes;
+
+            if (kept < rows_of->rows &&
+                (rows_of->source_row ? rows_of->source_row[kept] : kept) == r) {
+                memmove(bytes + at, row, row_bytes);
+                at += row_bytes;
+                kept++;
+            } else {
+                for (size_t i = 0; i < row_bytes; i++)
+                    assert_int_equal(row[i], 0);
+            }
+        }
+    header->shape.dim[axis] = rows_of->rows;
+    assert_int_equal(at, outer * rows_of->rows * row_bytes);
+}
+
+/* The rows on `axis` are those of a site, NULL: no such axis. */
 static void *read_member(const char *path, const char *site, int t, const char *what,
-                         size_t *elems_out)
+                         const tspk_site *rows_of, int axis, size_t *elems_out)
 {
     char name[256];
     tspk_npy_header header;
@@ -48,6 +77,8 @@ static void *read_member(const char *path, const char *site, int t, const char *
     if (tspk_npz_read_array(path, name, (size_t)1 << 30, &header, &bytes, &err) != TSPK_OK)
         fail_msg("%s: %s", name, err.message);
     memmove(bytes, bytes + header.data_offset, header.data_bytes);
+    if (rows_of)
+        keep_rows(rows_of, axis, &header, bytes);
     *elems_out = tspk_shape_elems(&header.shape);
     return bytes;
 }
@@ -191,7 +222,7 @@ static void check_linear_products(reference *ref, size_t s)
 
     for (int t = 0; t < STEPS; t++) {
         size_t n, at = 0;
-        int32_t *const product = read_member(ref->path, site->name, t + 1, "product", &n);
+        int32_t *const product = read_member(ref->path, site->name, t + 1, "product", site, 1, &n);
 
         for (size_t i = 0; i < IMAGES; i++)
             for (size_t r = 0; r < site->rows; r++)
@@ -274,8 +305,9 @@ static void check_pair_products(reference *ref, size_t s)
                        : ref->spikes->site[attention->value].channels / heads;
     for (int t = 0; t < STEPS; t++) {
         size_t n, one, at = 0;
-        int64_t *const product = read_member(ref->path, site->name, t + 1, "product", &n);
-        int32_t *const grid = read_member(ref->path, site->name, t + 1, "grid", &one);
+        int64_t *const product = read_member(ref->path, site->name, t + 1, "product",
+                                             &ref->spikes->site[attention->query], 2, &n);
+        int32_t *const grid = read_member(ref->path, site->name, t + 1, "grid", NULL, 0, &one);
         int most_a = 0, most_b = 0;
 
         for (int i = 0; i <= t; i++) {
@@ -532,6 +564,19 @@ static void force_image(reference *ref, size_t image, const float *pixels, const
     free(max);
 }
 
+/* [1, rows, 1] or [1, 1, rows, 1], of the unreduced network's rows. */
+static void check_fan_out(const reference *ref, const tspk_site *site, int t, int axis)
+{
+    size_t n;
+    int32_t *const found = read_member(ref->path, site->name, t + 1, "fan_out", site, axis, &n);
+
+    assert_int_equal(n, site->rows);
+    for (uint32_t r = 0; r < site->rows; r++)
+        assert_int_equal(found[r],
+                         tspk_site_fan_out(ref->spikes, (uint32_t)(site - ref->spikes->site), r));
+    free(found);
+}
+
 static void check_variant(const char *path, int which)
 {
     tiny_settings settings = tiny_default_settings((uint64_t)which + 3);
@@ -568,12 +613,15 @@ static void check_variant(const char *path, int which)
                      TSPK_IO);
     for (size_t s = 0; s < ref.spikes->n_sites; s++)
         for (int t = 0; t < STEPS; t++) {
+            const tspk_site *const site = &ref.spikes->site[s];
+            const int axis = site->kind == TSPK_SITE_NUMERATOR ? 2 : 1;
             size_t n;
 
-            ref.code[s][t] = read_member(path, ref.spikes->site[s].name, t + 1, "codes", &n);
-            assert_int_equal(n, IMAGES * elems_of(&ref.spikes->site[s]));
-            ref.input[s][t] = read_member(path, ref.spikes->site[s].name, t + 1, "input", &n);
-            assert_int_equal(n, IMAGES * elems_of(&ref.spikes->site[s]));
+            ref.code[s][t] = read_member(path, site->name, t + 1, "codes", site, axis, &n);
+            assert_int_equal(n, IMAGES * elems_of(site));
+            ref.input[s][t] = read_member(path, site->name, t + 1, "input", site, axis, &n);
+            assert_int_equal(n, IMAGES * elems_of(site));
+            check_fan_out(&ref, site, t, axis);
         }
     for (size_t s = 0; s < ref.spikes->n_sites; s++) {
         check_codes(&ref, s);
