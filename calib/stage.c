@@ -97,21 +97,6 @@ size_t tspk_stage_images(const tspk_stage *stage)
     return stage->n_images;
 }
 
-uint32_t tspk_stage_steps(const tspk_stage *stage)
-{
-    return stage->n_steps;
-}
-
-int tspk_stage_threads(const tspk_stage *stage)
-{
-    return stage->threads;
-}
-
-bool tspk_stage_is_static(const tspk_stage *stage, tspk_value_id id)
-{
-    return stage->is_static[id];
-}
-
 static size_t value_bytes(const tspk_stage *stage, tspk_value_id id)
 {
     const tspk_value *value = &stage->graph->value[id];

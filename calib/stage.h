@@ -23,11 +23,6 @@ tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, s
 void tspk_stage_free(tspk_stage *stage);
 
 size_t tspk_stage_images(const tspk_stage *stage);
-uint32_t tspk_stage_steps(const tspk_stage *stage);
-int tspk_stage_threads(const tspk_stage *stage);
-
-/** The value depends on no site: one version stands for all. */
-bool tspk_stage_is_static(const tspk_stage *stage, tspk_value_id id);
 
 /** Elements of a live value for one image in one version (0 … n_steps); constants have one image.
  */
