@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "calib/calibrate.h"
-#include "calib/channel_fit.h"
-#include "calib/ecmt.h"
+#include "calib/class_fit.h"
 #include "calib/neuron_bank.h"
 #include "calib/site_fit.h"
 #include "core/fail.h"
@@ -207,16 +206,17 @@ static tspk_status fit_class(attention *a, uint32_t row_class, tspk_site_fit *fi
     double *scale = tspk_site_fit_scale(fit, a->t - 1, row_class);
     tspk_channel_fit_settings settings = {.n_levels = a->calib->settings.n_levels,
                                           .threads = a->calib->settings.threads};
+    const tspk_calib_options *options = &a->calib->settings.options;
     const bool is_first = a->t == 1 || a->calib->point->coding == TSPK_CODING_RATE;
     tspk_population population = {0};
     tspk_status status = sample_rows(a, row_class, &population, err);
 
-    settings.kind = is_first ? TSPK_LADDER_GEOMETRIC : TSPK_LADDER_FITTED;
-    settings.is_one_sided = is_first;
-    if (status == TSPK_OK && population.n && a->calib->settings.is_ecmt)
-        status = tspk_fit_ecmt(&population, a->calib->settings.n_levels, ladder, scale, err);
-    else if (status == TSPK_OK && population.n)
-        status = tspk_fit_channels(&population, &settings, ladder, scale, err);
+    settings.kind = !options->has_site_ladders ? TSPK_LADDER_POW2
+                    : is_first                 ? TSPK_LADDER_GEOMETRIC
+                                               : TSPK_LADDER_FITTED;
+    settings.is_one_sided = options->has_signed_ladders && is_first;
+    if (status == TSPK_OK && population.n)
+        status = tspk_fit_class(options, &settings, &population, ladder, scale, err);
     free(population.value);
     return status;
 }
@@ -226,7 +226,7 @@ static tspk_status fit_step(attention *a, tspk_site_fit *fit, tspk_error *err)
 {
     const tspk_calib *calib = a->calib;
     const size_t n_images = tspk_stage_images(calib->stage);
-    const tspk_fire_rule rule = calib->settings.is_ecmt ? TSPK_FIRE_ECMT : TSPK_FIRE_NEAREST;
+    const tspk_fire_rule rule = tspk_fire_rule_of(&calib->settings.options);
     tspk_status status = TSPK_OK;
 
     a->sample = malloc(n_images * cells(a) * sizeof *a->sample);
@@ -234,7 +234,7 @@ static tspk_status fit_step(attention *a, tspk_site_fit *fit, tspk_error *err)
         return no_memory(err);
     tspk_parallel_for(calib->settings.threads, n_images, step_image, a);
     for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++) {
-        if (calib->settings.is_ecmt && a->t > 1) {
+        if (!calib->settings.options.is_sequential && a->t > 1) {
             *tspk_site_fit_ladder(fit, a->t - 1, k) = *tspk_site_fit_ladder(fit, 0, k);
             memcpy(tspk_site_fit_scale(fit, a->t - 1, k), tspk_site_fit_scale(fit, 0, k),
                    a->heads * sizeof(double));
@@ -264,11 +264,9 @@ static tspk_status fit_numerators(attention *a, tspk_error *err)
 
     for (a->t = 1; a->t <= calib->settings.n_steps && status == TSPK_OK; a->t++)
         status = fit_step(a, &fit, err);
-    if (status == TSPK_OK && calib->settings.is_ecmt)
-        status = tspk_fold_ecmt(&fit, calib->spikes->arena, a->numerator, params, err);
-    else if (status == TSPK_OK)
-        status = tspk_site_fit_fold(&fit, calib->point->coding, 0, calib->spikes->arena,
-                                    a->numerator, params, err);
+    if (status == TSPK_OK)
+        status = tspk_fold_class_fits(&calib->settings.options, &fit, calib->point->coding, 0,
+                                      calib->spikes->arena, a->numerator, params, err);
     tspk_site_fit_done(&fit);
     return status;
 }
@@ -325,7 +323,8 @@ static tspk_status fit_operand(tspk_calib *calib, uint32_t site_id, uint32_t hea
             const double prior = params->prior ? (double)params->prior[c] : 0;
 
             offset[c] =
-                calib->settings.is_ecmt ? 0.0f : (float)(prior + mean[classes + c] - mean[c]);
+                (float)(calib->settings.options.is_compensated ? prior + mean[classes + c] - mean[c]
+                                                               : prior);
         }
         params->step[t - 1].offset = offset;
         for (size_t i = 0; i < n_images * site->rows; i++) {
@@ -412,7 +411,7 @@ tspk_status tspk_calib_attention(tspk_calib *calib, uint32_t index, tspk_error *
                    .bank = bank};
     tspk_status status;
 
-    record->is_quotient = calib->settings.is_ecmt;
+    record->is_quotient = !calib->settings.options.has_site_ladders;
     record->is_max_fixed = false;
     a.heads = a.node->attr.heads;
     a.n = a.query->rows;

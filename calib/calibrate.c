@@ -5,12 +5,24 @@
 
 #include "core/fail.h"
 
+tspk_calib_options tspk_calib_all_options(void)
+{
+    return (tspk_calib_options){.is_per_channel = true,
+                                .is_nearest = true,
+                                .is_sequential = true,
+                                .has_site_ladders = true,
+                                .has_prior = true,
+                                .is_compensated = true,
+                                .has_signed_ladders = true,
+                                .has_class_populations = true};
+}
+
 static tspk_status no_memory(tspk_error *err)
 {
     return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point");
 }
 
-/* ECMT knows one population a tensor. */
+/* One population a tensor, as in ECMT. */
 static tspk_status merge_classes(tspk_spikegraph *spikes, tspk_error *err)
 {
     spikes->n_classes = 1;
@@ -91,7 +103,7 @@ tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, co
 
     calib.decoded = calloc((size_t)spikes->n_sites + 1, sizeof *calib.decoded);
     status = is_site_done && calib.decoded ? TSPK_OK : no_memory(err);
-    if (status == TSPK_OK && settings->is_ecmt)
+    if (status == TSPK_OK && !settings->options.has_class_populations)
         status = merge_classes(spikes, err);
     if (status == TSPK_OK)
         status = make_point(spikes, settings, &calib.point, err);

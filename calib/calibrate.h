@@ -4,6 +4,7 @@
 #ifndef TSPK_CALIB_CALIBRATE_H
 #define TSPK_CALIB_CALIBRATE_H
 
+#include "calib/calib_options.h"
 #include "calib/stage.h"
 #include "core/spikegraph.h"
 #include "transpike/spike.h"
@@ -11,12 +12,15 @@
 typedef struct tspk_calib_settings {
     uint32_t n_steps, n_levels;
     tspk_coding coding;
-    bool is_ecmt; /* ECMT's thresholds and firing rule throughout */
+    tspk_calib_options options;
     uint64_t seed;
     int threads;
     tspk_progress_fn progress;
     void *progress_context;
 } tspk_calib_settings;
+
+/** Every ingredient: what `convert` uses. */
+tspk_calib_options tspk_calib_all_options(void);
 
 /**
  * Fits everything of point "exact" of a lowered spike graph.

@@ -148,7 +148,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
         .n_levels = settings->levels,
         .coding =
             settings->is_rate || settings->is_ecmt ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL,
-        .is_ecmt = settings->is_ecmt,
+        .options = settings->is_ecmt ? (tspk_calib_options){0} : tspk_calib_all_options(),
         .seed = settings->seed,
         .threads = settings->threads > 0 ? settings->threads : tspk_parallel_max_threads(),
         .progress = settings->progress,

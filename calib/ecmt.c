@@ -10,30 +10,37 @@
 #define PERCENTILE  0.99
 #define MOST_LEVELS 8u
 
+/* The quantile as the mean of both signs', or of the one that occurs. */
+static double base_of(const float *sorted, size_t n)
+{
+    double low, high;
+
+    if (!n)
+        return 0;
+    high = (double)sorted[(size_t)(PERCENTILE * (double)(n - 1))];
+    low = -(double)sorted[(size_t)((1 - PERCENTILE) * (double)(n - 1))];
+    return high > 0 && low > 0 ? 0.5 * (high + low) : fmax(0, fmax(high, low));
+}
+
 tspk_status tspk_fit_ecmt(tspk_population *population, uint32_t n_levels,
                           tspk_ladder_values *ladder, double *scale, tspk_error *err)
 {
-    const size_t n = (size_t)population->channels * population->n;
+    const size_t n = population->n;
     const uint32_t levels = n_levels < MOST_LEVELS ? n_levels : MOST_LEVELS;
     float *work = malloc((n + 1) * sizeof *work);
-    double low = 0, high = 0, base;
 
     if (!work)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to sort %zu values", n);
-    if (n) {
-        tspk_sort_floats(population->value, work, n);
-        high = (double)population->value[(size_t)(PERCENTILE * (double)(n - 1))];
-        low = -(double)population->value[(size_t)((1 - PERCENTILE) * (double)(n - 1))];
-    }
-    base = high > 0 && low > 0 ? 0.5 * (high + low) : fmax(high, low);
     ladder->kind = TSPK_LADDER_POW2;
     ladder->n = 0;
     for (uint32_t i = levels; i-- > 0;)
         ladder->value[ladder->n++] = -ldexp(1, (int)i);
     for (uint32_t i = 0; i < levels; i++)
         ladder->value[ladder->n++] = ldexp(1, (int)i);
-    for (uint32_t c = 0; c < population->channels; c++)
-        scale[c] = base;
+    for (size_t c = 0; c < population->channels; c++) {
+        tspk_sort_floats(population->value + c * n, work, n);
+        scale[c] = base_of(population->value + c * n, n);
+    }
     free(work);
     return TSPK_OK;
 }

@@ -124,7 +124,7 @@ static void step_image(void *context, size_t image, int worker)
 
 /* Bias of step t: exact in the mean over the images, for each class:
  * b + W E[x_t] - Ŵ E[decoded spikes]. It carries the prior, the mean error of the site and that of
- * the weights' rounding. */
+ * the weights' rounding. Without compensation the prior alone. */
 static tspk_status set_biases(linear_site *s, tspk_error *err)
 {
     tspk_calib *calib = s->calib;
@@ -145,12 +145,16 @@ static tspk_status set_biases(linear_site *s, tspk_error *err)
                 const double factor = c->row_scale ? (double)c->row_scale[o] : 1;
                 double bias = c->bias ? (double)c->bias[o] * factor : 0;
 
-                for (uint32_t j = 0; j < channels && !calib->settings.is_ecmt; j++) {
-                    const size_t at = (size_t)k * channels + j;
+                for (uint32_t j = 0; j < channels; j++) {
+                    const size_t at = (size_t)k * channels + j, cell = (size_t)o * channels + j;
                     const double start = prior ? (double)prior[at] : 0;
+                    const double weight = factor * (double)c->weight[cell];
 
-                    bias += factor * (double)c->weight[(size_t)o * channels + j] * target[at] -
-                            (double)c->dequantised[(size_t)o * channels + j] * (mean[at] - start);
+                    if (calib->settings.options.is_compensated)
+                        bias += weight * target[at] -
+                                (double)c->dequantised[cell] * (mean[at] - start);
+                    else
+                        bias += weight * start;
                 }
                 calib->point->bias[c->index][((size_t)(s->t - 1) * n_classes + k) * n_out + o] =
                     (float)bias;
@@ -225,7 +229,7 @@ static tspk_status balance_attentions(linear_site *s, tspk_error *err)
 {
     const tspk_spikegraph *spikes = s->calib->spikes;
 
-    for (uint32_t i = 0; i < spikes->n_attentions && !s->calib->settings.is_ecmt; i++) {
+    for (uint32_t i = 0; i < spikes->n_attentions && s->calib->settings.options.is_per_channel; i++) {
         const tspk_node *node = &spikes->graph->node[spikes->attention[i].node];
         consumer *query = find_operand(s, node->in[0]), *key = find_operand(s, node->in[1]);
 

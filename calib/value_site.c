@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "calib/calibrate.h"
-#include "calib/channel_fit.h"
-#include "calib/ecmt.h"
+#include "calib/class_fit.h"
 #include "calib/neuron_bank.h"
 #include "calib/site_fit.h"
 #include "core/fail.h"
@@ -82,7 +81,8 @@ static tspk_status samples_init(samples *s, const tspk_calib *calib, uint32_t si
     TSPK_TRY(find_rows(site, row_class, &rows, err));
     total = tspk_stage_images(calib->stage) * rows.n;
     s->n = total < MAX_SAMPLES ? (uint32_t)total : MAX_SAMPLES;
-    s->n_twins = calib->settings.is_ecmt ? 0 : (s->n + TWIN_SHARE - 1) / TWIN_SHARE;
+    s->n_twins =
+        calib->settings.options.has_site_ladders ? (s->n + TWIN_SHARE - 1) / TWIN_SHARE : 0;
     s->image = malloc(((size_t)s->n + 1) * sizeof *s->image);
     s->row = malloc(((size_t)s->n + 1) * sizeof *s->row);
     s->twin_x = calloc((size_t)s->n_twins * site->channels + 1, sizeof(float));
@@ -134,7 +134,7 @@ static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, 
     const tspk_site *site = &calib->spikes->site[site_id];
     const size_t per_image = (size_t)site->rows * site->channels;
     const uint32_t n = s->n + s->n_twins;
-    const uint32_t version = calib->settings.is_ecmt ? 0 : t; /* ECMT looks at the source network */
+    const uint32_t version = calib->settings.options.is_sequential ? t : 0;
 
     population->channels = site->channels;
     population->n = n;
@@ -198,23 +198,25 @@ static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t
 {
     tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, row_class);
     double *scale = tspk_site_fit_scale(fit, t - 1, row_class);
-    const tspk_channel_fit_settings settings = {.kind = TSPK_LADDER_SIGNED,
-                                                .n_levels = calib->settings.n_levels,
-                                                .threads = calib->settings.threads};
+    const tspk_calib_options *options = &calib->settings.options;
+    const tspk_channel_fit_settings settings = {
+        .kind = !options->has_site_ladders    ? TSPK_LADDER_POW2
+                : options->has_signed_ladders ? TSPK_LADDER_SIGNED
+                                              : TSPK_LADDER_FITTED,
+        .n_levels = calib->settings.n_levels,
+        .threads = calib->settings.threads};
     tspk_population population = {0};
     tspk_status status;
 
-    if (calib->settings.is_ecmt && t > 1) {
+    if (!options->is_sequential && t > 1) {
         *ladder = *tspk_site_fit_ladder(fit, 0, row_class);
         memcpy(scale, tspk_site_fit_scale(fit, 0, row_class), fit->channels * sizeof *scale);
         return TSPK_OK;
     }
     stretch_twins(calib, site_id, t, row_class, s);
     status = sample_potentials(calib, site_id, t, state, s, &population, err);
-    if (status == TSPK_OK && calib->settings.is_ecmt)
-        status = tspk_fit_ecmt(&population, calib->settings.n_levels, ladder, scale, err);
-    else if (status == TSPK_OK)
-        status = tspk_fit_channels(&population, &settings, ladder, scale, err);
+    if (status == TSPK_OK)
+        status = tspk_fit_class(options, &settings, &population, ladder, scale, err);
     free(population.value);
     return status;
 }
@@ -223,7 +225,7 @@ static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t
 static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t t, samples *s,
                             tspk_site_fit *fit, float *state, tspk_error *err)
 {
-    const tspk_fire_rule rule = calib->settings.is_ecmt ? TSPK_FIRE_ECMT : TSPK_FIRE_NEAREST;
+    const tspk_fire_rule rule = tspk_fire_rule_of(&calib->settings.options);
     tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
     tspk_status status = TSPK_OK;
 
@@ -305,7 +307,8 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
 
     status = tspk_site_fit_init(&fit, site->channels, calib->spikes->n_classes,
                                 calib->settings.n_steps, err);
-    if (status == TSPK_OK && calib->point->coding == TSPK_CODING_DIFFERENTIAL)
+    if (status == TSPK_OK && calib->settings.options.has_prior &&
+        calib->point->coding == TSPK_CODING_DIFFERENTIAL)
         status = fit_prior(calib, site_id, err);
     for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++)
         status = samples_init(&s[k], calib, site_id, k, err);
@@ -317,9 +320,8 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     for (uint32_t t = 1; t <= calib->settings.n_steps && status == TSPK_OK; t++)
         status = fit_step(calib, site_id, t, s, &fit, state, err);
     if (status == TSPK_OK)
-        status = calib->settings.is_ecmt ? tspk_fold_ecmt(&fit, arena, site, params, err)
-                                         : tspk_site_fit_fold(&fit, calib->point->coding, heads,
-                                                              arena, site, params, err);
+        status = tspk_fold_class_fits(&calib->settings.options, &fit, calib->point->coding, heads,
+                                      arena, site, params, err);
     for (uint32_t k = 0; k < TSPK_MAX_TOKEN_CLASSES; k++)
         samples_done(&s[k]);
     free(state);
