@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernels of the spike executor: pure functions over raw pointers, in a table per instruction set.
- * The scalar table is the definition; every other one gives the same bytes.
+ * Integer kernels of the spike executor: pure functions over raw pointers, in a table per
+ * instruction set. Float work over rows is in row_kernels.h. The scalar table is the definition; every other one gives the same bytes.
  *
  * Padding: a row of neurons is a multiple of TSPK_LANES long, and a tile of outputs is TSPK_LANES
  * wide. Weights and packed operands hold two consecutive inner positions side by side:
@@ -25,44 +25,8 @@ static inline size_t tspk_pad_lanes(size_t n)
     return (n + TSPK_LANES - 1) / TSPK_LANES * TSPK_LANES;
 }
 
-/** Thresholds of a row of neurons, docs/spikefile.md "Neuron". Entry i of neuron c stands at
- * [i * stride + c]; channels with fewer levels are padded with infinite thresholds. */
-typedef struct tspk_fire_table {
-    size_t stride;
-    uint32_t n_positive, n_negative;
-    const float *step, *reciprocal;                   /* [stride] */
-    const float *positive_threshold, *positive_level; /* [n_positive, stride] by rising magnitude */
-    const float *negative_threshold, *negative_level; /* [n_negative, stride] */
-} tspk_fire_table;
-
-/** Rows of neurons that share a table. */
-typedef struct tspk_fire_args {
-    const tspk_fire_table *table;
-    size_t rows, n; /* n: neurons a row, a multiple of TSPK_LANES */
-    size_t neuron;  /* fire_alike: every neuron uses this entry of the table */
-    bool is_rate;
-    float t;        /* step, from 1 */
-    const float *x; /* [rows, ldx] potential's input [activation units]; read up to n */
-    size_t ldx;
-    const float *o_in; /* [rows, ldo_in] state; NULL: zeros; ldo_in 0: one row for all */
-    size_t ldo_in;
-    float *o_out; /* [rows, ldo_out], NULL: not kept; may be o_in */
-    size_t ldo_out;
-    int16_t *level; /* [rows, ldl] integer levels; out */
-    size_t ldl;
-} tspk_fire_args;
-
-/** Work that a row of levels makes for each synapse of its fan-out. */
-typedef struct tspk_level_count {
-    uint64_t spikes; /* levels other than 0 */
-    uint64_t bits;   /* Σ bit length of the levels whose magnitude is no power of two */
-} tspk_level_count;
-
 /** Nonzero pairs of one row of levels: pair index within the row, and the two levels as they stand
  * in memory (low half first). */
-/* Inner elements that gemm_f32 sums in one chain. */
-#define TSPK_GEMM_BLOCK 64u
-
 typedef struct tspk_events {
     uint32_t *pair; /* [pairs of the row + 1] */
     int32_t *value; /* [pairs of the row + 1] */
@@ -71,13 +35,6 @@ typedef struct tspk_events {
 
 typedef struct tspk_kernels {
     const char *name;
-
-    /** One neuron step; fire_alike: all neurons of the rows use entry `neuron` of the table. */
-    void (*fire)(const tspk_fire_args *args);
-    void (*fire_alike)(const tspk_fire_args *args);
-
-    /** Counts a row of n levels. */
-    tspk_level_count (*count)(size_t n, const int16_t *level);
 
     /**
      * z[r, lane] = Σ_g fma(scale[g, lane], Σ_{p in g} level[r, p] weight[p, lane], ·), g rising
@@ -103,35 +60,6 @@ typedef struct tspk_kernels {
                     float factor, bool is_first, float *out, size_t ldo);
     void (*product_events)(size_t n_events, const tspk_events *events, const int16_t *b,
                            float factor, bool is_first, float *out);
-
-    /** y = fma(rho, z, y_in); stored to y_kept unless NULL; out = (divisor ? y / divisor : y) +
-     * bias. y_kept NULL: y_in = 0. `is_first`: y_in = 0 whatever y_kept holds. */
-    void (*finish)(size_t n, float rho, const float *z, float *y_kept, bool is_first, float divisor,
-                   const float *bias, float *out);
-
-    /** out[r, j] = Σ_k a[r, k] b[k, j] + bias[j] (NULL: none), j < n ≤ LANES. An fma chain from 0 with k
-     * rising in each block of TSPK_GEMM_BLOCK; the blocks' sums are added in order: a chain over a
-     * whole patch loses a digit.
-     * @param b [inner, LANES] */
-    void (*gemm_f32)(size_t rows, size_t inner, const float *a, size_t lda, const float *b,
-                     const float *bias, size_t n, float *out, size_t ldo);
-
-    /** l[j] = fma(factor * key_factor[j], l[j], add[j]) (+ bias[j] unless NULL) */
-    void (*logits)(size_t n, float factor, const float *key_factor, const float *add,
-                   const float *bias, float *l);
-
-    /** out[c] = fma(factor * unit[c], acc[c], offset[c]); offset NULL: zeros. */
-    void (*scale_out)(size_t n, float factor, const float *unit, const float *acc,
-                      const float *offset, float *out);
-
-    /** y[i] = fma(a, x[i], y[i]) */
-    void (*add_scaled)(size_t n, float a, const float *x, float *y);
-
-    /** Σ a[i] b[i] in a fixed order that depends on n alone. */
-    float (*dot)(size_t n, const float *a, const float *b);
-
-    /** out[i] = (o[i] - prior[i]) / divisor; prior NULL: zeros; divisor 0: no division. */
-    void (*decode)(size_t n, const float *o, const float *prior, float divisor, float *out);
 
     /** Packs rows [inner, width] of levels into tiles: tile[(column / LANES)][pair][lane][2], zeros
      * where there is no row or column. pack_rows takes the transpose: rows [width, inner]. */

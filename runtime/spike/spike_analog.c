@@ -90,7 +90,7 @@ static void linear_block(void *context, size_t block, int worker)
         rows = 1;
         while (r + rows < end && (!picked || picked[r + rows] == from + rows))
             rows++;
-        job->run->plan->kernels->gemm_f32(
+        job->run->plan->row_kernels->gemm_f32(
             rows, gemm->inner, job->in[0] + from * gemm->inner, gemm->inner,
             gemm->weight + tile * gemm->inner * TSPK_LANES, gemm->bias ? gemm->bias + column : NULL,
             n, job->out + r * gemm->n + column, gemm->n);
@@ -150,7 +150,7 @@ static void conv_block(void *context, size_t block, int worker)
         const size_t column = tile * TSPK_LANES, n = smaller(TSPK_LANES, gemm->n - column);
         const size_t channel = group * gemm->n + column;
 
-        job->run->plan->kernels->gemm_f32(
+        job->run->plan->row_kernels->gemm_f32(
             rows, gemm->inner, memory.patch, gemm->inner,
             gemm->weight + (group * gemm->tiles + tile) * gemm->inner * TSPK_LANES,
             gemm->bias ? gemm->bias + channel : NULL, n, memory.line, TSPK_LANES);
@@ -215,7 +215,7 @@ static void matmul_block(void *context, size_t block, int worker)
         const size_t n = smaller(TSPK_LANES, job->n - column);
 
         pack_tile(b, job->inner, column, n, job->n, 1, memory.tile);
-        job->run->plan->kernels->gemm_f32(
+        job->run->plan->row_kernels->gemm_f32(
             rows, job->inner, a + first * job->inner, job->inner, memory.tile, NULL, n,
             job->out + (batch * job->rows + first) * job->n + column, job->n);
     }
@@ -254,7 +254,7 @@ static void attention_block(void *context, size_t block, int worker)
         const size_t n = smaller(TSPK_LANES, keys - column);
 
         pack_tile(job->in[1] + head * job->depth, job->depth, column, n, 1, ldq, memory.tile);
-        plan->kernels->gemm_f32(rows, job->depth, job->in[0] + first * ldq + head * job->depth, ldq,
+        plan->row_kernels->gemm_f32(rows, job->depth, job->in[0] + first * ldq + head * job->depth, ldq,
                                 memory.tile, NULL, n, memory.patch + column, keys);
     }
     for (size_t r = 0; r < rows; r++) {
@@ -273,7 +273,7 @@ static void attention_block(void *context, size_t block, int worker)
         const size_t n = smaller(TSPK_LANES, width - column);
 
         pack_tile(job->in[2] + head * width, keys, column, n, ldv, 1, memory.tile);
-        plan->kernels->gemm_f32(rows, keys, memory.patch, keys, memory.tile, NULL, n,
+        plan->row_kernels->gemm_f32(rows, keys, memory.patch, keys, memory.tile, NULL, n,
                                 job->out + first * ldv + head * width + column, ldv);
     }
 }

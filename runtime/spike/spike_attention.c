@@ -127,14 +127,14 @@ static void add_keys(void *context, size_t block, int worker)
         const float *const prior =
             at->key->prior ? at->key->prior + at->key->site->row_class[j] * n : NULL;
 
-        plan->kernels->decode(channels, o + j * n, prior, job->n > 1.0f ? job->n : 0.0f,
+        plan->row_kernels->decode(channels, o + j * n, prior, job->n > 1.0f ? job->n : 0.0f,
                               decoded + j * n);
         for (size_t k = 0; k < plan->n_classes; k++)
             for (size_t h = 0; h < at->heads; h++)
                 add[(k * at->heads + h) * at->keys_padded + j] =
                     offset
                         ? at->node->attr.scale *
-                              plan->kernels->dot(at->depth, offset + k * channels + h * at->depth,
+                              plan->row_kernels->dot(at->depth, offset + k * channels + h * at->depth,
                                                  decoded + j * n + h * at->depth)
                         : 0.0f;
     }
@@ -180,7 +180,7 @@ static void soften_row(const attention_job *job, size_t head, size_t row, float 
         at->max_at == TSPK_NOWHERE ? NULL : (float *)(run->slot + at->max_at) + head * at->queries;
     float max;
 
-    plan->kernels->logits(
+    plan->row_kernels->logits(
         at->keys, factor, at->key_factor,
         (const float *)(run->slot + at->add_at) +
             (token_class * at->heads + head) * at->keys_padded,
@@ -190,14 +190,14 @@ static void soften_row(const attention_job *job, size_t head, size_t row, float 
         const float *const prior =
             at->query->prior ? at->query->prior + token_class * n + first : NULL;
 
-        plan->kernels->decode(at->depth, o, prior, job->n > 1.0f ? job->n : 0.0f, query);
+        plan->row_kernels->decode(at->depth, o, prior, job->n > 1.0f ? job->n : 0.0f, query);
         if (step->offset)
             for (size_t d = 0; d < at->depth; d++)
                 query[d] += step->offset[token_class * q->channels + first + d];
         for (uint32_t k = 1; k < plan->n_classes; k++)
             special[k] =
                 at->node->attr.scale *
-                plan->kernels->dot(at->depth, query,
+                plan->row_kernels->dot(at->depth, query,
                                    at->key_offset +
                                        ((size_t)(run->t - 1) * plan->n_classes + k) * q->channels +
                                        first);
@@ -249,7 +249,7 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
         .level = level,
         .ldl = keys};
 
-    run->plan->kernels->fire_alike(&args);
+    run->plan->row_kernels->fire_alike(&args);
     tspk_count_row(run, site, worker, keys, level, site->fan_out[row]);
     run->counter[worker].neurons += at->keys;
     if (run->t < run->plan->steps) {
@@ -323,7 +323,7 @@ static void write_row(const attention_job *job, size_t head, size_t row, float s
 {
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_run *const run = job->run;
-    const tspk_kernels *const kernels = run->plan->kernels;
+    const tspk_row_kernels *const kernels = run->plan->row_kernels;
     const tspk_site_step *const step = &at->numerator->params->step[run->t - 1];
     const size_t channels = at->value->site->channels, first = head * at->width;
     const float *const offset = at->value->params->step[run->t - 1].offset;

@@ -36,7 +36,7 @@ static void finish_row(const linear_job *job, size_t r, size_t tile, size_t tile
     const float *const bias =
         at->bias + ((size_t)(run->t - 1) * run->plan->n_classes + token_class) * n_out + first;
 
-    run->plan->kernels->finish(n, rho, z, job->y_kept ? job->y_kept + r * n_out + first : NULL,
+    run->plan->row_kernels->finish(n, rho, z, job->y_kept ? job->y_kept + r * n_out + first : NULL,
                                run->t == 1, is_rate ? (float)run->t : 0.0f, bias,
                                job->out + r * n_out + first);
 }

@@ -16,7 +16,7 @@ void tspk_count_row(const tspk_spike_run *run, const tspk_site_plan *site, int w
                     const int16_t *level, uint32_t fan_out)
 {
     tspk_spike_counter *const counter = &run->counter[worker];
-    const tspk_level_count counted = run->plan->kernels->count(n, level);
+    const tspk_level_count counted = run->plan->row_kernels->count(n, level);
 
     counter->spikes += counted.spikes;
     counter->site_spikes += counted.spikes;
@@ -105,7 +105,7 @@ static void fire_rows(void *context, size_t block, int worker)
             args.o_out = state + r * n;
             args.ldo_out = n;
         }
-        run->plan->kernels->fire(&args);
+        run->plan->row_kernels->fire(&args);
         run->counter[worker].neurons += rows * channels;
         for (size_t i = r; i < r + rows; i++) {
             tspk_count_row(run, site, worker, n, job->level + i * n, site->fan_out[i]);

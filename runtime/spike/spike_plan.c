@@ -26,7 +26,8 @@ static tspk_status check_graph(const tspk_spikegraph *spikes, uint32_t point, ui
 }
 
 tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, uint32_t steps,
-                                 const tspk_kernels *kernels, const tspk_vecmath *math,
+                                 const tspk_kernels *kernels,
+                                 const tspk_row_kernels *row_kernels, const tspk_vecmath *math,
                                  tspk_spike_plan *plan_out, tspk_error *err)
 {
     tspk_spike_plan *const plan = plan_out;
@@ -36,6 +37,7 @@ tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, 
     plan->graph = spikes->graph;
     plan->point = &spikes->point[point];
     plan->kernels = kernels;
+    plan->row_kernels = row_kernels;
     plan->math = math;
     plan->steps = steps ? steps : plan->point->n_steps;
     plan->n_classes = spikes->n_classes;

@@ -10,7 +10,7 @@
 
 #include "core/spikegraph.h"
 #include "core/vecmath.h"
-#include "runtime/spike/kernels.h"
+#include "runtime/spike/row_kernels.h"
 
 #define TSPK_NOWHERE SIZE_MAX
 
@@ -120,6 +120,7 @@ typedef struct tspk_spike_plan {
     const tspk_graph *graph;
     const tspk_point *point;
     const tspk_kernels *kernels;
+    const tspk_row_kernels *row_kernels;
     const tspk_vecmath *math;
     tspk_arena *arena; /* owns everything derived */
     uint32_t steps, n_classes;
@@ -142,7 +143,8 @@ typedef struct tspk_spike_plan {
  * @errors UNSUPPORTED (several images or inputs a run, analog weights that are no constants), RANGE
  */
 tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, uint32_t steps,
-                                 const tspk_kernels *kernels, const tspk_vecmath *math,
+                                 const tspk_kernels *kernels,
+                                 const tspk_row_kernels *row_kernels, const tspk_vecmath *math,
                                  tspk_spike_plan *plan_out, tspk_error *err);
 void tspk_spike_plan_done(tspk_spike_plan *plan);
 

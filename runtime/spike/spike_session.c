@@ -69,6 +69,7 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
     TSPK_TRY(tspk_spike_plan_init(spikes, 0, settings->steps, kernels,
+                                  tspk_row_kernels_for(settings->isa),
                                   tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan,
                                   err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
