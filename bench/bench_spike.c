@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/cpu.h"
 #include "core/rng.h"
 #include "core/spike_handle.h"
 
@@ -312,11 +313,13 @@ int main(int argc, char **argv)
     tspk_session_default_settings(&settings);
     settings.threads = argc > 2 ? atoi(argv[2]) : 1;
     for (uint32_t t = 1; t <= steps; t++)
-        for (int isa = argc > 4 ? TSPK_ISA_SCALAR : TSPK_ISA_AVX2; isa <= TSPK_ISA_AVX2; isa++) {
+        for (int isa = argc > 4 ? TSPK_ISA_SCALAR : TSPK_ISA_AVX2; isa <= TSPK_ISA_NEON; isa++) {
             tspk_session *session;
             tspk_session_memory memory;
             double best = INFINITY, cpu = INFINITY;
 
+            if (!tspk_isa_is_supported((tspk_isa)isa))
+                continue;
             settings.steps = t;
             settings.isa = (tspk_isa)isa;
             must(tspk_session_open(&spike, &settings, &session, NULL) == TSPK_OK);
@@ -335,7 +338,7 @@ int main(int argc, char **argv)
             printf("%s, %d threads, %u steps: %.1f ms an image (processor %.1f); rate of the last "
                    "step %.3f, "
                    "synaptic %.3f, full %.3f; MiB: weights %.1f, state %.1f, arena %.1f\n",
-                   isa == TSPK_ISA_AVX2 ? "avx2" : "scalar", settings.threads, t,
+                   tspk_isa_name((tspk_isa)isa), settings.threads, t,
                    1e3 * best / (double)n, 1e3 * cpu / (double)n,
                    (double)work[t - 1].spikes / (double)work[t - 1].neurons,
                    work[t - 1].energy_synaptic, work[t - 1].energy_full,

@@ -8,7 +8,7 @@
 #include "transpike/spike.h"
 
 /** True when kernels of this instruction set can run here; SCALAR and AUTO always can. AVX2 means
- * AVX2 and FMA. */
+ * AVX2 and FMA, AVX512VNNI these and AVX-512 F, BW, DQ, VL and VNNI. */
 bool tspk_isa_is_supported(tspk_isa isa);
 
 /** AUTO becomes the best supported set; others stay. */

@@ -8,7 +8,7 @@
 const tspk_vecmath *tspk_vecmath_for(tspk_isa isa)
 {
 #if TSPK_HAVE_X86
-    if (tspk_isa_resolve(isa) == TSPK_ISA_AVX2)
+    if (tspk_isa_resolve(isa) != TSPK_ISA_SCALAR)
         return &tspk_vecmath_avx2;
 #endif
     (void)isa;

@@ -70,8 +70,7 @@ TSPK_API tspk_status tspk_spike_set_class_names(tspk_spike *spike, const char *c
 /** True when an image with this content hash was used for calibration. */
 TSPK_API bool tspk_spike_has_calibrated_on(const tspk_spike *spike, const uint8_t hash[32]);
 
-/** Instruction sets of the kernels. Every one gives the same bytes. This version has kernels for
- * the first three. */
+/** Instruction sets of the kernels. Every one gives the same bytes. */
 typedef enum tspk_isa {
     TSPK_ISA_AUTO = 0,
     TSPK_ISA_SCALAR = 1,

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Integer kernels of the spike executor: pure functions over raw pointers, in a table per
- * instruction set. Float work over rows is in row_kernels.h. The scalar table is the definition; every other one gives the same bytes.
+ * Integer products of the spike executor: pure functions over raw pointers, in a table per
+ * instruction set. Float work over rows is in row_kernels.h. The scalar table is the definition;
+ * every other one gives the same bytes.
  *
- * Padding: a row of neurons is a multiple of TSPK_LANES long, and a tile of outputs is TSPK_LANES
- * wide. Weights and packed operands hold two consecutive inner positions side by side:
- * tile[pair][lane][2].
+ * A right operand (weights, or the levels of keys and values) is packed in tiles of TSPK_LANES
+ * columns. Within a tile, `step` consecutive inner positions of a column stand side by side:
+ * packed[tile][group][position / step][lane][step]. A group of inner positions is padded to a
+ * multiple of TSPK_STEP. How many positions make a step, and what is added to a byte, belongs to
+ * the instruction set: what one table has packed only the same table reads.
  */
 #ifndef TSPK_RUNTIME_SPIKE_KERNELS_H
 #define TSPK_RUNTIME_SPIKE_KERNELS_H
@@ -18,6 +21,7 @@
 #include "transpike/spike.h"
 
 #define TSPK_LANES 16u
+#define TSPK_STEP  4u
 
 /** Rounds up to whole tiles. */
 static inline size_t tspk_pad_lanes(size_t n)
@@ -25,53 +29,97 @@ static inline size_t tspk_pad_lanes(size_t n)
     return (n + TSPK_LANES - 1) / TSPK_LANES * TSPK_LANES;
 }
 
-/** Nonzero pairs of one row of levels: pair index within the row, and the two levels as they stand
- * in memory (low half first). */
-typedef struct tspk_events {
-    uint32_t *pair; /* [pairs of the row + 1] */
-    int32_t *value; /* [pairs of the row + 1] */
-    uint32_t *end;  /* [n_groups] events up to the end of each group */
-} tspk_events;
+/** Rounds up to whole steps. */
+static inline size_t tspk_pad_step(size_t n)
+{
+    return (n + TSPK_STEP - 1) / TSPK_STEP * TSPK_STEP;
+}
+
+/** Elements of both operands of a product. */
+typedef enum tspk_width {
+    TSPK_WIDTH_BYTE, /* both within ±127 */
+    TSPK_WIDTH_WORD  /* int16, sums of a group within int32 */
+} tspk_width;
+
+/** One spike-driven Linear over some rows and columns, docs/spikefile.md "Linear". */
+typedef struct tspk_linear_args {
+    tspk_width width;
+    size_t rows, n; /* n: outputs */
+    size_t n_groups, group; /* group: positions of a padded group */
+    const int16_t *level;   /* [rows, ldl] levels in sorted order, padding 0 */
+    size_t ldl;
+    const void *weight; /* tspk_pack_weights(), from the first output's tile on */
+    const float *scale; /* [tiles, n_groups, LANES] */
+    const uint8_t *row_class; /* [rows] */
+    const float *rho;         /* [classes] */
+    const float *bias;        /* [classes, ldbias] */
+    size_t ldbias;
+    float divisor; /* t in rate coding; 0: none */
+    bool is_first; /* Y starts at 0, whatever y holds */
+    float *y;      /* [rows, ldo] Y; in/out; NULL: starts at 0 and is not kept */
+    float *out;    /* [rows, ldo]; out */
+    size_t ldo;
+    void *scratch; /* [tspk_kernels.scratch_bytes()] aligned to 64 bytes */
+} tspk_linear_args;
+
+/** out[r, j] = fma((float)Σ_p a[r, p] b[p, j], factor, is_first ? 0 : out[r, j]) for every column
+ * of the tiles. */
+typedef struct tspk_product_args {
+    tspk_width width;
+    size_t rows, inner, columns; /* columns: a multiple of LANES */
+    const int16_t *a;            /* [rows, lda]; read up to inner */
+    size_t lda;
+    const void *b; /* pack_columns() or pack_rows() of as many positions */
+    float factor;
+    bool is_first;
+    float *out; /* [rows, ldo]; in/out */
+    size_t ldo;
+    void *scratch; /* [tspk_kernels.scratch_bytes()] with one group; aligned to 64 bytes */
+} tspk_product_args;
 
 typedef struct tspk_kernels {
     const char *name;
+    uint8_t step[2];     /* [width] positions of a step: 2 or 4 */
+    uint8_t byte_offset; /* added to a packed byte */
+    float event_rate;    /* firing rate up to which *_events are faster: bench_kernels --crossover */
 
-    /**
-     * z[r, lane] = Σ_g fma(scale[g, lane], Σ_{p in g} level[r, p] weight[p, lane], ·), g rising
-     * from 0.
-     * @param pairs  pairs of positions a group
-     * @param weight [n_groups * pairs, LANES, 2] int8 or int16
-     * @param scale  [n_groups, LANES]
-     * @param z      [rows, ldz], LANES of them written; out
-     */
-    void (*linear_i8)(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                      const int8_t *weight, const float *scale, float *z, size_t ldz);
-    void (*linear_i16)(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                       const int16_t *weight, const float *scale, float *z, size_t ldz);
+    /** Scratch for any number of rows and columns with these groups. */
+    size_t (*scratch_bytes)(size_t n_groups, size_t group);
 
-    /** The same for one row from its events; nothing is read for a pair that is silent. */
-    void (*linear_events_i8)(size_t n_groups, const tspk_events *events, const int8_t *weight,
-                             const float *scale, float *z);
-    void (*linear_events_i16)(size_t n_groups, const tspk_events *events, const int16_t *weight,
-                              const float *scale, float *z);
+    /** The same results: dense, or from the list of what fired. The latter reads no weight of a
+     * step of positions that is silent. */
+    void (*linear)(const tspk_linear_args *args);
+    void (*linear_events)(const tspk_linear_args *args);
+    void (*product)(const tspk_product_args *args);
+    void (*product_events)(const tspk_product_args *args);
 
-    /** out[r, lane] = fma((float)Σ_p a[r, p] b[p, lane], factor, is_first ? 0 : out[r, lane]). */
-    void (*product)(size_t rows, size_t pairs, const int16_t *a, size_t lda, const int16_t *b,
-                    float factor, bool is_first, float *out, size_t ldo);
-    void (*product_events)(size_t n_events, const tspk_events *events, const int16_t *b,
-                           float factor, bool is_first, float *out);
-
-    /** Packs rows [inner, width] of levels into tiles: tile[(column / LANES)][pair][lane][2], zeros
-     * where there is no row or column. pack_rows takes the transpose: rows [width, inner]. */
-    void (*pack)(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles);
-    void (*pack_rows)(size_t inner, size_t width, const int16_t *level, size_t ldl, int16_t *tiles);
+    /** Packs levels [inner, columns]; pack_rows takes the transpose, [columns, inner]. Zeros where
+     * there is no position or column. */
+    void (*pack_columns)(tspk_width width, size_t inner, size_t columns, const int16_t *level,
+                         size_t ldl, void *packed);
+    void (*pack_rows)(tspk_width width, size_t inner, size_t columns, const int16_t *level,
+                      size_t ldl, void *packed);
 } tspk_kernels;
 
-/** The definition. */
-const tspk_kernels *tspk_kernels_scalar(void);
+/** Bytes of a packed right operand; `group` is padded by this function. */
+size_t tspk_packed_bytes(tspk_width width, size_t n_groups, size_t group, size_t columns);
 
-/** NULL in a build without AVX2. */
-const tspk_kernels *tspk_kernels_avx2(void);
+/**
+ * Packs a Linear's weights for `kernels`.
+ * @param weight      [n, n_groups * group_size] of weight_bits 8 or 16; 8 in either width
+ * @param scale       [n_groups, n]
+ * @param packed      [tspk_packed_bytes(width, n_groups, group_size, n)]; out
+ * @param scale_tiles [tiles, n_groups, LANES]; out
+ */
+void tspk_pack_weights(const tspk_kernels *kernels, tspk_width width, size_t n, size_t n_groups,
+                       size_t group_size, const void *weight, uint32_t weight_bits,
+                       const float *scale, void *packed, float *scale_tiles);
+
+/* one per instruction set; the first is the definition */
+extern const tspk_kernels tspk_kernels_scalar;
+extern const tspk_kernels tspk_kernels_avx2;
+extern const tspk_kernels tspk_kernels_avx512vnni;
+extern const tspk_kernels tspk_kernels_neon;
 
 /** The table of an instruction set; AUTO: the best that this machine has.
  * @errors UNSUPPORTED when the build or the machine lacks it */

@@ -1,167 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernels' definition. */
-#include "runtime/spike/kernels.h"
-
+/* The definition of the integer products. */
 #include <math.h>
+#include <string.h>
 
-#include "core/compiler.h"
+#include "runtime/spike/kernels_pack.h"
 
-#define KERNEL static
-#include "runtime/spike/kernels_body.h"
+static const tspk_packing packing[2] = {{TSPK_WIDTH_BYTE, 2, 0}, {TSPK_WIDTH_WORD, 2, 0}};
 
-static void linear_i8(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                      const int8_t *weight, const float *scale, float *z, size_t ldz)
+static size_t scratch_bytes(size_t n_groups, size_t group)
 {
-    for (size_t r = 0; r < rows; r++) {
-        float *const sum = z + r * ldz;
-
-        memset(sum, 0, TSPK_LANES * sizeof *sum);
-        for (size_t g = 0; g < n_groups; g++) {
-            int32_t a[TSPK_LANES] = {0};
-
-            for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
-                const int32_t first = level[r * ldl + 2 * p], second = level[r * ldl + 2 * p + 1];
-                const int8_t *const w = weight + p * TSPK_LANES * 2;
-
-                for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                    a[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
-            }
-            for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                sum[lane] = fmaf(scale[g * TSPK_LANES + lane], (float)a[lane], sum[lane]);
-        }
-    }
+    (void)n_groups;
+    (void)group;
+    return 0;
 }
 
-static void linear_i16(size_t rows, size_t n_groups, size_t pairs, const int16_t *level, size_t ldl,
-                       const int16_t *weight, const float *scale, float *z, size_t ldz)
+/* sum[lane] of a row over `group` positions from `at` on; a silent pair is skipped. */
+static void sum_group(tspk_width width, size_t group, const int16_t *level, const void *packed,
+                      size_t at, int32_t *sum)
 {
-    for (size_t r = 0; r < rows; r++) {
-        float *const sum = z + r * ldz;
+    memset(sum, 0, TSPK_LANES * sizeof *sum);
+    for (size_t p = 0; p < group; p += 2) {
+        const int32_t first = level[p], second = p + 1 < group ? level[p + 1] : 0;
+        const size_t from = at + p * TSPK_LANES;
 
-        memset(sum, 0, TSPK_LANES * sizeof *sum);
-        for (size_t g = 0; g < n_groups; g++) {
-            int32_t a[TSPK_LANES] = {0};
-
-            for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
-                const int32_t first = level[r * ldl + 2 * p], second = level[r * ldl + 2 * p + 1];
-                const int16_t *const w = weight + p * TSPK_LANES * 2;
-
-                for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                    a[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
-            }
-            for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                sum[lane] = fmaf(scale[g * TSPK_LANES + lane], (float)a[lane], sum[lane]);
-        }
-    }
-}
-
-/* The two levels of an event, as they stand in memory. */
-static void split_event(int32_t value, int32_t *first, int32_t *second)
-{
-    int16_t both[2];
-
-    memcpy(both, &value, sizeof both);
-    *first = both[0];
-    *second = both[1];
-}
-
-static void linear_events_i8(size_t n_groups, const tspk_events *events, const int8_t *weight,
-                             const float *scale, float *z)
-{
-    uint32_t e = 0;
-
-    memset(z, 0, TSPK_LANES * sizeof *z);
-    for (size_t g = 0; g < n_groups; g++) {
-        int32_t a[TSPK_LANES] = {0};
-
-        if (e == events->end[g])
+        if (!first && !second)
             continue;
-        for (; e < events->end[g]; e++) {
-            const int8_t *const w = weight + (size_t)events->pair[e] * TSPK_LANES * 2;
-            int32_t first, second;
-
-            split_event(events->value[e], &first, &second);
-            for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                a[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
-        }
-        for (size_t lane = 0; lane < TSPK_LANES; lane++)
-            z[lane] = fmaf(scale[g * TSPK_LANES + lane], (float)a[lane], z[lane]);
-    }
-}
-
-static void linear_events_i16(size_t n_groups, const tspk_events *events, const int16_t *weight,
-                              const float *scale, float *z)
-{
-    uint32_t e = 0;
-
-    memset(z, 0, TSPK_LANES * sizeof *z);
-    for (size_t g = 0; g < n_groups; g++) {
-        int32_t a[TSPK_LANES] = {0};
-
-        if (e == events->end[g])
-            continue;
-        for (; e < events->end[g]; e++) {
-            const int16_t *const w = weight + (size_t)events->pair[e] * TSPK_LANES * 2;
-            int32_t first, second;
-
-            split_event(events->value[e], &first, &second);
-            for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                a[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
-        }
-        for (size_t lane = 0; lane < TSPK_LANES; lane++)
-            z[lane] = fmaf(scale[g * TSPK_LANES + lane], (float)a[lane], z[lane]);
-    }
-}
-
-static void product(size_t rows, size_t pairs, const int16_t *a, size_t lda, const int16_t *b,
-                    float factor, bool is_first, float *out, size_t ldo)
-{
-    for (size_t r = 0; r < rows; r++) {
-        int32_t sum[TSPK_LANES] = {0};
-
-        for (size_t p = 0; p < pairs; p++) {
-            const int32_t first = a[r * lda + 2 * p], second = a[r * lda + 2 * p + 1];
-            const int16_t *const two = b + p * TSPK_LANES * 2;
+        if (width == TSPK_WIDTH_BYTE) {
+            const int8_t *const w = (const int8_t *)packed + from;
 
             for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                sum[lane] += first * two[2 * lane] + second * two[2 * lane + 1];
+                sum[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
+        } else {
+            const int16_t *const w = (const int16_t *)packed + from;
+
+            for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                sum[lane] += first * w[2 * lane] + second * w[2 * lane + 1];
         }
-        for (size_t lane = 0; lane < TSPK_LANES; lane++)
-            out[r * ldo + lane] =
-                fmaf((float)sum[lane], factor, is_first ? 0.0f : out[r * ldo + lane]);
     }
 }
 
-static void product_events(size_t n_events, const tspk_events *events, const int16_t *b,
-                           float factor, bool is_first, float *out)
+static void finish(const tspk_linear_args *args, size_t r, size_t column, size_t n, const float *z)
 {
-    int32_t sum[TSPK_LANES] = {0};
+    const float rho = args->rho[args->row_class[r]];
+    const float *const bias = args->bias + args->row_class[r] * args->ldbias + column;
+    float *const out = args->out + r * args->ldo + column;
+    float *const kept = args->y ? args->y + r * args->ldo + column : NULL;
 
-    for (size_t e = 0; e < n_events; e++) {
-        const int16_t *const two = b + (size_t)events->pair[e] * TSPK_LANES * 2;
-        int32_t first, second;
+    for (size_t i = 0; i < n; i++) {
+        const float y = fmaf(rho, z[i], kept && !args->is_first ? kept[i] : 0.0f);
 
-        split_event(events->value[e], &first, &second);
-        for (size_t lane = 0; lane < TSPK_LANES; lane++)
-            sum[lane] += first * two[2 * lane] + second * two[2 * lane + 1];
+        if (kept)
+            kept[i] = y;
+        out[i] = (args->divisor > 0.0f ? y / args->divisor : y) + bias[i];
     }
-    for (size_t lane = 0; lane < TSPK_LANES; lane++)
-        out[lane] = fmaf((float)sum[lane], factor, is_first ? 0.0f : out[lane]);
 }
 
-static const tspk_kernels table = {
+static void linear(const tspk_linear_args *args)
+{
+    for (size_t r = 0; r < args->rows; r++)
+        for (size_t column = 0; column < args->n; column += TSPK_LANES) {
+            const size_t left = args->n - column;
+            float z[TSPK_LANES] = {0};
+
+            for (size_t g = 0; g < args->n_groups; g++) {
+                const size_t tile = column / TSPK_LANES * args->n_groups + g;
+                int32_t sum[TSPK_LANES];
+
+                sum_group(args->width, args->group, args->level + r * args->ldl + g * args->group,
+                          args->weight, tile * args->group * TSPK_LANES, sum);
+                for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                    z[lane] =
+                        fmaf(args->scale[tile * TSPK_LANES + lane], (float)sum[lane], z[lane]);
+            }
+            finish(args, r, column, left < TSPK_LANES ? left : TSPK_LANES, z);
+        }
+}
+
+static void product(const tspk_product_args *args)
+{
+    const size_t padded = tspk_pad_step(args->inner);
+
+    for (size_t r = 0; r < args->rows; r++)
+        for (size_t column = 0; column < args->columns; column += TSPK_LANES) {
+            float *const out = args->out + r * args->ldo + column;
+            int32_t sum[TSPK_LANES];
+
+            sum_group(args->width, args->inner, args->a + r * args->lda, args->b, column * padded,
+                      sum);
+            for (size_t lane = 0; lane < TSPK_LANES; lane++)
+                out[lane] = fmaf((float)sum[lane], args->factor, args->is_first ? 0.0f : out[lane]);
+        }
+}
+
+static void pack_columns(tspk_width width, size_t inner, size_t columns, const int16_t *level,
+                         size_t ldl, void *packed)
+{
+    tspk_pack_levels(packing[width], inner, columns, level, ldl, 1, packed);
+}
+
+static void pack_rows(tspk_width width, size_t inner, size_t columns, const int16_t *level,
+                      size_t ldl, void *packed)
+{
+    tspk_pack_levels(packing[width], inner, columns, level, 1, ldl, packed);
+}
+
+const tspk_kernels tspk_kernels_scalar = {
     .name = "scalar",
-    .linear_i8 = linear_i8,
-    .linear_i16 = linear_i16,
-    .linear_events_i8 = linear_events_i8,
-    .linear_events_i16 = linear_events_i16,
+    .step = {2, 2},
+    .event_rate = 1.0f,
+    .scratch_bytes = scratch_bytes,
+    .linear = linear,
+    .linear_events = linear,
     .product = product,
-    .product_events = product_events,
-    .pack = pack,
+    .product_events = product,
+    .pack_columns = pack_columns,
     .pack_rows = pack_rows,
 };
-
-const tspk_kernels *tspk_kernels_scalar(void)
-{
-    return &table;
-}

@@ -103,7 +103,7 @@ const tspk_row_kernels tspk_row_kernels_scalar = {
 const tspk_row_kernels *tspk_row_kernels_for(tspk_isa isa)
 {
 #if TSPK_HAVE_X86
-    if (tspk_isa_resolve(isa) == TSPK_ISA_AVX2)
+    if (tspk_isa_resolve(isa) != TSPK_ISA_SCALAR)
         return &tspk_row_kernels_avx2;
 #endif
     (void)isa;

@@ -31,8 +31,16 @@ typedef struct block_memory {
     float *query;    /* [n of q] one decoded row */
     int16_t *level;  /* [rows, keys_padded] of this step */
     int16_t *before; /* [rows, keys_padded] of an earlier step */
-    tspk_events events;
+    void *scratch;   /* of the products */
 } block_memory;
+
+static size_t product_scratch(const tspk_kernels *kernels, const tspk_attention_plan *at)
+{
+    const size_t logits = kernels->scratch_bytes(1, at->depth);
+    const size_t values = kernels->scratch_bytes(1, at->keys);
+
+    return logits > values ? logits : values;
+}
 
 static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan *at,
                           uint8_t *scratch, block_memory *memory)
@@ -47,9 +55,7 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
     memory->query = tspk_carve(&p, at->query->n * sizeof(float));
     memory->level = tspk_carve(&p, wide * sizeof(int16_t));
     memory->before = tspk_carve(&p, wide * sizeof(int16_t));
-    memory->events.pair = tspk_carve(&p, (at->key_pairs + 1) * sizeof(uint32_t));
-    memory->events.value = tspk_carve(&p, (at->key_pairs + 1) * sizeof(int32_t));
-    memory->events.end = tspk_carve(&p, sizeof(uint32_t));
+    memory->scratch = tspk_carve(&p, product_scratch(plan->kernels, at));
     return p.used;
 }
 
@@ -72,14 +78,20 @@ static int16_t *query_plane(const attention_job *job, uint32_t t)
            (size_t)(t - 1) * job->at->queries * job->at->query->n;
 }
 
-static int16_t *key_plane(const attention_job *job, uint32_t t)
+static uint8_t *key_plane(const attention_job *job, uint32_t t, size_t head)
 {
-    return (int16_t *)(job->run->slot + job->at->key_at) + (size_t)(t - 1) * job->at->key_plane;
+    const tspk_attention_plan *const at = job->at;
+
+    return job->run->slot + at->key_at + (size_t)(t - 1) * at->key_plane +
+           head * (at->key_plane / at->heads);
 }
 
-static int16_t *value_plane(const attention_job *job, uint32_t t)
+static uint8_t *value_plane(const attention_job *job, uint32_t t, size_t head)
 {
-    return (int16_t *)(job->run->slot + job->at->value_at) + (size_t)(t - 1) * job->at->value_plane;
+    const tspk_attention_plan *const at = job->at;
+
+    return job->run->slot + at->value_at + (size_t)(t - 1) * at->value_plane +
+           head * (at->value_plane / at->heads);
 }
 
 static int8_t *code_plane(const attention_job *job, uint32_t t, size_t head)
@@ -102,10 +114,10 @@ static void pack_head(void *context, size_t head, int worker)
     const int16_t *const value = (const int16_t *)(job->run->slot + at->value_level_at);
 
     (void)worker;
-    kernels->pack_rows(at->depth, at->keys, key + head * at->depth, at->key->n,
-                       key_plane(job, t) + head * (at->key_plane / at->heads));
-    kernels->pack(at->keys, at->width, value + head * at->width, at->value->n,
-                  value_plane(job, t) + head * (at->value_plane / at->heads));
+    kernels->pack_rows(at->logit_width, at->depth, at->keys, key + head * at->depth, at->key->n,
+                       key_plane(job, t, head));
+    kernels->pack_columns(at->value_width, at->keys, at->width, value + head * at->width,
+                          at->value->n, value_plane(job, t, head));
 }
 
 /* k°(j) and, for every query class and head, scale * b_q · k°(j). */
@@ -144,21 +156,27 @@ static void add_keys(void *context, size_t block, int worker)
 
 /* L += A_τ B_σᵀ for every pair that is new at this step. */
 static void add_logits(const attention_job *job, size_t head, size_t first, size_t rows,
-                       float *logit)
+                       void *scratch, float *logit)
 {
     const tspk_attention_plan *const at = job->at;
     const uint32_t t = job->run->t;
-    const size_t n = at->query->n, tile = at->depth_pairs * 2 * TSPK_LANES;
+    tspk_product_args args = {.width = at->logit_width,
+                              .rows = rows,
+                              .inner = at->depth,
+                              .columns = at->keys_padded,
+                              .lda = at->query->n,
+                              .is_first = t == 1,
+                              .out = logit,
+                              .ldo = at->keys_padded,
+                              .scratch = scratch};
 
     for (uint32_t i = 1; i < 2 * t; i++) {
         const uint32_t ta = i < t ? t : i - t + 1, tb = i < t ? i : t;
-        const int16_t *const a = query_plane(job, ta) + first * n + head * at->depth;
-        const int16_t *const b = key_plane(job, tb) + head * (at->key_plane / at->heads);
 
-        for (size_t j = 0; j < at->keys_padded; j += TSPK_LANES)
-            job->run->plan->kernels->product(rows, at->depth_pairs, a, n, b + j / TSPK_LANES * tile,
-                                             plane_factor(at->query, ta, at->key, tb),
-                                             i == 1 && t == 1, logit + j, at->keys_padded);
+        args.a = query_plane(job, ta) + first * args.lda + head * at->depth;
+        args.b = key_plane(job, tb, head);
+        args.factor = plane_factor(at->query, ta, at->key, tb);
+        job->run->plan->kernels->product(&args);
     }
 }
 
@@ -276,25 +294,24 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
 /* Acc += levels times one plane of v. */
 static void add_values(const attention_job *job, size_t head, size_t rows, const int16_t *level,
                        uint32_t tc, uint32_t tv, bool is_first, bool is_sparse,
-                       block_memory *memory, float *acc)
+                       const block_memory *memory, float *acc)
 {
     const tspk_attention_plan *const at = job->at;
     const tspk_kernels *const kernels = job->run->plan->kernels;
-    const int16_t *const b = value_plane(job, tv) + head * (at->value_plane / at->heads);
-    const float factor = plane_factor(at->numerator, tc, at->value, tv);
-    const size_t tile = at->key_pairs * 2 * TSPK_LANES;
+    const tspk_product_args args = {.width = at->value_width,
+                                    .rows = rows,
+                                    .inner = at->keys,
+                                    .columns = at->width_padded,
+                                    .a = level,
+                                    .lda = at->keys_padded,
+                                    .b = value_plane(job, tv, head),
+                                    .factor = plane_factor(at->numerator, tc, at->value, tv),
+                                    .is_first = is_first,
+                                    .out = acc,
+                                    .ldo = at->width_padded,
+                                    .scratch = memory->scratch};
 
-    for (size_t r = 0; is_sparse && r < rows; r++) {
-        const size_t n =
-            tspk_list_events(1, at->key_pairs, level + r * at->keys_padded, &memory->events);
-
-        for (size_t e = 0; e < at->width_padded; e += TSPK_LANES)
-            kernels->product_events(n, &memory->events, b + e / TSPK_LANES * tile, factor, is_first,
-                                    acc + r * at->width_padded + e);
-    }
-    for (size_t e = 0; !is_sparse && e < at->width_padded; e += TSPK_LANES)
-        kernels->product(rows, at->key_pairs, level, at->keys_padded, b + e / TSPK_LANES * tile,
-                         factor, is_first, acc + e, at->width_padded);
+    (is_sparse ? kernels->product_events : kernels->product)(&args);
 }
 
 /* Levels of an earlier step; returns how many fired. */
@@ -315,7 +332,9 @@ static uint64_t expand_codes(tspk_code_form form, const int8_t *code, size_t n, 
 
 static bool is_sparse_block(const attention_job *job, size_t rows, uint64_t spikes)
 {
-    return (double)spikes <= TSPK_EVENT_RATE * (double)(rows * job->at->keys);
+    const double rate = (double)job->run->plan->kernels->event_rate;
+
+    return (double)spikes <= rate * (double)(rows * job->at->keys);
 }
 
 static void write_row(const attention_job *job, size_t head, size_t row, float sum,
@@ -365,7 +384,7 @@ static void attend_block(void *context, size_t block, int worker)
         memory.logit = memory.x;
     if (at->acc_at != TSPK_NOWHERE)
         acc = (float *)(run->slot + at->acc_at) + (head * at->queries + first) * at->width_padded;
-    add_logits(job, head, first, rows, memory.logit);
+    add_logits(job, head, first, rows, memory.scratch, memory.logit);
     if (memory.logit != memory.x)
         memcpy(memory.x, memory.logit, rows * keys * sizeof *memory.x);
     for (size_t r = 0; r < rows; r++) {

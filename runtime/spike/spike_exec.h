@@ -67,7 +67,7 @@ void *tspk_run_value(const tspk_spike_run *run, tspk_value_id id);
 
 /* --- kinds of node, each in a file of its own --- */
 
-size_t tspk_linear_scratch_bytes(const tspk_linear_plan *linear);
+size_t tspk_linear_scratch_bytes(const tspk_spike_plan *plan, const tspk_linear_plan *linear);
 void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *linear);
 
 size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan,
@@ -92,10 +92,6 @@ void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, in
 /** Adds a row of levels to a worker's counter. */
 void tspk_count_row(const tspk_spike_run *run, const tspk_site_plan *site, int worker, size_t n,
                     const int16_t *level, uint32_t fan_out);
-
-/** Lists the pairs of positions of a row in which anything fired, group by group.
- * @return events */
-size_t tspk_list_events(size_t n_groups, size_t pairs, const int16_t *level, tspk_events *events);
 
 /* --- scratch: the same function adds up what it needs and hands it out --- */
 

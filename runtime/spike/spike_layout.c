@@ -145,8 +145,8 @@ static void keep_attention(layout *l, tspk_attention_plan *at)
     at->max_at = keep(l, rows * sizeof(float));
     at->acc_at = keep(l, rows * at->width_padded * sizeof(float));
     at->code_at = keep(l, (steps - 1) * rows * at->keys_padded);
-    at->key_at = keep(l, steps * at->key_plane * sizeof(int16_t));
-    at->value_at = keep(l, steps * at->value_plane * sizeof(int16_t));
+    at->key_at = keep(l, steps * at->key_plane);
+    at->value_at = keep(l, steps * at->value_plane);
     site[at->query_id].level_at = keep(l, steps * at->queries * at->query->n * sizeof(int16_t));
     site[at->query_id].o_at = keep(l, at->queries * at->query->n * sizeof(float));
     site[at->key_id].o_at = keep(l, at->keys * at->key->n * sizeof(float));
@@ -186,8 +186,8 @@ static void share_attention(layout *l, tspk_attention_plan *at, uint32_t node)
     if (l->plan->steps > 1)
         return;
     at->logit_at = at->max_at = at->acc_at = at->code_at = TSPK_NOWHERE;
-    at->key_at = share(l, at->key_plane * sizeof(int16_t), node);
-    at->value_at = share(l, at->value_plane * sizeof(int16_t), node);
+    at->key_at = share(l, at->key_plane, node);
+    at->value_at = share(l, at->value_plane, node);
     site[at->query_id].level_at = share(l, at->queries * at->query->n * sizeof(int16_t), node);
     site[at->query_id].o_at = share(l, at->queries * at->query->n * sizeof(float), node);
     site[at->key_id].o_at = share(l, at->keys * at->key->n * sizeof(float), node);
@@ -219,7 +219,7 @@ static size_t node_scratch(const tspk_spike_plan *plan, uint32_t n)
     case TSPK_NODE_ALIAS:
         return 0;
     case TSPK_NODE_SPIKE_LINEAR:
-        return tspk_linear_scratch_bytes(at->record);
+        return tspk_linear_scratch_bytes(plan, at->record);
     case TSPK_NODE_SPIKE_ATTENTION:
         return tspk_attention_scratch_bytes(plan, at->record);
     case TSPK_NODE_LINEAR:

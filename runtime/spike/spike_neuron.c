@@ -139,21 +139,3 @@ void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, in
         spikes += run->counter[w].site_spikes;
     run->rate[site] = at->n_neurons ? (double)spikes / (double)at->n_neurons : 0.0;
 }
-
-size_t tspk_list_events(size_t n_groups, size_t pairs, const int16_t *level, tspk_events *events)
-{
-    uint32_t n = 0;
-
-    for (size_t g = 0; g < n_groups; g++) {
-        for (size_t p = g * pairs; p < (g + 1) * pairs; p++) {
-            int32_t both;
-
-            memcpy(&both, level + 2 * p, sizeof both);
-            events->pair[n] = (uint32_t)p;
-            events->value[n] = both;
-            n += both != 0;
-        }
-        events->end[g] = n;
-    }
-    return n;
-}

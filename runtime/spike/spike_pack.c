@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights as the kernels read them: tiles of LANES outputs, two inner positions side by side. */
+/* Weights as the kernels read them. */
 #include <math.h>
 #include <string.h>
 
@@ -21,9 +21,6 @@ static tspk_status pack_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *e
     const tspk_site *const site = &plan->spikes->site[linear->site];
     tspk_site_plan *const site_plan = &plan->site[linear->site];
     const tspk_node *const node = &plan->graph->node[linear->node];
-    const size_t positions = (size_t)site->n_groups * site->group_size;
-    const size_t pairs = site_plan->pairs, all_pairs = pairs * site->n_groups;
-    const size_t bytes = linear->weight_bits / 8;
 
     at->linear = linear;
     at->site = site_plan;
@@ -31,32 +28,17 @@ static tspk_status pack_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *e
     at->y_at = TSPK_NOWHERE;
     at->bias = plan->point->bias[id];
     at->rows = node->attr.n_rows ? node->attr.n_rows : site->rows;
+    at->width = linear->weight_bits == 8 && !site_plan->is_wide ? TSPK_WIDTH_BYTE : TSPK_WIDTH_WORD;
     at->tiles = tspk_pad_lanes(linear->n_out) / TSPK_LANES;
-    at->tile_bytes = all_pairs * 2 * TSPK_LANES * bytes;
+    at->tile_bytes = tspk_packed_bytes(at->width, site->n_groups, site->group_size, TSPK_LANES);
     at->weight = take(plan, at->tiles, at->tile_bytes);
     at->scale = take(plan, at->tiles * site->n_groups * TSPK_LANES, sizeof *at->scale);
     if (!at->weight || !at->scale)
         return NO_MEMORY(err);
     if (linear->weight_bits > site_plan->weight_bits)
         site_plan->weight_bits = linear->weight_bits;
-    for (size_t o = 0; o < linear->n_out; o++) {
-        const size_t tile = o / TSPK_LANES, lane = o % TSPK_LANES;
-
-        for (size_t g = 0; g < site->n_groups; g++) {
-            at->scale[(tile * site->n_groups + g) * TSPK_LANES + lane] =
-                linear->scale[g * linear->n_out + o];
-            for (size_t i = 0; i < site->group_size; i++) {
-                const size_t from = o * positions + g * site->group_size + i;
-                const size_t pair = tile * all_pairs + g * pairs + i / 2;
-                const size_t to = (pair * TSPK_LANES + lane) * 2 + i % 2;
-
-                if (linear->weight_bits == 8)
-                    ((int8_t *)at->weight)[to] = ((const int8_t *)linear->weight)[from];
-                else
-                    ((int16_t *)at->weight)[to] = ((const int16_t *)linear->weight)[from];
-            }
-        }
-    }
+    tspk_pack_weights(plan->kernels, at->width, linear->n_out, site->n_groups, site->group_size,
+                      linear->weight, linear->weight_bits, linear->scale, at->weight, at->scale);
     plan->node[linear->node].kind = TSPK_NODE_SPIKE_LINEAR;
     plan->node[linear->node].record = at;
     return TSPK_OK;
@@ -111,10 +93,12 @@ static tspk_status plan_attention(tspk_spike_plan *plan, uint32_t id, tspk_error
     at->keys = key->rows;
     at->keys_padded = tspk_pad_lanes(at->keys);
     at->width_padded = tspk_pad_lanes(at->width);
-    at->depth_pairs = (at->depth + 1) / 2;
-    at->key_pairs = (at->keys + 1) / 2;
-    at->key_plane = at->heads * at->keys_padded * at->depth_pairs * 2;
-    at->value_plane = at->heads * at->width_padded * at->key_pairs * 2;
+    at->logit_width =
+        at->query->is_wide || at->key->is_wide ? TSPK_WIDTH_WORD : TSPK_WIDTH_BYTE;
+    at->value_width =
+        at->numerator->is_wide || at->value->is_wide ? TSPK_WIDTH_WORD : TSPK_WIDTH_BYTE;
+    at->key_plane = at->heads * tspk_packed_bytes(at->logit_width, 1, at->depth, at->keys);
+    at->value_plane = at->heads * tspk_packed_bytes(at->value_width, 1, at->keys, at->width);
     at->key_factor = tspk_arena_array(plan->arena, at->keys_padded, sizeof *at->key_factor);
     at->special = tspk_arena_array(plan->arena, at->keys, sizeof *at->special);
     if (!at->key_factor || !at->special)

@@ -16,16 +16,13 @@
 
 /* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
 #define TSPK_FIRE_ROWS      16u
-#define TSPK_LINEAR_ROWS    96u
-#define TSPK_LINEAR_TILES   4u
+#define TSPK_LINEAR_ROWS    48u
 #define TSPK_EVENT_ROWS     8u
 #define TSPK_ATTENTION_ROWS 24u
 #define TSPK_GEMM_ROWS      48u
 
-/* Firing rate up to which a layer is executed from its list of events. Measured with AVX2 on 96 rows
- * of 192 and of 768 inputs: events take 0.90 and 0.95 of the dense time at a rate of 0.20, 1.06 and
- * 1.09 at 0.25. */
-#define TSPK_EVENT_RATE 0.2
+/* Packed weights of a job: what stays in the second cache while rows pass by. */
+#define TSPK_LINEAR_BYTES (384u << 10)
 
 typedef struct tspk_site_plan {
     const tspk_site *site;
@@ -38,6 +35,7 @@ typedef struct tspk_site_plan {
     tspk_fire_table *table; /* [steps, n_classes]; numerators: an entry a head */
     uint64_t n_neurons;     /* computed a step */
     uint32_t weight_bits;   /* of the weights that its spikes meet; 8 at products */
+    bool is_wide;           /* a level may be beyond ±127 */
     size_t o_at;            /* state [rows, n] f32; numerators: [heads, rows, n]; or NOWHERE */
     size_t level_at;        /* linear, query: [rows, n] int16 (query: a plane a step); or NOWHERE */
 } tspk_site_plan;
@@ -48,9 +46,9 @@ typedef struct tspk_linear_plan {
     uint32_t site_id;
     bool is_first; /* it fires the site */
     size_t rows;   /* computed */
-    size_t tiles;
-    void *weight; /* [tiles, n_groups * pairs, LANES, 2] */
-    size_t tile_bytes;
+    tspk_width width;
+    size_t tiles, tile_bytes;
+    void *weight; /* tspk_pack_weights() */
     float *scale;      /* [tiles, n_groups, LANES] */
     const float *bias; /* [steps, n_classes, n_out] */
     size_t y_at;       /* [rows, n_out] f32, or NOWHERE */
@@ -63,8 +61,8 @@ typedef struct tspk_attention_plan {
     uint32_t query_id, key_id, value_id, numerator_id;
     size_t heads, depth, width; /* heads; channels a head of q and k; of v */
     size_t queries, keys, keys_padded, width_padded;
-    size_t depth_pairs, key_pairs;
-    size_t key_plane, value_plane; /* elements of one packed plane */
+    tspk_width logit_width, value_width; /* of the two products */
+    size_t key_plane, value_plane;       /* bytes of one packed plane */
     float *key_factor;             /* [keys_padded] κ_k(j) */
     uint32_t n_special;            /* keys of a class other than 0 */
     uint32_t *special;             /* [n_special] */

@@ -100,6 +100,21 @@ static tspk_status make_prior(tspk_spike_plan *plan, tspk_site_plan *site, tspk_
     return TSPK_OK;
 }
 
+/* Only powers of two reach 128. */
+static bool is_beyond_bytes(const tspk_spike_plan *plan, const tspk_site_params *params)
+{
+    bool is_beyond = false;
+
+    for (uint32_t t = 0; t < plan->steps; t++)
+        for (uint32_t k = 0; k < plan->n_classes; k++) {
+            const tspk_ladder *const ladder = &params->step[t].ladder[k];
+
+            for (uint32_t i = 0; i < ladder->n_values; i++)
+                is_beyond |= fabsf(ladder->value[i]) > (float)TSPK_MAX_CODE;
+        }
+    return is_beyond && params->code_form == TSPK_CODE_EXPONENT;
+}
+
 static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err)
 {
     tspk_site_plan *const at = &plan->site[id];
@@ -112,10 +127,11 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
     at->site = site;
     at->params = &plan->point->site[id];
     at->weight_bits = 8;
+    at->is_wide = is_beyond_bytes(plan, at->params);
     at->o_at = at->level_at = TSPK_NOWHERE;
     a_row = site->channels;
     if (site->kind == TSPK_SITE_LINEAR) {
-        at->pairs = (site->group_size + 1u) / 2;
+        at->pairs = tspk_pad_step(site->group_size) / 2;
         at->n = tspk_pad_lanes(site->n_groups * 2 * at->pairs);
         at->gather = tspk_arena_array(plan->arena, at->n, sizeof *at->gather);
         if (!at->gather)

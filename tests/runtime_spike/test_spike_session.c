@@ -147,7 +147,7 @@ static void test_same_bytes(void **state)
         run_all(graph, 1, 1, 0, TSPK_ISA_SCALAR, 1, first, first_work);
         for (size_t i = 0; i < IMAGES * MOST_STEPS * TINY_CLASSES; i++)
             assert_true(isfinite(first[i]));
-        for (int isa = 1; isa <= TSPK_ISA_AVX2; isa++)
+        for (int isa = 1; isa <= TSPK_ISA_NEON; isa++)
             for (size_t a = 0; a < 4 && tspk_isa_is_supported((tspk_isa)isa); a++)
                 for (size_t b = 0; b < 2; b++) {
                     memset(other, 0, sizeof other);
@@ -231,32 +231,30 @@ static void test_approaches_float(void **state)
     }
 }
 
-/* What this build has no kernels for is refused by name. */
+/* What this build or machine has no kernels for is refused by name. */
 static void test_refuses_missing_kernels(void **state)
 {
-    static const struct {
-        tspk_isa isa;
-        const char *message;
-    } cases[] = {
-        {TSPK_ISA_AVX512VNNI, "this build has no avx512vnni kernels"},
-        {TSPK_ISA_NEON, "this build has no neon kernels"},
-    };
     const tiny_settings tiny = tiny_default_settings(11);
     tspk_spike spike = {.graph = tiny_spikegraph_new(&tiny, NULL)};
+    size_t n_refused = 0;
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (int isa = TSPK_ISA_SCALAR; isa <= TSPK_ISA_NEON; isa++) {
         tspk_session_settings settings;
         tspk_session *session = NULL;
         tspk_error err;
 
+        if (tspk_isa_is_supported((tspk_isa)isa))
+            continue;
         tspk_error_init(&err);
         tspk_session_default_settings(&settings);
-        settings.isa = cases[i].isa;
+        settings.isa = (tspk_isa)isa;
         assert_int_equal(tspk_session_open(&spike, &settings, &session, &err), TSPK_UNSUPPORTED);
-        assert_string_equal(err.message, cases[i].message);
+        assert_non_null(strstr(err.message, tspk_isa_name((tspk_isa)isa)));
         assert_null(session);
+        n_refused++;
     }
+    assert_true(n_refused > 0); /* no machine has both AVX-512 and NEON */
     tspk_spikegraph_free(spike.graph);
 }
 
