@@ -125,8 +125,8 @@ static tspk_status set_source_rows(lowering *l, const tspk_value *value, tspk_si
     if (!value->source_row || value->source_rows == site->rows)
         return TSPK_OK;
     site->source_rows = value->source_rows;
-    site->source_row = tspk_arena_copy(l->spikes->arena, value->source_row,
-                                       site->rows * sizeof *site->source_row);
+    site->source_row =
+        tspk_arena_copy(l->spikes->arena, value->source_row, site->rows * sizeof *site->source_row);
     return site->source_row ? TSPK_OK : no_memory(err);
 }
 

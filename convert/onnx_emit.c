@@ -138,11 +138,10 @@ tspk_status tspk_onnx_emit(tspk_onnx_call *call, tspk_op op, const tspk_value_id
         *out = made;
         return status;
     }
-    if (n == 0) {
-        char text[96];
+    if (n == 0) { /* what has no elements is a constant */
+        void *data;
 
-        return TSPK_FAIL(err, TSPK_SHAPE, "the result %s is empty",
-                         tspk_shape_text(shape, text, sizeof text));
+        return tspk_onnx_new_constant(call, dtype, shape, &data, out, err);
     }
     TSPK_TRY(tspk_graph_add_value(graph, "", dtype, shape, &made, err));
     TSPK_TRY(tspk_graph_insert_node(graph, graph->n_nodes, op, call->name, call->proto->op_type, in,

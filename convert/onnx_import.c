@@ -201,6 +201,7 @@ static tspk_status add_input(tspk_onnx_importer *importer, tspk_onnx_scope *scop
         graph->batch = shape.dim[0];
         graph->is_batch_fixed = true;
     } else if (graph->n_inputs == 0 && batch->symbol) {
+        importer->is_batch_dynamic = true;
         graph->batch = batch->size;
     }
     TSPK_TRY(tspk_graph_add_value(graph, port->name, dtype, &shape, &slot->id, err));

@@ -69,8 +69,9 @@ typedef struct tspk_onnx_importer {
     const onnx_model *model;
     const onnx_function **function; /* [n_functions], sorted by domain, name, overload */
     size_t n_functions;
-    uint32_t n_visited; /* ONNX nodes visited, inlined ones counted each time */
-    uint32_t depth;     /* functions and subgraphs entered */
+    bool is_batch_dynamic; /* the file leaves the number of images open */
+    uint32_t n_visited;    /* ONNX nodes visited, inlined ones counted each time */
+    uint32_t depth;        /* functions and subgraphs entered */
 } tspk_onnx_importer;
 
 /* --- onnx_scope.c: names --- */

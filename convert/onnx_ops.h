@@ -202,6 +202,8 @@ tspk_status tspk_onnx_split(tspk_onnx_call *call, tspk_error *err);
 tspk_status tspk_onnx_slice_attrs(tspk_onnx_call *call, tspk_error *err);
 tspk_status tspk_onnx_slice(tspk_onnx_call *call, tspk_error *err);
 tspk_status tspk_onnx_gather(tspk_onnx_call *call, tspk_error *err);
+
+/* onnx_ops_pad.c, onnx_ops_resize.c */
 tspk_status tspk_onnx_pad(tspk_onnx_call *call, tspk_error *err);
 tspk_status tspk_onnx_resize(tspk_onnx_call *call, tspk_error *err);
 
@@ -233,6 +235,42 @@ tspk_status tspk_onnx_skip_layer_norm(tspk_onnx_call *call, tspk_error *err);
 
 /* onnx_ops_attention.c */
 tspk_status tspk_onnx_attention(tspk_onnx_call *call, tspk_error *err);
+
+/** Operands of one attention. */
+typedef struct tspk_onnx_heads {
+    tspk_value_id q, k, v; /* [B, H, N, D], [B, H or fewer, M, D], [B, H or fewer, M, E] */
+    tspk_value_id mask[3]; /* [n_masks] added to the logits, broadcasting to [B, H, N, M] */
+    size_t n_masks;
+    float scale, softcap; /* of the logits; softcap 0: none */
+    int64_t logits_mode;  /* 0, 1: given back before the masks, 2: after them, 3: after Softmax */
+} tspk_onnx_heads;
+
+/** y: [B, H, N, E]. @errors SHAPE, NOMEM */
+tspk_status tspk_onnx_emit_attention(tspk_onnx_call *call, const tspk_onnx_heads *heads,
+                                     tspk_value_id *y_out, tspk_value_id *logits_out,
+                                     tspk_error *err);
+
+/** [B, N, H D] to [B, H, N, D], rank 4 stays; and [B, H, N, D] to [B, N, H D]. @errors SHAPE */
+tspk_status tspk_onnx_split_heads(tspk_onnx_call *call, tspk_value_id x, int64_t heads,
+                                  const char *what, tspk_value_id *out, tspk_error *err);
+tspk_status tspk_onnx_join_heads(tspk_onnx_call *call, tspk_value_id y, tspk_value_id *out,
+                                 tspk_error *err);
+
+/** A boolean mask (true: attend) as 0 and `fill`; a float one as it is. @errors SHAPE */
+tspk_status tspk_onnx_additive_mask(tspk_onnx_call *call, tspk_value_id mask, float fill,
+                                    tspk_value_id *out, tspk_error *err);
+
+/** [queries, keys]: -Inf where key > query + n_before. @errors LIMIT, NOMEM */
+tspk_status tspk_onnx_causal_mask(tspk_onnx_call *call, int64_t queries, int64_t keys,
+                                  int64_t n_before, tspk_value_id *out, tspk_error *err);
+
+/** past [B, H, P, D] before now [B, H, N, D]. @errors SHAPE */
+tspk_status tspk_onnx_append_past(tspk_onnx_call *call, tspk_value_id past, tspk_value_id now,
+                                  tspk_value_id *out, tspk_error *err);
+
+/* onnx_ops_microsoft_attention.c */
+tspk_status tspk_onnx_ms_attention(tspk_onnx_call *call, tspk_error *err);
+tspk_status tspk_onnx_ms_multi_head_attention(tspk_onnx_call *call, tspk_error *err);
 
 /* onnx_ops_microsoft.c */
 tspk_status tspk_onnx_bias_gelu(tspk_onnx_call *call, tspk_error *err);

@@ -154,6 +154,10 @@ tspk_status tspk_onnx_clip(tspk_onnx_call *call, tspk_error *err)
         TSPK_TRY(tspk_onnx_const_scalar(call, i, i == 1 ? "min" : "max", &bound, err));
         *(i == 1 ? &attr.alpha : &attr.beta) = (float)bound;
     }
+    if (is_simple && isinf(attr.alpha) && isinf(attr.beta)) {
+        call->results[0] = call->in[0];
+        return TSPK_OK;
+    }
     if (is_simple) {
         TSPK_TRY(tspk_onnx_need_dtype(call, call->in[0], TSPK_DTYPE_F32, err));
         return tspk_onnx_emit_unary(call, TSPK_OP_CLIP, call->in[0], &attr, &call->results[0], err);
@@ -227,7 +231,7 @@ tspk_status tspk_onnx_identity(tspk_onnx_call *call, tspk_error *err)
     return TSPK_OK;
 }
 
-/* In inference Dropout passes its input on; its mask is not computed. */
+/* In inference Dropout passes its input on, and its mask is true throughout. */
 tspk_status tspk_onnx_dropout(tspk_onnx_call *call, tspk_error *err)
 {
     float ratio;
@@ -249,5 +253,15 @@ tspk_status tspk_onnx_dropout(tspk_onnx_call *call, tspk_error *err)
                              "Dropout in training mode: export with model.eval()");
     }
     call->results[0] = call->in[0];
+    if (call->proto->n_output < 2 || !call->proto->output[1][0])
+        return TSPK_OK;
+    {
+        const tspk_shape shape = tspk_onnx_in(call, 0)->shape;
+        void *data = NULL;
+
+        TSPK_TRY(
+            tspk_onnx_new_constant(call, TSPK_DTYPE_BOOL, &shape, &data, &call->results[1], err));
+        memset(data, 1, tspk_shape_elems(&shape));
+    }
     return TSPK_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parts of tensors: Concat, Split, Slice, Gather, Pad, Resize. */
+/* Parts of tensors: Concat, Split, Slice, Gather. */
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +12,7 @@ tspk_status tspk_onnx_concat(tspk_onnx_call *call, tspk_error *err)
     tspk_attr attr = {0};
     tspk_value first;
     tspk_shape shape;
+    uint32_t n_parts = 0;
     int64_t wanted;
     size_t axis = 0;
 
@@ -37,12 +38,15 @@ tspk_status tspk_onnx_concat(tspk_onnx_call *call, tspk_error *err)
                              tspk_shape_text(&x->shape, tb, sizeof tb));
         shape.dim[axis] += x->shape.dim[axis];
     }
-    if (call->n_in == 1) {
+    for (size_t i = 0; i < call->n_in; i++) /* parts without elements add nothing */
+        if (tspk_onnx_in(call, i)->shape.dim[axis] > 0 || (n_parts == 0 && i + 1 == call->n_in))
+            call->in[n_parts++] = call->in[i];
+    if (n_parts == 1) {
         call->results[0] = call->in[0];
         return TSPK_OK;
     }
-    return tspk_onnx_emit(call, TSPK_OP_CONCAT, call->in, (uint32_t)call->n_in, first.dtype, &shape,
-                          &attr, &call->results[0], err);
+    return tspk_onnx_emit(call, TSPK_OP_CONCAT, call->in, n_parts, first.dtype, &shape, &attr,
+                          &call->results[0], err);
 }
 
 /* Sizes of the parts: given, or equal; with num_outputs the last may be smaller. */
@@ -249,73 +253,5 @@ tspk_status tspk_onnx_gather(tspk_onnx_call *call, tspk_error *err)
     for (int i = (int)axis + 1; i < x.shape.rank; i++)
         shape.dim[shape.rank++] = x.shape.dim[i];
     return tspk_onnx_emit(call, TSPK_OP_GATHER, in, 2, x.dtype, &shape, &attr, &call->results[0],
-                          err);
-}
-
-/* Pads per axis, before and after; attribute up to opset 10, inputs (with axes since 18) after. */
-static tspk_status read_pads(tspk_onnx_call *call, int rank, int64_t *before, int64_t *after,
-                             float *value_out, tspk_error *err)
-{
-    const int64_t *pads, *axes = NULL;
-    size_t n, n_axes = (size_t)rank;
-    double value = 0;
-
-    if (call->op->since < 11) {
-        TSPK_TRY(tspk_onnx_attr_ints(call, "pads", &pads, &n, err));
-        TSPK_TRY(tspk_onnx_attr_float(call, "value", 0.0f, value_out, err));
-    } else {
-        TSPK_TRY(tspk_onnx_const_ints(call, 1, "pads", &pads, &n, err));
-        if (tspk_onnx_has_in(call, 2))
-            TSPK_TRY(tspk_onnx_const_scalar(call, 2, "constant_value", &value, err));
-        *value_out = (float)value;
-        if (tspk_onnx_has_in(call, 3))
-            TSPK_TRY(tspk_onnx_const_ints(call, 3, "axes", &axes, &n_axes, err));
-    }
-    if (n != 2 * n_axes)
-        return TSPK_FAIL(err, TSPK_SHAPE, "Pad has %zu pads for %zu axes", n, n_axes);
-    for (size_t i = 0; i < n_axes; i++) {
-        size_t axis = i;
-
-        if (axes)
-            TSPK_TRY(tspk_onnx_axis(axes[i], (size_t)rank, &axis, err));
-        before[axis] = pads[i];
-        after[axis] = pads[i + n_axes];
-    }
-    return TSPK_OK;
-}
-
-tspk_status tspk_onnx_pad(tspk_onnx_call *call, tspk_error *err)
-{
-    int64_t after[TSPK_MAX_RANK] = {0};
-    tspk_attr attr = {0};
-    bool is_padded = false;
-    tspk_shape shape;
-    tspk_value x;
-    char mode[16];
-
-    TSPK_TRY(tspk_onnx_need_in(call, 1, err));
-    TSPK_TRY(tspk_onnx_attr_text(call, "mode", mode, sizeof mode, err));
-    x = *tspk_onnx_in(call, 0);
-    shape = x.shape;
-    TSPK_TRY(read_pads(call, shape.rank, attr.starts, after, &attr.alpha, err));
-    for (int i = 0; i < shape.rank; i++) {
-        const int64_t limit = (int64_t)TSPK_MAX_TENSOR_ELEMS;
-
-        if (attr.starts[i] < 0 || after[i] < 0)
-            return TSPK_FAIL(err, TSPK_UNSUPPORTED, "negative pads %lld and %lld on axis %d",
-                             (long long)attr.starts[i], (long long)after[i], i);
-        if (attr.starts[i] > limit || after[i] > limit)
-            return TSPK_FAIL(err, TSPK_LIMIT, "pads %lld and %lld on axis %d",
-                             (long long)attr.starts[i], (long long)after[i], i);
-        is_padded = is_padded || attr.starts[i] || after[i];
-        shape.dim[i] += attr.starts[i] + after[i];
-    }
-    if (!is_padded) {
-        call->results[0] = call->in[0];
-        return TSPK_OK;
-    }
-    if (mode[0] && strcmp(mode, "constant") != 0)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "Pad mode %s: only constant is supported", mode);
-    return tspk_onnx_emit(call, TSPK_OP_PAD, call->in, 1, x.dtype, &shape, &attr, &call->results[0],
                           err);
 }

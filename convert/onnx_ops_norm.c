@@ -44,7 +44,7 @@ static tspk_status emit_norm(tspk_onnx_call *call, tspk_op op, tspk_value_id x, 
     TSPK_TRY(tspk_onnx_need_dtype(call, x, TSPK_DTYPE_F32, err));
     if (!(epsilon >= 0.0f))
         return TSPK_FAIL(err, TSPK_RANGE, "epsilon %g", (double)epsilon);
-    if (axis == 0 && shape.rank > 1)
+    if (axis == 0 && shape.rank > 1 && call->importer->is_batch_dynamic)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
                          "%s over axis 0 mixes the images of a batch: expected "
                          "the last axis, %d",
@@ -65,6 +65,38 @@ static tspk_value_id optional_in(const tspk_onnx_call *call, size_t i)
     return tspk_onnx_has_in(call, i) ? call->in[i] : TSPK_ID_NONE;
 }
 
+static bool has_output(const tspk_onnx_call *call, size_t i)
+{
+    return i < call->proto->n_output && call->proto->output[i][0];
+}
+
+/* The further outputs of LayerNormalization: the mean, and 1 / sqrt(variance + epsilon). */
+static tspk_status emit_statistics(tspk_onnx_call *call, size_t axis, float epsilon,
+                                   tspk_error *err)
+{
+    tspk_shape shape = tspk_onnx_in(call, 0)->shape;
+    tspk_value_id mean, x, scalar;
+    tspk_attr attr = {0};
+
+    for (size_t i = axis; i < shape.rank; i++) {
+        attr.axes[attr.n_axes++] = (int64_t)i;
+        shape.dim[i] = 1;
+    }
+    TSPK_TRY(tspk_onnx_emit(call, TSPK_OP_REDUCE_MEAN, call->in, 1, TSPK_DTYPE_F32, &shape, &attr,
+                            &mean, err));
+    call->results[1] = mean;
+    if (!has_output(call, 2))
+        return TSPK_OK;
+    TSPK_TRY(tspk_onnx_emit_binary(call, TSPK_OP_SUB, call->in[0], mean, &x, err));
+    TSPK_TRY(tspk_onnx_emit_binary(call, TSPK_OP_MUL, x, x, &x, err));
+    TSPK_TRY(
+        tspk_onnx_emit(call, TSPK_OP_REDUCE_MEAN, &x, 1, TSPK_DTYPE_F32, &shape, &attr, &x, err));
+    TSPK_TRY(tspk_onnx_scalar(call, epsilon, &scalar, err));
+    TSPK_TRY(tspk_onnx_emit_binary(call, TSPK_OP_ADD, x, scalar, &x, err));
+    TSPK_TRY(tspk_onnx_emit_unary(call, TSPK_OP_SQRT, x, NULL, &x, err));
+    return tspk_onnx_emit_unary(call, TSPK_OP_RECIPROCAL, x, NULL, &call->results[2], err);
+}
+
 static tspk_status norm(tspk_onnx_call *call, tspk_value_id bias, tspk_error *err)
 {
     int64_t wanted, stash;
@@ -76,6 +108,10 @@ static tspk_status norm(tspk_onnx_call *call, tspk_value_id bias, tspk_error *er
     TSPK_TRY(tspk_onnx_attr_int(call, "stash_type", 1, &stash, err));
     TSPK_TRY(tspk_onnx_attr_float(call, "epsilon", 1e-5f, &epsilon, err));
     TSPK_TRY(tspk_onnx_axis(wanted, tspk_onnx_in(call, 0)->shape.rank, &axis, err));
+    if (call->op->core == TSPK_OP_LAYER_NORM && (has_output(call, 1) || has_output(call, 2))) {
+        TSPK_TRY(tspk_onnx_need_dtype(call, call->in[0], TSPK_DTYPE_F32, err));
+        TSPK_TRY(emit_statistics(call, axis, epsilon, err));
+    }
     return emit_norm(call, call->op->core, call->in[0], axis, epsilon, call->in[1], bias,
                      &call->results[0], err);
 }

@@ -128,17 +128,18 @@ tspk_status tspk_onnx_gemm(tspk_onnx_call *call, tspk_error *err)
 
 #define MAX_CONV_NUMBER ((int64_t)1 << 20) /* of a stride, pad or dilation */
 
+/* A 1-D Conv is a 2-D one of height 1: n_axes is 1 or 2, the pair is (height, width). */
 static tspk_status conv_pair(tspk_onnx_call *call, const char *name, const char *what,
-                             int64_t *pair_out, tspk_error *err)
+                             size_t n_axes, int64_t *pair_out, tspk_error *err)
 {
     const int64_t *given;
     size_t n = 0;
 
     TSPK_TRY(tspk_onnx_attr_ints(call, name, &given, &n, err));
-    if (given && n != 2)
-        return TSPK_FAIL(err, TSPK_SHAPE, "Conv has %zu %s, expected 2", n, name);
+    if (given && n != n_axes)
+        return TSPK_FAIL(err, TSPK_SHAPE, "Conv has %zu %s, expected %zu", n, name, n_axes);
     for (size_t i = 0; i < 2; i++) {
-        pair_out[i] = given ? given[i] : 1;
+        pair_out[i] = given && i + n_axes >= 2 ? given[i + n_axes - 2] : 1;
         if (pair_out[i] < 1 || pair_out[i] > MAX_CONV_NUMBER)
             return TSPK_FAIL(err, TSPK_RANGE, "Conv %s %lld, expected 1 to %lld", what,
                              (long long)pair_out[i], (long long)MAX_CONV_NUMBER);
@@ -147,8 +148,8 @@ static tspk_status conv_pair(tspk_onnx_call *call, const char *name, const char 
 }
 
 /* Pads as given, or as auto_pad says (SAME_*: the output has ceil(in / stride) elements). */
-static tspk_status conv_pads(tspk_onnx_call *call, const tspk_shape *x, const tspk_shape *w,
-                             tspk_attr *attr, tspk_error *err)
+static tspk_status conv_pads(tspk_onnx_call *call, size_t n_axes, const tspk_shape *x,
+                             const tspk_shape *w, tspk_attr *attr, tspk_error *err)
 {
     const int64_t *given;
     char mode[16];
@@ -157,10 +158,10 @@ static tspk_status conv_pads(tspk_onnx_call *call, const tspk_shape *x, const ts
 
     TSPK_TRY(tspk_onnx_attr_text(call, "auto_pad", mode, sizeof mode, err));
     TSPK_TRY(tspk_onnx_attr_ints(call, "pads", &given, &n, err));
-    if (given && n != 4)
-        return TSPK_FAIL(err, TSPK_SHAPE, "Conv has %zu pads, expected 4", n);
+    if (given && n != 2 * n_axes)
+        return TSPK_FAIL(err, TSPK_SHAPE, "Conv has %zu pads, expected %zu", n, 2 * n_axes);
     for (size_t i = 0; i < 4; i++) {
-        attr->pads[i] = given ? given[i] : 0;
+        attr->pads[i] = !given ? 0 : n_axes == 2 ? given[i] : i % 2 ? given[i / 2] : 0;
         if (attr->pads[i] < 0 || attr->pads[i] > MAX_CONV_NUMBER)
             return TSPK_FAIL(err, TSPK_RANGE, "Conv pad %lld, expected 0 to %lld",
                              (long long)attr->pads[i], (long long)MAX_CONV_NUMBER);
@@ -185,18 +186,19 @@ static tspk_status conv_pads(tspk_onnx_call *call, const tspk_shape *x, const ts
     return TSPK_OK;
 }
 
-static tspk_status check_conv(tspk_onnx_call *call, const tspk_shape *x, const tspk_shape *w,
-                              const tspk_attr *attr, tspk_error *err)
+static tspk_status check_conv(tspk_onnx_call *call, size_t n_axes, const tspk_shape *x,
+                              const tspk_shape *w, const tspk_attr *attr, tspk_error *err)
 {
     const int64_t *kernel;
     size_t n = 0;
 
     TSPK_TRY(tspk_onnx_attr_ints(call, "kernel_shape", &kernel, &n, err));
-    if (kernel && (n != 2 || kernel[0] != w->dim[2] || kernel[1] != w->dim[3]))
-        return TSPK_FAIL(err, TSPK_SHAPE,
-                         "Conv kernel_shape [%lld, %lld] and weight [.., %lld, %lld]",
-                         (long long)kernel[0], (long long)(n > 1 ? kernel[1] : 0),
-                         (long long)w->dim[2], (long long)w->dim[3]);
+    for (size_t i = 0; kernel && i < n_axes; i++)
+        if (n != n_axes || kernel[i] != w->dim[4 - n_axes + i])
+            return TSPK_FAIL(err, TSPK_SHAPE,
+                             "Conv kernel_shape has %zu entries, the first %lld, and the weight "
+                             "[.., %lld, %lld]",
+                             n, (long long)kernel[0], (long long)w->dim[2], (long long)w->dim[3]);
     if (w->dim[2] < 1 || w->dim[3] < 1 || w->dim[2] > MAX_CONV_NUMBER ||
         w->dim[3] > MAX_CONV_NUMBER)
         return TSPK_FAIL(err, TSPK_SHAPE, "Conv kernel %lld x %lld", (long long)w->dim[2],
@@ -223,30 +225,47 @@ static tspk_status check_conv_operands(tspk_onnx_call *call, tspk_error *err)
                          "the weight \"%.60s\" is a graph input without a value (exported with "
                          "export_params=False?)",
                          w->name);
-    if (x->shape.rank != 4 && x->shape.rank == w->shape.rank)
+    if (x->shape.rank > 4 && x->shape.rank == w->shape.rank)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "Conv of a tensor of rank %d: only images [N, C, H, W] are supported",
+                         "Conv of a tensor of rank %d: [N, C, H, W] and [N, C, L] are supported",
                          x->shape.rank);
-    if (x->shape.rank != 4 || w->shape.rank != 4)
-        return TSPK_FAIL(err, TSPK_SHAPE, "Conv of rank %d with a weight of rank %d, expected 4",
-                         x->shape.rank, w->shape.rank);
+    if (x->shape.rank < 3 || x->shape.rank != w->shape.rank)
+        return TSPK_FAIL(err, TSPK_SHAPE, "Conv of rank %d with a weight of rank %d", x->shape.rank,
+                         w->shape.rank);
     return TSPK_OK;
+}
+
+/* [N, C, L] to [N, C, 1, L]; rank 4 stays. */
+static tspk_status as_image(tspk_onnx_call *call, tspk_value_id x, tspk_value_id *out,
+                            tspk_error *err)
+{
+    const tspk_shape from = tspk_onnx_value(call, x)->shape;
+    const tspk_shape shape = {.rank = 4, .dim = {from.dim[0], from.dim[1], 1, from.dim[2]}};
+
+    *out = x;
+    return from.rank == 4 ? TSPK_OK : tspk_onnx_emit_reshape(call, x, &shape, out, err);
 }
 
 tspk_status tspk_onnx_conv(tspk_onnx_call *call, tspk_error *err)
 {
     tspk_shape x, w, shape = {.rank = 4};
+    tspk_value_id in[3], y;
     tspk_attr attr = {0};
+    size_t n_axes;
 
     TSPK_TRY(tspk_onnx_need_in(call, 2, err));
     TSPK_TRY(check_conv_operands(call, err));
-    x = tspk_onnx_in(call, 0)->shape;
-    w = tspk_onnx_in(call, 1)->shape;
+    n_axes = tspk_onnx_in(call, 0)->shape.rank - 2u;
+    for (size_t i = 0; i < 2; i++)
+        TSPK_TRY(as_image(call, call->in[i], &in[i], err));
+    in[2] = tspk_onnx_has_in(call, 2) ? call->in[2] : TSPK_ID_NONE;
+    x = tspk_onnx_value(call, in[0])->shape;
+    w = tspk_onnx_value(call, in[1])->shape;
     TSPK_TRY(tspk_onnx_attr_int(call, "group", 1, &attr.groups, err));
-    TSPK_TRY(conv_pair(call, "strides", "stride", attr.strides, err));
-    TSPK_TRY(conv_pair(call, "dilations", "dilation", attr.dilations, err));
-    TSPK_TRY(check_conv(call, &x, &w, &attr, err));
-    TSPK_TRY(conv_pads(call, &x, &w, &attr, err));
+    TSPK_TRY(conv_pair(call, "strides", "stride", n_axes, attr.strides, err));
+    TSPK_TRY(conv_pair(call, "dilations", "dilation", n_axes, attr.dilations, err));
+    TSPK_TRY(check_conv(call, n_axes, &x, &w, &attr, err));
+    TSPK_TRY(conv_pads(call, n_axes, &x, &w, &attr, err));
     shape.dim[0] = x.dim[0];
     shape.dim[1] = w.dim[0];
     for (size_t i = 0; i < 2; i++) {
@@ -258,6 +277,11 @@ tspk_status tspk_onnx_conv(tspk_onnx_call *call, tspk_error *err)
                              (long long)w.dim[2 + i], (long long)x.dim[2 + i]);
         shape.dim[2 + i] = room / attr.strides[i] + 1;
     }
-    return tspk_onnx_emit(call, TSPK_OP_CONV, call->in, tspk_onnx_has_in(call, 2) ? 3 : 2,
-                          TSPK_DTYPE_F32, &shape, &attr, &call->results[0], err);
+    TSPK_TRY(tspk_onnx_emit(call, TSPK_OP_CONV, in, in[2] == TSPK_ID_NONE ? 2 : 3, TSPK_DTYPE_F32,
+                            &shape, &attr, &y, err));
+    call->results[0] = y;
+    if (n_axes == 2)
+        return TSPK_OK;
+    shape = (tspk_shape){.rank = 3, .dim = {shape.dim[0], shape.dim[1], shape.dim[3]}};
+    return tspk_onnx_emit_reshape(call, y, &shape, &call->results[0], err);
 }

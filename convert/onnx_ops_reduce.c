@@ -5,24 +5,41 @@
 #include "convert/onnx_ops.h"
 #include "core/fail.h"
 
+/* The largest of no truth is false: where the reduction gave -Inf. */
+static tspk_status clear_infinity(tspk_onnx_call *call, tspk_error *err)
+{
+    const tspk_attr attr = {.alpha = 0.0f, .beta = 1.0f};
+
+    return tspk_onnx_emit_unary(call, TSPK_OP_CLIP, call->results[0], &attr, &call->results[0],
+                                err);
+}
+
 static tspk_status emit_reduce(tspk_onnx_call *call, const int64_t *axes, size_t n, bool is_kept,
                                tspk_error *err)
 {
-    const tspk_value *const x = tspk_onnx_in(call, 0);
+    const tspk_shape from = tspk_onnx_in(call, 0)->shape;
+    const bool is_truth = tspk_onnx_in(call, 0)->dtype == TSPK_DTYPE_BOOL;
     tspk_attr attr = {.n_axes = (uint8_t)n};
+    tspk_value_id in = call->in[0];
     tspk_shape shape = {0};
     size_t k = 0;
 
-    for (int i = 0; i < x->shape.rank; i++) {
+    for (int i = 0; i < from.rank; i++) {
         const bool is_reduced = k < n && axes[k] == i;
 
         if (is_reduced)
             attr.axes[k++] = i;
         if (!is_reduced || is_kept)
-            shape.dim[shape.rank++] = is_reduced ? 1 : x->shape.dim[i];
+            shape.dim[shape.rank++] = is_reduced ? 1 : from.dim[i];
     }
-    return tspk_onnx_emit(call, call->op->core, call->in, 1, x->dtype, &shape, &attr,
-                          &call->results[0], err);
+    if (is_truth) /* the largest of truths, as numbers (since opset 20) */
+        TSPK_TRY(tspk_onnx_emit_cast(call, in, ONNX_FLOAT, &in, err));
+    TSPK_TRY(tspk_onnx_emit(call, call->op->core, &in, 1, tspk_onnx_value(call, in)->dtype, &shape,
+                            &attr, &call->results[0], err));
+    if (!is_truth)
+        return TSPK_OK;
+    TSPK_TRY(clear_infinity(call, err));
+    return tspk_onnx_emit_cast(call, call->results[0], ONNX_BOOL, &call->results[0], err);
 }
 
 static tspk_status reduce(tspk_onnx_call *call, bool is_input, tspk_error *err)
@@ -59,7 +76,7 @@ tspk_status tspk_onnx_reduce(tspk_onnx_call *call, tspk_error *err)
 
 tspk_status tspk_onnx_arg_max(tspk_onnx_call *call, tspk_error *err)
 {
-    int64_t wanted, keep, is_last;
+    int64_t wanted, keep;
     tspk_attr attr = {0};
     tspk_shape from, shape = {0};
     size_t axis = 0;
@@ -67,9 +84,8 @@ tspk_status tspk_onnx_arg_max(tspk_onnx_call *call, tspk_error *err)
     TSPK_TRY(tspk_onnx_need_in(call, 1, err));
     TSPK_TRY(tspk_onnx_attr_int(call, "axis", 0, &wanted, err));
     TSPK_TRY(tspk_onnx_attr_int(call, "keepdims", 1, &keep, err));
-    TSPK_TRY(tspk_onnx_attr_int(call, "select_last_index", 0, &is_last, err));
-    if (is_last)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "ArgMax with select_last_index is not supported");
+    TSPK_TRY(tspk_onnx_attr_int(call, "select_last_index", 0, &attr.mode, err));
+    attr.mode = attr.mode != 0;
     from = tspk_onnx_in(call, 0)->shape;
     TSPK_TRY(tspk_onnx_axis(wanted, from.rank, &axis, err));
     attr.axis = (int64_t)axis;

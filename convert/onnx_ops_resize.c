@@ -26,10 +26,9 @@ static tspk_status read_attrs(tspk_onnx_call *call, tspk_attr *attr, tspk_error 
 {
     static const char *const modes[] = {"nearest", "linear", "cubic"};
     static const char *const coordinates[] = {"half_pixel", "pytorch_half_pixel", "align_corners",
-                                              "asymmetric"};
+                                              "asymmetric", "half_pixel_symmetric"};
     static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor",
                                           "ceil"};
-    int64_t outside;
     float value;
     char text[32];
 
@@ -44,13 +43,8 @@ static tspk_status read_attrs(tspk_onnx_call *call, tspk_attr *attr, tspk_error 
     TSPK_TRY(tspk_onnx_attr_float(call, "cubic_coeff_a", -0.75f, &attr->alpha, err));
     TSPK_TRY(tspk_onnx_attr_int(call, "antialias", 0, &attr->starts[0], err));
     TSPK_TRY(tspk_onnx_attr_float(call, "extrapolation_value", 0.0f, &value, err));
-    TSPK_TRY(tspk_onnx_attr_int(call, "exclude_outside", 0, &outside, err));
-    if (outside && attr->mode == 2)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "Resize with exclude_outside is not supported");
-    TSPK_TRY(tspk_onnx_attr_text(call, "keep_aspect_ratio_policy", text, sizeof text, err));
-    if (text[0] && strcmp(text, "stretch") != 0)
-        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "Resize with keep_aspect_ratio_policy %s is not supported", text);
+    TSPK_TRY(tspk_onnx_attr_int(call, "exclude_outside", 0, &attr->starts[2], err));
+    attr->starts[2] = attr->starts[2] != 0;
     return TSPK_OK;
 }
 
@@ -99,11 +93,38 @@ static tspk_status apply_scales(tspk_onnx_call *call, const size_t *axes, size_t
     return TSPK_OK;
 }
 
-static tspk_status apply_sizes(tspk_onnx_call *call, const size_t *axes, size_t n_axes,
-                               tspk_shape *shape, tspk_error *err)
+/* One factor for all axes: the smallest or the largest that the sizes ask for. */
+static void keep_aspect(const int64_t *sizes, const size_t *axes, size_t n, bool is_larger,
+                        tspk_shape *shape, tspk_attr *attr)
 {
+    double factor = 0.0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double own = (double)sizes[i] / (double)shape->dim[axes[i]];
+
+        if (i == 0 || (is_larger ? own > factor : own < factor))
+            factor = own;
+    }
+    for (size_t i = 0; i < n; i++) {
+        attr->factor[axes[i]] = (float)factor;
+        shape->dim[axes[i]] = (int64_t)floor((double)shape->dim[axes[i]] * factor + 0.5);
+        if (shape->dim[axes[i]] < 1)
+            shape->dim[axes[i]] = 1;
+    }
+}
+
+static tspk_status apply_sizes(tspk_onnx_call *call, const size_t *axes, size_t n_axes,
+                               tspk_shape *shape, tspk_attr *attr, tspk_error *err)
+{
+    static const char *const policies[] = {"stretch", "not_larger", "not_smaller"};
     const int64_t *sizes;
+    int64_t policy;
+    char text[32];
     size_t n = 0;
+
+    TSPK_TRY(tspk_onnx_attr_text(call, "keep_aspect_ratio_policy", text, sizeof text, err));
+    TSPK_TRY(choose("keep_aspect_ratio_policy", text, policies, TSPK_COUNT_OF(policies), 0, &policy,
+                    err));
 
     TSPK_TRY(tspk_onnx_const_ints(call, 3, "sizes", &sizes, &n, err));
     if (n != n_axes)
@@ -112,8 +133,13 @@ static tspk_status apply_sizes(tspk_onnx_call *call, const size_t *axes, size_t 
         if (sizes[i] < 1 || sizes[i] > (int64_t)TSPK_MAX_TENSOR_ELEMS)
             return TSPK_FAIL(err, TSPK_LIMIT, "Resize of axis %zu to %lld elements", axes[i],
                              (long long)sizes[i]);
-        shape->dim[axes[i]] = sizes[i];
     }
+    if (policy) {
+        keep_aspect(sizes, axes, n, policy == 2, shape, attr);
+        return TSPK_OK;
+    }
+    for (size_t i = 0; i < n; i++)
+        shape->dim[axes[i]] = sizes[i];
     return TSPK_OK;
 }
 
@@ -135,7 +161,7 @@ tspk_status tspk_onnx_resize(tspk_onnx_call *call, tspk_error *err)
     if (has_scales)
         TSPK_TRY(apply_scales(call, axes, n_axes, &shape, &attr, err));
     else
-        TSPK_TRY(apply_sizes(call, axes, n_axes, &shape, err));
+        TSPK_TRY(apply_sizes(call, axes, n_axes, &shape, &attr, err));
     return tspk_onnx_emit(call, TSPK_OP_RESIZE, call->in, 1, TSPK_DTYPE_F32, &shape, &attr,
                           &call->results[0], err);
 }

@@ -113,11 +113,13 @@ static const tspk_onnx_op ops[] = {
     {"", "RMSNormalization", 23, 1000000, 2, 2, tspk_onnx_rms_norm, TSPK_OP_RMS_NORM},
     {"", "SimplifiedLayerNormalization", ALL, 2, 2, tspk_onnx_rms_norm, TSPK_OP_RMS_NORM},
     /* onnxruntime's own */
+    {MS, "Attention", ALL, 2, 7, tspk_onnx_ms_attention, 0},
     {MS, "BiasGelu", ALL, 2, 2, tspk_onnx_bias_gelu, 0},
     {MS, "FastGelu", ALL, 1, 2, tspk_onnx_fast_gelu, 0},
     {MS, "FusedMatMul", ALL, 2, 2, tspk_onnx_fused_matmul, 0},
     {MS, "Gelu", ALL, 1, 1, tspk_onnx_gelu, 0},
     {MS, "LayerNormalization", ALL, 2, 3, tspk_onnx_layer_norm, TSPK_OP_LAYER_NORM},
+    {MS, "MultiHeadAttention", ALL, 1, 10, tspk_onnx_ms_multi_head_attention, 0},
     {MS, "QuickGelu", ALL, 1, 1, tspk_onnx_quick_gelu, 0},
     {MS, "SimplifiedLayerNormalization", ALL, 2, 2, tspk_onnx_rms_norm, TSPK_OP_RMS_NORM},
     {MS, "SkipLayerNormalization", ALL, 3, 5, tspk_onnx_skip_layer_norm, TSPK_OP_LAYER_NORM},
@@ -166,8 +168,6 @@ const char *tspk_onnx_op_advice(const char *domain, const char *name)
         {"MaxPool", "pooling over windows belongs to convolutional networks, not to ViTs"},
         {"AveragePool", "pooling over windows belongs to convolutional networks, not to ViTs"},
         {"ATen", "export again without the ONNX_ATEN_FALLBACK option"},
-        {"MultiHeadAttention", "save the model before onnxruntime's transformer optimiser"},
-        {"Attention", "save the model before onnxruntime's transformer optimiser"},
     };
 
     if (!strcmp(domain, "com.microsoft.nchwc"))

@@ -342,8 +342,6 @@ static tspk_status read_shape(const onnx_tensor *proto, tspk_tensor *tensor, siz
         if (proto->dims[i] < 0)
             return TSPK_FAIL(err, TSPK_FORMAT, "dimension %zu is %lld", i,
                              (long long)proto->dims[i]);
-        if (proto->dims[i] == 0 && proto->n_dims > 1 && tensor->dtype == TSPK_DTYPE_F32)
-            return TSPK_FAIL(err, TSPK_FORMAT, "dimension %zu is 0", i);
         tensor->shape.dim[i] = proto->dims[i];
     }
     if (!tspk_checked_elems(tensor->shape.dim, proto->n_dims, TSPK_MAX_TENSOR_ELEMS, &n))

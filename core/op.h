@@ -71,7 +71,7 @@
     X(REDUCE_MIN, "ReduceMin", 1, 1)                                                               \
     X(REDUCE_PROD, "ReduceProd", 1, 1)                                                             \
     X(REDUCE_L2, "ReduceL2", 1, 1)                                                                 \
-    X(ARG_MAX, "ArgMax", 1, 1) /* attr axis */                                                     \
+    X(ARG_MAX, "ArgMax", 1, 1) /* attr axis; mode 1: the last of equals, 0: the first */             \
     X(RESIZE, "Resize", 1, 1)  /* see tspk_attr */                                                 \
     /* normalisation */                                                                            \
     X(SOFTMAX, "Softmax", 1, 1)       /* attr axis */                                              \
@@ -118,8 +118,9 @@ typedef struct tspk_attr {
     uint32_t n_rows;                 /* Linear: entries of rows; 0 = all rows in order */
     const uint32_t *rows;            /* Linear: rows of x that are computed; owned by the graph */
     /* Resize: mode 0 nearest, 1 linear, 2 cubic; axis = coordinate transformation (0 half_pixel,
-     * 1 pytorch_half_pixel, 2 align_corners, 3 asymmetric); alpha = cubic coefficient;
-     * factor = scale per axis (0: from the shapes); starts[0] = antialias, starts[1] = nearest mode */
+     * 1 pytorch_half_pixel, 2 align_corners, 3 asymmetric, 4 half_pixel_symmetric); alpha = cubic
+     * coefficient; factor = scale per axis (0: from the shapes); starts[0] = antialias, starts[1] =
+     * nearest mode, starts[2] = leave pixels outside out */
     float factor[TSPK_MAX_RANK];
 } tspk_attr;
 

@@ -184,7 +184,8 @@ TSPK_OP_FN(tspk_eval_reduce)
 }
 
 #define ARG_MAX(name, type)                                                                        \
-    static void name(const type *x, size_t outer, size_t n, size_t inner, int64_t *y)              \
+    static void name(const type *x, size_t outer, size_t n, size_t inner, bool is_last,            \
+                     int64_t *y)                                                                   \
     {                                                                                              \
         for (size_t o = 0; o < outer; o++)                                                         \
             for (size_t i = 0; i < inner; i++) {                                                   \
@@ -192,7 +193,8 @@ TSPK_OP_FN(tspk_eval_reduce)
                 size_t best = 0;                                                                   \
                                                                                                    \
                 for (size_t k = 1; k < n; k++)                                                     \
-                    if (from[k * inner] > from[best * inner])                                      \
+                    if (from[k * inner] > from[best * inner] ||                                    \
+                        (is_last && from[k * inner] == from[best * inner]))                        \
                         best = k;                                                                  \
                 y[o * inner + i] = (int64_t)best;                                                  \
             }                                                                                      \
@@ -216,9 +218,9 @@ TSPK_OP_FN(tspk_eval_arg_max)
     if (!n && outer * inner > 0)
         return TSPK_FAIL(err, TSPK_RANGE, "no largest of 0 elements");
     if (in[0].dtype == TSPK_DTYPE_F32)
-        arg_max_f32(in[0].data, outer, n, inner, out[0].data);
+        arg_max_f32(in[0].data, outer, n, inner, node->attr.mode != 0, out[0].data);
     else if (in[0].dtype == TSPK_DTYPE_I64)
-        arg_max_i64(in[0].data, outer, n, inner, out[0].data);
+        arg_max_i64(in[0].data, outer, n, inner, node->attr.mode != 0, out[0].data);
     else
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     return TSPK_OK;

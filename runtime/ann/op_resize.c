@@ -3,7 +3,8 @@
  * Resize: nearest, linear and cubic, one axis after the other (the interpolations are separable).
  * Coordinates and weights as in the ONNX reference, in double; pixels outside repeat the border.
  * attr.starts[0] = 1: antialias (the kernel is stretched when shrinking, weights sum to 1);
- * attr.starts[1], nearest: 0 round_prefer_floor, 1 round_prefer_ceil, 2 floor, 3 ceil.
+ * attr.starts[1], nearest: 0 round_prefer_floor, 1 round_prefer_ceil, 2 floor, 3 ceil;
+ * attr.starts[2] = 1: pixels outside are left out, the other weights sum to 1.
  */
 #include <math.h>
 #include <string.h>
@@ -13,7 +14,13 @@
 #include "runtime/ann/op_impl.h"
 
 enum { NEAREST = 0, LINEAR = 1, CUBIC = 2 };
-enum { HALF_PIXEL = 0, PYTORCH_HALF_PIXEL = 1, ALIGN_CORNERS = 2, ASYMMETRIC = 3 };
+enum {
+    HALF_PIXEL = 0,
+    PYTORCH_HALF_PIXEL = 1,
+    ALIGN_CORNERS = 2,
+    ASYMMETRIC = 3,
+    HALF_PIXEL_SYMMETRIC = 4
+};
 enum { PREFER_FLOOR = 0, PREFER_CEIL = 1, FLOOR = 2, CEIL = 3 };
 
 static double factor_of(const tspk_attr *attr, int axis, int64_t n_in, int64_t n_out)
@@ -24,11 +31,13 @@ static double factor_of(const tspk_attr *attr, int axis, int64_t n_in, int64_t n
 /* Where output position i lies in the input. */
 static double source_of(int64_t i, int64_t coordinates, double factor, int64_t n_in, int64_t n_out)
 {
-    const double at = (double)i;
+    const double at = (double)i, length = factor * (double)n_in; /* n_out, not rounded */
 
     switch (coordinates) {
     case ALIGN_CORNERS:
-        return n_out == 1 ? 0.0 : at * (double)(n_in - 1) / (double)(n_out - 1);
+        return n_out == 1 || length <= 1.0 ? 0.0 : at * (double)(n_in - 1) / (length - 1.0);
+    case HALF_PIXEL_SYMMETRIC:
+        return (double)n_in / 2.0 * (1.0 - (double)n_out / length) + (at + 0.5) / factor - 0.5;
     case ASYMMETRIC:
         return at / factor;
     case PYTORCH_HALF_PIXEL:
@@ -94,6 +103,12 @@ static void nearest_axis(const tspk_attr *attr, double factor, int64_t n_in, int
         }
 }
 
+/* Pixels outside count with their border's value, or not at all. */
+static bool is_inside(const tspk_attr *attr, int64_t j, int64_t n)
+{
+    return !attr->starts[2] || (j >= 0 && j < n);
+}
+
 /* y[i, :] = Σ weight x[j, :]; total is scratch of `inner` doubles. */
 static void weighted_axis(const tspk_attr *attr, double factor, int64_t n_in, int64_t n_out,
                           size_t outer, size_t inner, const float *x, float *y, double *total)
@@ -107,12 +122,15 @@ static void weighted_axis(const tspk_attr *attr, double factor, int64_t n_in, in
         double sum = 0.0;
 
         for (int64_t j = first; j <= last; j++)
-            sum += tap(attr, ((double)j - at) * stretch);
+            if (is_inside(attr, j, n_in))
+                sum += tap(attr, ((double)j - at) * stretch);
         for (size_t o = 0; o < outer; o++) {
             float *const to = y + (o * (size_t)n_out + (size_t)i) * inner;
 
             memset(total, 0, inner * sizeof *total);
             for (int64_t j = first; j <= last; j++) {
+                if (!is_inside(attr, j, n_in))
+                    continue;
                 const float *const from = x + (o * (size_t)n_in + (size_t)clamp(j, n_in)) * inner;
                 const double weight = tap(attr, ((double)j - at) * stretch) / sum;
 
@@ -183,7 +201,7 @@ TSPK_OP_FN(tspk_eval_resize)
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     if (attr->mode < NEAREST || attr->mode > CUBIC || attr->axis < HALF_PIXEL ||
-        attr->axis > ASYMMETRIC)
+        attr->axis > HALF_PIXEL_SYMMETRIC)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "interpolation %d with coordinates %d",
                          (int)attr->mode, (int)attr->axis);
     if (!tspk_shape_elems(from) || !tspk_shape_elems(to))

@@ -71,6 +71,11 @@ def forms(rng):
     yield 'Pad', 'Pad', [9, 10], [X], {'pads': [0, 1, 0, 2, 0, 0, 3, 0], 'value': 1.5}, 1
     yield 'Pad', 'Pad', range(11, 24), [X, ints(0, 1, 0, 2, 0, 0, 3, 0), np.float32(1.5)], {}, 1
     yield 'Pad axes', 'Pad', range(18, 24), [X, ints(1, 2), None, ints(-1)], {}, 1
+    for mode in ('reflect', 'edge', 'wrap'):
+        yield f'Pad {mode}', 'Pad', range(11 if mode != 'wrap' else 19, 24), \
+            [(2, 3, 4), ints(0, 2, 1, 0, 1, 3)], {'mode': mode}, 1
+    yield 'Pad crop', 'Pad', range(11, 24), [X, ints(0, 1, -1, 2, 0, 0, -2, -3)], {}, 1
+    yield 'Pad computed', 'Pad', range(11, 24), [(2, 3), ints(0, 1, 2, 0), ()], {}, 1
     yield 'Expand', 'Expand', every, [(3, 1), ints(2, 1, 4)], {}, 1
     yield 'Tile', 'Tile', every, [(3, 2), ints(2, 3)], {}, 1
     yield 'Reshape', 'Reshape', every, [X, ints(0, -1, 2)], {}, 1
@@ -95,6 +100,9 @@ def forms(rng):
     for mode in ('SAME_UPPER', 'SAME_LOWER', 'VALID'):
         yield f'Conv {mode}', 'Conv', every, [(1, 2, 9, 8), f(3, 2, 3, 2)], \
             {'auto_pad': mode, 'strides': [2, 3]}, 1
+    yield 'Conv 1-D', 'Conv', every, [(2, 4, 9), f(6, 2, 3), f(6)], \
+        {'group': 2, 'strides': [2], 'pads': [1, 2], 'dilations': [2], 'kernel_shape': [3]}, 1
+    yield 'Conv 1-D same', 'Conv', every, [(2, 4, 9), f(6, 4, 2)], {'auto_pad': 'SAME_LOWER'}, 1
     yield 'Gemm', 'Gemm', every, [(4, 5), f(7, 5), f(7)], {'transB': 1}, 1
     yield 'Gemm scaled', 'Gemm', every, [(5, 4), f(5, 7), f(4, 1)], \
         {'transA': 1, 'alpha': 0.5, 'beta': -2.0}, 1
@@ -104,18 +112,51 @@ def forms(rng):
         shapes = {'bhid': X, 'bhjd': (2, 3, 5, 6), 'bhij': (2, 3, 4, 5), 'hdo': (3, 6, 7)}
         operands = [shapes[o] for o in equation.split('->')[0].split(',')]
         yield f'Einsum {equation}', 'Einsum', range(12, 24), operands, {'equation': equation}, 1
+    for equation, shapes in (('...ij,...jk->...ik', [(2, 3, 4, 5), (2, 3, 5, 6)]),
+                             ('b...d,de->b...e', [(2, 3, 4, 5), (5, 6)]),
+                             ('...ij,jk', [(2, 4, 5), (5, 6)]),
+                             ('ii->i', [(4, 4)]), ('iji->j', [(4, 3, 4)]),
+                             ('bij,bjk,kl->bil', [(2, 3, 4), (2, 4, 5), (5, 6)])):
+        yield f'Einsum {equation}', 'Einsum', range(12, 24), shapes, {'equation': equation}, 1
     for mode in ('nearest', 'linear', 'cubic'):
         for how in ('half_pixel', 'align_corners', 'asymmetric', 'pytorch_half_pixel'):
             yield f'Resize {mode} {how}', 'Resize', range(11, 24), \
                 [(1, 2, 5, 6), f(0), f(0), ints(1, 2, 9, 4)], \
                 {'mode': mode, 'coordinate_transformation_mode': how}, 1
+    for name, inputs, attributes in microsoft_attention(f):
+        yield name, 'com.microsoft.' + name.split()[0], [17], inputs, attributes, 1
     yield 'Attention', 'Attention', [23], [X, (2, 3, 5, 6), (2, 3, 5, 2)], {'scale': 0.3}, 1
     yield 'Attention packed', 'Attention', [23], [(1, 4, 6), (1, 5, 6), (1, 5, 9), f(4, 5)], \
         {'q_num_heads': 3, 'kv_num_heads': 3}, 1
 
 
+def microsoft_attention(f):
+    """(name, inputs, attributes) of what onnxruntime's transformer optimiser writes"""
+    i32 = lambda *rows: np.array(rows, np.int32)
+    x, w, b = (2, 5, 8), f(8, 24), f(24)
+    yield 'Attention', [x, w, b], {'num_heads': 2}
+    yield 'Attention scale', [x, w, b], {'num_heads': 4, 'scale': 0.3}
+    yield 'Attention causal', [x, w, b], {'num_heads': 2, 'unidirectional': 1}
+    yield 'Attention bias', [x, w, b, None, None, (2, 2, 5, 5)], {'num_heads': 2}
+    yield 'Attention mask', [x, w, b, i32([1, 1, 0, 1, 1], [1, 0, 0, 0, 1])], {'num_heads': 2}
+    yield 'Attention lengths', [x, w, b, i32(3, 5)], {'num_heads': 2}
+    yield 'Attention widths', [x, f(8, 20), f(20)], \
+        {'num_heads': 2, 'qkv_hidden_sizes': [6, 6, 8]}
+    q, k, v = (2, 4, 8), (2, 5, 8), (2, 5, 12)
+    yield 'MultiHeadAttention', [q, k, v], {'num_heads': 2}
+    yield 'MultiHeadAttention bias', [q, k, v, f(28)], {'num_heads': 4}
+    yield 'MultiHeadAttention scale', [q, k, v, f(28)], {'num_heads': 4, 'scale': 0.7}
+    yield 'MultiHeadAttention heads', [q, (2, 4, 5, 2), (2, 4, 5, 2)], {'num_heads': 4}
+    yield 'MultiHeadAttention mask', [q, k, v, None, i32([1, 1, 0, 1, 1], [1, 0, 0, 0, 1])], \
+        {'num_heads': 2}
+    yield 'MultiHeadAttention relative', [q, k, v, None, None, (1, 2, 4, 5)], {'num_heads': 2}
+    yield 'MultiHeadAttention packed', [(2, 5, 2, 3, 4)], {'num_heads': 2}
+    yield 'MultiHeadAttention packed kv', [q, (2, 5, 2, 2, 4)], {'num_heads': 2}
+
+
 def build(op, opset, inputs, attributes, n_out, rng):
     names, feeds, constants = [], {}, []
+    domain, op = ('com.microsoft', op[14:]) if op.startswith('com.microsoft.') else ('', op)
     for i, given in enumerate(inputs):
         names.append('' if given is None else f'in{i}')
         if isinstance(given, tuple):
@@ -123,7 +164,7 @@ def build(op, opset, inputs, attributes, n_out, rng):
         elif given is not None:
             constants.append(numpy_helper.from_array(np.asarray(given), f'in{i}'))
     outputs = [f'out{i}' for i in range(n_out)]
-    node = helper.make_node(op, names, outputs, name='node', **attributes)
+    node = helper.make_node(op, names, outputs, name='node', domain=domain, **attributes)
     out_type = TensorProto.INT64 if op == 'ArgMax' else TensorProto.FLOAT
     graph = helper.make_graph(
         [node], 'g',
@@ -131,6 +172,8 @@ def build(op, opset, inputs, attributes, n_out, rng):
         [helper.make_tensor_value_info(n, out_type, None) for n in outputs], constants)
     ir = 4 if opset < 11 else 8 if opset < 20 else 10
     imports = [helper.make_opsetid('', opset)]
+    if domain:
+        imports.append(helper.make_opsetid(domain, 1))
     return helper.make_model(graph, opset_imports=imports, ir_version=ir), feeds
 
 

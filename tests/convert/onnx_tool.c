@@ -5,6 +5,10 @@
  *   onnx_tool open MODEL…                 a line a model: "MODEL: OK" or the refusal
  *   onnx_tool check MODEL…                the same after the passes, with the convertibility check
  *   onnx_tool run MODEL PREFIX IN.npy…    raw, executed once a batch; output i goes to PREFIXi.npy
+ *   onnx_tool serve                       `run` for each line MODEL<tab>PREFIX<tab>IN.npy… of the
+ *                                         standard input; answers "OK" or the refusal
+ *   onnx_tool registry                    a row an operator form: domain, name, first, last opset
+ *   onnx_tool opsets                      the oldest and the newest opset that are read
  *   onnx_tool mutate MODEL SEED N FILE    opens N damaged copies (written to FILE), counts refusals
  */
 #include <inttypes.h>
@@ -12,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/onnx_ops.h"
 #include "core/rng.h"
 #include "data/npy.h"
 #include "transpike/transpike.h"
@@ -101,7 +106,8 @@ static tspk_status run_ports(const tspk_model *model, const char *prefix, char *
     return status;
 }
 
-static int run(const char *path, const char *prefix, char **inputs, int n_in)
+static tspk_status run(const char *path, const char *prefix, char **inputs, int n_in,
+                       FILE *refusals)
 {
     const tspk_model_settings settings = {.is_raw = true};
     void *in[MAX_PORTS] = {0}, *out[MAX_PORTS] = {0};
@@ -114,14 +120,46 @@ static int run(const char *path, const char *prefix, char **inputs, int n_in)
             run_ports(model, prefix, inputs, n_in < MAX_PORTS ? n_in : MAX_PORTS, in, out, &err);
     if (status != TSPK_OK) {
         err.status = status;
-        print_refusal(stderr, &err);
+        print_refusal(refusals, &err);
     }
     for (int i = 0; i < MAX_PORTS; i++) {
         free(in[i]);
         free(out[i]);
     }
     tspk_model_close(model);
-    return (int)status;
+    return status;
+}
+
+static int serve(void)
+{
+    char line[8192];
+
+    while (fgets(line, sizeof line, stdin)) {
+        char *word[2 + MAX_PORTS], *rest = NULL;
+        int n = 0;
+
+        line[strcspn(line, "\n")] = '\0';
+        for (char *p = strtok_r(line, "\t", &rest); p && n < 2 + MAX_PORTS;
+             p = strtok_r(NULL, "\t", &rest))
+            word[n++] = p;
+        if (n < 2)
+            return 2;
+        if (run(word[0], word[1], word + 2, n - 2, stdout) == TSPK_OK)
+            printf("OK\n");
+        fflush(stdout);
+    }
+    return 0;
+}
+
+static int print_registry(void)
+{
+    size_t n;
+    const tspk_onnx_op *const ops = tspk_onnx_ops(&n);
+
+    for (size_t i = 0; i < n; i++)
+        printf("%s\t%s\t%d\t%d\n", ops[i].domain, ops[i].name, (int)ops[i].since,
+               (int)ops[i].until);
+    return 0;
 }
 
 static uint8_t *read_whole(const char *path, size_t *n_out)
@@ -191,7 +229,13 @@ int main(int argc, char **argv)
     if (argc > 2 && !strcmp(argv[1], "check"))
         return open_all(argv + 2, argc - 2, false);
     if (argc > 3 && !strcmp(argv[1], "run"))
-        return run(argv[2], argv[3], argv + 4, argc - 4);
+        return (int)run(argv[2], argv[3], argv + 4, argc - 4, stderr);
+    if (argc == 2 && !strcmp(argv[1], "serve"))
+        return serve();
+    if (argc == 2 && !strcmp(argv[1], "registry"))
+        return print_registry();
+    if (argc == 2 && !strcmp(argv[1], "opsets"))
+        return printf("%d %d\n", TSPK_ONNX_OPSET_LEAST, TSPK_ONNX_OPSET_MOST) < 0;
     if (argc == 6 && !strcmp(argv[1], "mutate"))
         return mutate(argv[2], argv[3], argv[4], argv[5]);
     fprintf(stderr, "usage: see the head of onnx_tool.c\n");
