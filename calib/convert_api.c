@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tspk_convert(): samples in, calibrated spike graph out. */
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,21 +93,43 @@ static void keep_preprocess(const tspk_preprocess_settings *from, const int64_t 
     memcpy(to->std, from->std, sizeof to->std);
 }
 
+/* malloc'd, NULL when memory is short. The seed is written out: cJSON's numbers end at 2^53. */
+static char *settings_json(const tspk_convert_settings *settings)
+{
+    const bool is_rate = settings->is_rate || settings->is_ecmt;
+    cJSON *json = cJSON_CreateObject();
+    cJSON *kept;
+    char seed[24], *text = NULL;
+
+    snprintf(seed, sizeof seed, "%" PRIu64, settings->seed);
+    if (json && cJSON_AddNumberToObject(json, "steps", settings->steps) &&
+        cJSON_AddNumberToObject(json, "levels", settings->levels) &&
+        cJSON_AddStringToObject(json, "coding", is_rate ? "rate" : "differential") &&
+        cJSON_AddStringToObject(json, "preset", settings->is_ecmt ? "ecmt" : "default") &&
+        cJSON_AddNumberToObject(json, "calib_images", (double)settings->calibration_images) &&
+        cJSON_AddRawToObject(json, "seed", seed) &&
+        (kept = cJSON_AddArrayToObject(json, "keep_analog"))) {
+        bool is_whole = true;
+
+        for (size_t i = 0; i < settings->n_keep_analog; i++)
+            is_whole &=
+                cJSON_AddItemToArray(kept, cJSON_CreateString(settings->keep_analog[i])) != 0;
+        if (is_whole)
+            text = cJSON_PrintUnformatted(json);
+    }
+    cJSON_Delete(json);
+    return text;
+}
+
 static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_t (*hash)[32],
                                    size_t n, tspk_spikegraph *spikes, tspk_error *err)
 {
     tspk_provenance *to = &spikes->provenance;
-    char text[256];
+    char *text = settings_json(settings);
 
-    snprintf(text, sizeof text,
-             "{\"steps\": %" PRIu32 ", \"levels\": %" PRIu32
-             ", \"coding\": \"%s\", \"preset\": \"%s\", \"calib_images\": %zu, \"seed\": %" PRIu64
-             "}",
-             settings->steps, settings->levels,
-             settings->is_rate || settings->is_ecmt ? "rate" : "differential",
-             settings->is_ecmt ? "ecmt" : "default", settings->calibration_images, settings->seed);
     to->tool = tspk_arena_text(spikes->arena, "transpike " TSPK_VERSION);
-    to->settings = tspk_arena_text(spikes->arena, text);
+    to->settings = text ? tspk_arena_text(spikes->arena, text) : NULL;
+    free(text);
     to->seed = settings->seed;
     to->n_calibration = (uint32_t)n;
     to->calibration_hash = tspk_arena_copy(spikes->arena, hash, n * sizeof *hash);
@@ -116,8 +139,9 @@ static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_
 }
 
 /* The graph of the class output alone, a copy that the caller frees, and its lowered frame. */
-static tspk_status lower_model(const tspk_model *model, tspk_graph **source_out,
-                               tspk_spikegraph **spikes_out, tspk_error *err)
+static tspk_status lower_model(const tspk_model *model, const tspk_convert_settings *settings,
+                               tspk_graph **source_out, tspk_spikegraph **spikes_out,
+                               tspk_error *err)
 {
     tspk_arena *scratch = tspk_arena_new(0);
     tspk_structure structure;
@@ -131,7 +155,8 @@ static tspk_status lower_model(const tspk_model *model, tspk_graph **source_out,
     if (status == TSPK_OK)
         status = tspk_find_structure(*source_out, scratch, &structure, err);
     if (status == TSPK_OK)
-        status = tspk_lower(*source_out, &structure, spikes_out, err);
+        status = tspk_lower(*source_out, &structure, settings->keep_analog, settings->n_keep_analog,
+                            spikes_out, err);
     tspk_arena_free(scratch);
     return status;
 }
@@ -168,7 +193,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
            sizeof reader.dim);
     status = read_samples(&reader, n, calibration.threads, err);
     if (status == TSPK_OK)
-        status = lower_model(model, &source, &spikes, err);
+        status = lower_model(model, settings, &source, &spikes, err);
     if (status == TSPK_OK)
         status = tspk_calibrate(spikes, source, reader.image, n, &calibration, err);
     if (status == TSPK_OK)

@@ -28,8 +28,10 @@ static tspk_status no_memory(tspk_error *err, size_t bytes)
 
 static bool is_site_driven(const tspk_spikegraph *spikes, tspk_node_id id)
 {
-    return spikes->graph->node[id].op == TSPK_OP_ATTENTION ||
-           (spikes->graph->node[id].op == TSPK_OP_LINEAR && spikes->graph->node[id].n_in == 1);
+    for (uint32_t i = 0; i < spikes->n_attentions; i++)
+        if (spikes->attention[i].node == id)
+            return true;
+    return spikes->graph->node[id].op == TSPK_OP_LINEAR && spikes->graph->node[id].n_in == 1;
 }
 
 static void find_static(tspk_stage *stage)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -22,6 +23,8 @@ typedef struct conversion {
     tspk_cli_names names;
     tspk_cli_progress progress;
     tspk_convert_settings settings;
+    char *kept_text;   /* --keep-analog with its commas replaced */
+    const char **kept; /* [settings.n_keep_analog] */
 } conversion;
 
 static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
@@ -36,6 +39,35 @@ static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "--preset ecmt means --coding rate");
     TSPK_CLI_TRY(tspk_cli_check_writable(args->output, err));
     return tspk_cli_check_writable(args->json, err);
+}
+
+/* Splits --keep-analog at its commas. */
+static tspk_status take_kept(conversion *job, tspk_error *err)
+{
+    const char *text = job->args->keep_analog;
+    char *at;
+    size_t n = 1;
+
+    if (!text)
+        return TSPK_OK;
+    for (const char *c = text; *c; c++)
+        n += *c == ',';
+    job->kept_text = strdup(text);
+    job->kept = calloc(n, sizeof *job->kept);
+    if (!job->kept_text || !job->kept)
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the names of %zu sites", n);
+    at = job->kept_text;
+    for (size_t i = 0; i < n; i++) {
+        job->kept[i] = at;
+        at += strcspn(at, ",");
+        *at++ = '\0';
+        if (!job->kept[i][0])
+            return tspk_cli_fail(err, TSPK_USAGE,
+                                 "--keep-analog %s: expected names separated by commas", text);
+    }
+    job->settings.keep_analog = job->kept;
+    job->settings.n_keep_analog = n;
+    return TSPK_OK;
 }
 
 static void take_settings(conversion *job)
@@ -165,6 +197,8 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
 
     tspk_cli_progress_init(&job.progress, tspk_cli_is_stdout(args->json));
     take_settings(&job);
+    if (status == TSPK_OK)
+        status = take_kept(&job, err);
     if (status == TSPK_OK && args->classes)
         status = tspk_cli_names_read(args->classes, &job.names, err);
     if (status == TSPK_OK)
@@ -188,6 +222,8 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
     tspk_dataset_close(job.data);
     tspk_model_close(job.model);
     tspk_cli_names_done(&job.names);
+    free(job.kept);
+    free(job.kept_text);
     return status;
 }
 
@@ -205,6 +241,9 @@ static const tspk_cli_option options[] = {
      "differential (default) or rate"},
     {"preset", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(preset), 0, 0, preset_choices, "PRESET",
      "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
+    {"keep-analog", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(keep_analog), 0, 0, NULL, "SITE,...",
+     "sites that do not spike, or layers: all sites under them; an attention with one is computed "
+     "in float as a whole (`transpike inspect` lists the sites)"},
     {"classes", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(classes), 0, 0, NULL, "FILE",
      "class names to keep in the file, one a line"},
     {"seed", 0, TSPK_CLI_SEED, TSPK_CLI_ARG(seed), 0, 0, NULL, "N",
@@ -216,7 +255,6 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_LATER_OPTION("min-agreement"),
     TSPK_CLI_LATER_OPTION("max-energy"),
     TSPK_CLI_LATER_OPTION("time-budget"),
-    TSPK_CLI_LATER_OPTION("keep-analog"),
     TSPK_CLI_LATER_OPTION("calib-cache"),
     TSPK_CLI_LATER_SWITCH("deterministic"),
 };

@@ -45,6 +45,8 @@ static void print_sites(const cJSON *json)
         printf("  %-36s %-10s %7.0f %8.0f %7.0f ", tspk_cli_json_text(site, "name", ""),
                tspk_cli_json_text(site, "kind", ""), tspk_cli_json_number(site, "tokens", 0),
                tspk_cli_json_number(site, "channels", 0), tspk_cli_json_number(site, "fan_out", 0));
+        if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(site, "spiking")))
+            printf(" analog");
         for (int i = 0; i < cJSON_GetArraySize(levels); i++) {
             const cJSON *ladder = cJSON_GetArrayItem(ladders, i);
 

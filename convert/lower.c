@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/site_names.h"
 #include "core/fail.h"
 
 #define GROUP_SIZE 64u
@@ -12,14 +13,26 @@
 typedef struct lowering {
     const tspk_graph *from;
     const tspk_structure *structure;
-    tspk_value_id *map; /* [from->n_values] id in the copy, TSPK_ID_NONE */
+    const bool *is_analog; /* [from->n_nodes] Linears and Attentions kept in float; NULL: none */
+    tspk_value_id *map;    /* [from->n_values] id in the copy, TSPK_ID_NONE */
     tspk_graph *to;
     tspk_spikegraph *spikes;
 } lowering;
 
-static bool is_spike_driven(const lowering *l, tspk_node_id id)
+/* Stands a site before this Linear? */
+static bool has_site(const lowering *l, tspk_node_id id)
 {
     return l->from->node[id].op == TSPK_OP_LINEAR && !l->structure->is_stem[id];
+}
+
+static bool is_kept_analog(const lowering *l, tspk_node_id id)
+{
+    return l->is_analog && l->is_analog[id];
+}
+
+static bool is_spike_driven(const lowering *l, tspk_node_id id)
+{
+    return has_site(l, id) && !is_kept_analog(l, id);
 }
 
 static tspk_status no_memory(tspk_error *err)
@@ -135,12 +148,17 @@ static bool has_site_named(const tspk_spikegraph *spikes, const char *name)
     for (uint32_t i = 0; i < spikes->n_sites; i++)
         if (!strcmp(spikes->site[i].name, name))
             return true;
+    for (uint32_t i = 0; i < spikes->n_analog_sites; i++)
+        if (!strcmp(spikes->analog_site[i].name, name))
+            return true;
     return false;
 }
 
 /* "layer.operand"; a second one of that name gets a number. */
-static const char *name_site(tspk_spikegraph *spikes, const char *layer, const char *operand)
+static const char *name_site(tspk_spikegraph *spikes, const char *layer, tspk_site_kind kind)
 {
+    static const char *const operands[] = {"input", "query", "key", "value", "numerator"};
+    const char *operand = operands[kind];
     char name[TSPK_MAX_NAME_BYTES];
 
     snprintf(name, sizeof name, "%.4000s.%s", layer, operand);
@@ -152,12 +170,11 @@ static const char *name_site(tspk_spikegraph *spikes, const char *layer, const c
 static tspk_status add_site(lowering *l, tspk_site_kind kind, tspk_value_id from_id,
                             const char *layer, tspk_site **site_out, tspk_error *err)
 {
-    static const char *const operand[] = {"input", "query", "key", "value", "numerator"};
     tspk_spikegraph *spikes = l->spikes;
     tspk_site *site = &spikes->site[spikes->n_sites];
     const tspk_shape *shape = &l->from->value[from_id].shape;
 
-    site->name = name_site(spikes, layer, operand[kind]);
+    site->name = name_site(spikes, layer, kind);
     if (!site->name)
         return no_memory(err);
     site->kind = kind;
@@ -224,38 +241,87 @@ static tspk_status lower_attention(lowering *l, tspk_node_id id, tspk_error *err
     return TSPK_OK;
 }
 
+static tspk_status add_analog_site(lowering *l, tspk_site_kind kind, tspk_value_id from_id,
+                                   tspk_node_id id, tspk_error *err)
+{
+    tspk_spikegraph *spikes = l->spikes;
+    tspk_analog_site *site = &spikes->analog_site[spikes->n_analog_sites];
+    const tspk_shape *shape = &l->from->value[from_id].shape;
+
+    *site = (tspk_analog_site){.kind = kind,
+                               .input = l->map[from_id],
+                               .node = kind == TSPK_SITE_LINEAR ? TSPK_ID_NONE : id,
+                               .rows = (uint32_t)tspk_shape_rows(shape),
+                               .channels = (uint32_t)tspk_shape_last(shape)};
+    site->name = name_site(spikes, l->from->node[id].name, kind);
+    if (!site->name)
+        return no_memory(err);
+    if (kind == TSPK_SITE_NUMERATOR) {
+        const tspk_node *node = &l->from->node[id];
+
+        site->input = TSPK_ID_NONE;
+        site->channels = node->attr.heads;
+        site->keys = (uint32_t)tspk_shape_rows(&l->from->value[node->in[1]].shape);
+    }
+    spikes->n_analog_sites++;
+    return TSPK_OK;
+}
+
+static tspk_status keep_linear(lowering *l, tspk_node_id id, tspk_error *err)
+{
+    const tspk_value_id input = l->from->node[id].in[0];
+
+    for (uint32_t i = 0; i < l->spikes->n_analog_sites; i++)
+        if (l->spikes->analog_site[i].kind == TSPK_SITE_LINEAR &&
+            l->spikes->analog_site[i].input == l->map[input])
+            return TSPK_OK;
+    return add_analog_site(l, TSPK_SITE_LINEAR, input, id, err);
+}
+
+static tspk_status keep_attention(lowering *l, tspk_node_id id, tspk_error *err)
+{
+    static const tspk_site_kind kinds[] = {TSPK_SITE_QUERY, TSPK_SITE_KEY, TSPK_SITE_VALUE,
+                                           TSPK_SITE_NUMERATOR};
+
+    for (int i = 0; i < 4; i++)
+        TSPK_TRY(add_analog_site(l, kinds[i], l->from->node[id].in[i < 3 ? i : 0], id, err));
+    return TSPK_OK;
+}
+
 static tspk_status find_sites(lowering *l, tspk_error *err)
 {
     tspk_spikegraph *spikes = l->spikes;
     size_t linears = 0, attentions = 0;
 
     for (tspk_node_id i = 0; i < l->from->n_nodes; i++) {
-        linears += is_spike_driven(l, i);
+        linears += has_site(l, i);
         attentions += l->from->node[i].op == TSPK_OP_ATTENTION;
     }
     spikes->n_classes = l->structure->n_classes;
     spikes->linear = tspk_arena_array(spikes->arena, linears, sizeof *spikes->linear);
     spikes->attention = tspk_arena_array(spikes->arena, attentions, sizeof *spikes->attention);
     spikes->site = tspk_arena_array(spikes->arena, linears + 4 * attentions, sizeof *spikes->site);
-    if (!spikes->linear || !spikes->attention || !spikes->site)
+    spikes->analog_site =
+        tspk_arena_array(spikes->arena, linears + 4 * attentions, sizeof *spikes->analog_site);
+    if (!spikes->linear || !spikes->attention || !spikes->site || !spikes->analog_site)
         return no_memory(err);
     for (tspk_node_id i = 0; i < l->from->n_nodes; i++) {
         const tspk_node *node = &l->from->node[i];
         tspk_status status = TSPK_OK;
 
-        if (is_spike_driven(l, i))
-            status = lower_linear(l, i, err);
+        if (has_site(l, i))
+            status = is_kept_analog(l, i) ? keep_linear(l, i, err) : lower_linear(l, i, err);
         else if (node->op == TSPK_OP_ATTENTION)
-            status = lower_attention(l, i, err);
+            status = is_kept_analog(l, i) ? keep_attention(l, i, err) : lower_attention(l, i, err);
         TSPK_TRY(tspk_at_node(err, status, node->name, tspk_op_name(node->op)));
     }
     return TSPK_OK;
 }
 
-tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
-                       tspk_spikegraph **spikes_out, tspk_error *err)
+static tspk_status lower_with(const tspk_graph *graph, const tspk_structure *structure,
+                              const bool *is_analog, tspk_spikegraph **spikes_out, tspk_error *err)
 {
-    lowering l = {.from = graph, .structure = structure};
+    lowering l = {.from = graph, .structure = structure, .is_analog = is_analog};
     tspk_status status;
 
     l.map = malloc(((size_t)graph->n_values + 1) * sizeof *l.map);
@@ -278,5 +344,63 @@ tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
         tspk_spikegraph_free(l.spikes);
     tspk_graph_free(l.to);
     free(l.map);
+    return status;
+}
+
+/* The Linears or the Attention of a site. */
+static void mark_nodes(const tspk_spikegraph *spikes, uint32_t site, bool *is_analog)
+{
+    if (spikes->site[site].kind != TSPK_SITE_LINEAR)
+        is_analog[spikes->site[site].node] = true;
+    for (uint32_t i = 0; i < spikes->n_linears; i++)
+        if (spikes->linear[i].site == site)
+            is_analog[spikes->linear[i].node] = true;
+}
+
+static tspk_status mark_analog(const tspk_spikegraph *spikes, const char *const *names, size_t n,
+                               bool *is_analog, tspk_error *err)
+{
+    bool is_any_left = false;
+
+    for (size_t i = 0; i < n; i++) {
+        bool is_found = false;
+
+        for (uint32_t s = 0; s < spikes->n_sites; s++)
+            if (tspk_is_under(spikes->site[s].name, names[i])) {
+                mark_nodes(spikes, s, is_analog);
+                is_found = true;
+            }
+        if (!is_found)
+            return tspk_fail_unknown_site(spikes, names[i], err);
+    }
+    for (uint32_t i = 0; i < spikes->n_linears; i++)
+        is_any_left |= !is_analog[spikes->linear[i].node];
+    for (uint32_t i = 0; i < spikes->n_attentions; i++)
+        is_any_left |= !is_analog[spikes->attention[i].node];
+    return is_any_left ? TSPK_OK
+                       : TSPK_FAIL(err, TSPK_RANGE,
+                                   "all %u sites are kept analog: nothing is left to spike",
+                                   spikes->n_sites);
+}
+
+tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
+                       const char *const *keep_analog, size_t n_keep, tspk_spikegraph **spikes_out,
+                       tspk_error *err)
+{
+    tspk_spikegraph *spikes = NULL;
+    tspk_status status = lower_with(graph, structure, NULL, &spikes, err);
+
+    if (status == TSPK_OK && n_keep) {
+        bool *const is_analog = calloc((size_t)graph->n_nodes + 1, sizeof *is_analog);
+
+        status =
+            is_analog ? mark_analog(spikes, keep_analog, n_keep, is_analog, err) : no_memory(err);
+        tspk_spikegraph_free(spikes);
+        if (status == TSPK_OK)
+            status = lower_with(graph, structure, is_analog, &spikes, err);
+        free(is_analog);
+    }
+    if (status == TSPK_OK)
+        *spikes_out = spikes;
     return tspk_in_stage(err, status, "lower");
 }

@@ -10,10 +10,17 @@
  * which calibration fills in. Its graph is a copy: nodes keep their ids, values are renumbered, and
  * spike-driven Linears lose their weights (read them from `graph`, under the same node id).
  * @param graph      swept and convertible; borrowed for the call
- * @param structure  of that graph
- * @param spikes_out owned by the caller
+ *
+ * Sites that are named in `keep_analog` do not spike: Linears behind such a site keep their
+ * weights; an Attention with such an operand is computed in float as a whole, and none of its four
+ * sites spikes. They are listed in spikes->analog_site.
+ * @param structure   of that graph
+ * @param keep_analog [n_keep] names of sites, or of layers: the sites under them
+ * @param spikes_out  owned by the caller
+ * @errors RANGE (a name that is no site's, with the nearest ones; nothing left to spike), NOMEM
  */
 tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
-                       tspk_spikegraph **spikes_out, tspk_error *err);
+                       const char *const *keep_analog, size_t n_keep, tspk_spikegraph **spikes_out,
+                       tspk_error *err);
 
 #endif

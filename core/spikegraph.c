@@ -85,6 +85,49 @@ uint32_t tspk_site_fan_out(const tspk_spikegraph *spikes, uint32_t site, uint32_
     return 0;
 }
 
+static bool stands_at(const tspk_spikegraph *spikes, const tspk_analog_site *site, tspk_node_id id)
+{
+    const tspk_node *const node = &spikes->graph->node[id];
+
+    if (site->kind != TSPK_SITE_LINEAR)
+        return site->node == id;
+    return node->op == TSPK_OP_LINEAR && node->n_in > 1 && node->in[0] == site->input;
+}
+
+const tspk_analog_site *tspk_find_analog_site(const tspk_spikegraph *spikes, tspk_node_id node)
+{
+    for (uint32_t i = 0; i < spikes->n_analog_sites; i++)
+        if (stands_at(spikes, &spikes->analog_site[i], node))
+            return &spikes->analog_site[i];
+    return NULL;
+}
+
+uint32_t tspk_analog_site_fan_out(const tspk_spikegraph *spikes, const tspk_analog_site *site)
+{
+    const tspk_graph *const graph = spikes->graph;
+    uint32_t fan_out = 0;
+
+    if (site->kind == TSPK_SITE_LINEAR) {
+        for (tspk_node_id n = 0; n < graph->n_nodes; n++)
+            if (stands_at(spikes, site, n))
+                fan_out += (uint32_t)tspk_shape_last(&graph->value[graph->node[n].out[0]].shape);
+        return fan_out;
+    }
+    switch (site->kind) {
+    case TSPK_SITE_QUERY:
+        return (uint32_t)tspk_shape_rows(&graph->value[graph->node[site->node].in[1]].shape);
+    case TSPK_SITE_KEY:
+    case TSPK_SITE_VALUE:
+        return (uint32_t)tspk_shape_rows(&graph->value[graph->node[site->node].in[0]].shape);
+    case TSPK_SITE_NUMERATOR:
+        return (uint32_t)tspk_shape_last(&graph->value[graph->node[site->node].in[2]].shape) /
+               site->channels;
+    case TSPK_SITE_LINEAR:
+        break;
+    }
+    return 0;
+}
+
 const char *tspk_site_kind_name(tspk_site_kind kind)
 {
     switch (kind) {

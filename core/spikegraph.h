@@ -94,6 +94,17 @@ typedef struct tspk_site {
     uint32_t group_size, n_groups; /* linear; else 0 */
 } tspk_site;
 
+/* A site that was kept from spiking: its Linears have float weights, or its Attention, which has no
+ * record, is computed in float as a whole. It says what stands where the neurons would; nothing of
+ * it is executed. */
+typedef struct tspk_analog_site {
+    const char *name;
+    tspk_site_kind kind;
+    tspk_value_id input; /* as in tspk_site */
+    tspk_node_id node;
+    uint32_t rows, channels, keys;
+} tspk_analog_site;
+
 /* A spike-driven Linear. weight[o, p] * scale[g, o] ≈ W[o, c] υ[c] with c = order[p], g = p / group. */
 typedef struct tspk_spike_linear {
     tspk_node_id node;
@@ -151,8 +162,9 @@ typedef struct tspk_spikegraph {
     tspk_arena *arena; /* owns everything below but `graph` */
     tspk_graph *graph; /* owned, swept, batch 1, one input; spike-driven Linears have one input */
     uint32_t n_classes; /* token classes, 1 … TSPK_MAX_TOKEN_CLASSES; 0 = patches */
-    uint32_t n_sites, n_linears, n_attentions, n_points;
-    tspk_site *site; /* in order of evaluation */
+    uint32_t n_sites, n_analog_sites, n_linears, n_attentions, n_points;
+    tspk_site *site;               /* in order of evaluation */
+    tspk_analog_site *analog_site; /* in order of evaluation */
     tspk_spike_linear *linear;
     tspk_spike_attention *attention;
     tspk_point *point; /* point[0] is "exact" */
@@ -175,7 +187,8 @@ void tspk_spikegraph_free(tspk_spikegraph *spikes);
  * 2^-shift with one κ a class over all steps (1 at value sites), no offset or prior at numerators;
  * weights within their bounds and 0 at padding; int32 accumulation (127 Σ|w| per row and group;
  * 127² * inner at products; 128 with exponent codes); one record a node, and one for every Linear
- * with one input. Names the site or node that breaks a rule.
+ * with one input; analog sites against the nodes that they stand at. Names the site or node that
+ * breaks a rule.
  * @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
  */
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err);
@@ -189,6 +202,12 @@ static inline uint32_t tspk_site_source_rows(const tspk_site *site)
 /** Spikes of the neuron (row, *) of `site` touch this many synapses: outputs of the Linears that read
  * the row; keys, queries or head channels on the other side at a product. Design section 7. */
 uint32_t tspk_site_fan_out(const tspk_spikegraph *spikes, uint32_t site, uint32_t row);
+
+/** The analog site whose Linear or Attention the node is; NULL: of none. At an Attention the query's. */
+const tspk_analog_site *tspk_find_analog_site(const tspk_spikegraph *spikes, tspk_node_id node);
+
+/** What the fan-out of the analog site's neurons would be. */
+uint32_t tspk_analog_site_fan_out(const tspk_spikegraph *spikes, const tspk_analog_site *site);
 
 /* --- neuron parameters derived from a point, as docs/spikefile.md section "Neuron" defines them --- */
 

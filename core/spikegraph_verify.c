@@ -134,9 +134,9 @@ static tspk_status verify_source_rows(const tspk_site *site, tspk_error *err)
     const size_t width = (size_t)site->channels * (site->keys ? site->keys : 1);
 
     if (!site->source_row)
-        return site->source_rows ? TSPK_FAIL(err, TSPK_FORMAT, "%u source rows without a list",
-                                             site->source_rows)
-                                 : TSPK_OK;
+        return site->source_rows
+                   ? TSPK_FAIL(err, TSPK_FORMAT, "%u source rows without a list", site->source_rows)
+                   : TSPK_OK;
     if (site->source_rows <= site->rows || site->source_rows > TSPK_MAX_TENSOR_ELEMS / width)
         return TSPK_FAIL(err, TSPK_RANGE, "%u rows of %u source rows of %zu neurons", site->rows,
                          site->source_rows, width);
@@ -181,8 +181,8 @@ static int64_t most_level(const tspk_spikegraph *spikes, uint32_t site)
     return TSPK_MAX_CODE;
 }
 
-/* Whether a weight is the one number that has no counterpart of the other sign. The flags are as wide
- * as the weights, so that the loops become vector code. */
+/* Whether a weight is the one number that has no counterpart of the other sign. The flags are as
+ * wide as the weights, so that the loops become vector code. */
 static bool has_lowest(const tspk_spike_linear *linear, size_t n)
 {
     uint8_t found8 = 0;
@@ -410,8 +410,9 @@ static tspk_status verify_counts(const tspk_spikegraph *spikes, tspk_error *err)
     if (!spikes->n_classes || spikes->n_classes > TSPK_MAX_TOKEN_CLASSES)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u token classes, expected 1 to %u", spikes->n_classes,
                          TSPK_MAX_TOKEN_CLASSES);
-    if (spikes->n_sites > TSPK_MAX_SITES)
-        return TSPK_FAIL(err, TSPK_LIMIT, "%u sites, at most %u", spikes->n_sites, TSPK_MAX_SITES);
+    if (spikes->n_sites > TSPK_MAX_SITES || spikes->n_analog_sites > TSPK_MAX_SITES)
+        return TSPK_FAIL(err, TSPK_LIMIT, "%u sites and %u analog ones, at most %u",
+                         spikes->n_sites, spikes->n_analog_sites, TSPK_MAX_SITES);
     if (!spikes->n_points || spikes->n_points > TSPK_MAX_POINTS)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u operating points, expected 1 to %u", spikes->n_points,
                          TSPK_MAX_POINTS);
@@ -447,7 +448,8 @@ static tspk_status verify_with(verifier *v, tspk_error *err)
                               "Attention"));
     }
     TSPK_TRY(verify_site_table(v, err));
-    return verify_nodes(v, err);
+    TSPK_TRY(verify_nodes(v, err));
+    return tspk_verify_analog_sites(spikes, v->has_record, err);
 }
 
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err)

@@ -25,6 +25,11 @@ static inline bool tspk_is_positive(float x)
  */
 tspk_status tspk_verify_point(const tspk_spikegraph *spikes, uint32_t index, tspk_error *err);
 
+/** Analog sites against the graph, the records of spike-driven nodes being verified.
+ * @param has_record [n_nodes] */
+tspk_status tspk_verify_analog_sites(const tspk_spikegraph *spikes, const bool *has_record,
+                                     tspk_error *err);
+
 /** Preprocessing, class names, provenance. */
 tspk_status tspk_verify_meta(const tspk_spikegraph *spikes, tspk_error *err);
 

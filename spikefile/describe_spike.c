@@ -85,6 +85,62 @@ static bool add_site(cJSON *sites, const tspk_spikegraph *spikes, uint32_t i)
            cJSON_AddTrueToObject(json, "spiking");
 }
 
+static bool add_analog_site(cJSON *sites, const tspk_spikegraph *spikes, uint32_t i)
+{
+    const tspk_analog_site *site = &spikes->analog_site[i];
+    cJSON *json = cJSON_CreateObject();
+
+    return json && cJSON_AddItemToArray(sites, json) &&
+           cJSON_AddStringToObject(json, "name", site->name) &&
+           cJSON_AddStringToObject(json, "kind", tspk_site_kind_name(site->kind)) &&
+           cJSON_AddNumberToObject(json, "tokens", site->rows) &&
+           cJSON_AddNumberToObject(json, "channels", site->channels) &&
+           (site->kind != TSPK_SITE_NUMERATOR ||
+            cJSON_AddNumberToObject(json, "keys", site->keys)) &&
+           cJSON_AddNumberToObject(json, "fan_out", tspk_analog_site_fan_out(spikes, site)) &&
+           cJSON_AddArrayToObject(json, "levels") && cJSON_AddArrayToObject(json, "ladder") &&
+           cJSON_AddNullToObject(json, "weight_bits") && cJSON_AddFalseToObject(json, "spiking");
+}
+
+/* The first node that a site, or else an analog site, stands at. */
+static tspk_node_id first_node(const tspk_spikegraph *spikes, uint32_t site, uint32_t analog)
+{
+    tspk_node_id n = 0;
+
+    if (site == UINT32_MAX) {
+        while (n < spikes->graph->n_nodes &&
+               tspk_find_analog_site(spikes, n) != &spikes->analog_site[analog] &&
+               spikes->analog_site[analog].node != n)
+            n++;
+        return n;
+    }
+    if (spikes->site[site].kind != TSPK_SITE_LINEAR)
+        return spikes->site[site].node;
+    n = spikes->graph->n_nodes;
+    for (uint32_t k = 0; k < spikes->n_linears; k++)
+        if (spikes->linear[k].site == site && spikes->linear[k].node < n)
+            n = spikes->linear[k].node;
+    return n;
+}
+
+/* Spiking and analog ones, in order of evaluation. */
+static bool add_sites(cJSON *sites, const tspk_spikegraph *spikes)
+{
+    uint32_t site = 0, analog = 0;
+
+    while (site < spikes->n_sites || analog < spikes->n_analog_sites) {
+        const bool is_analog =
+            analog < spikes->n_analog_sites &&
+            (site == spikes->n_sites ||
+             first_node(spikes, UINT32_MAX, analog) < first_node(spikes, site, UINT32_MAX));
+
+        if (!(is_analog ? add_analog_site(sites, spikes, analog++)
+                        : add_site(sites, spikes, site++)))
+            return false;
+    }
+    return true;
+}
+
 static bool add_analog_entry(cJSON *analog, const char *op, size_t count, const char *why)
 {
     cJSON *json = cJSON_CreateObject();
@@ -144,6 +200,7 @@ static bool add_analog(cJSON *analog, const tspk_spikegraph *spikes, bool *is_sp
 {
     const tspk_graph *graph = spikes->graph;
     size_t every_step[TSPK_OP_COUNT] = {0}, once[TSPK_OP_COUNT] = {0};
+    size_t kept[TSPK_OP_COUNT] = {0};
     const size_t n_priors = count_priors(spikes);
 
     find_moving(spikes, is_spiking, is_moving);
@@ -152,7 +209,9 @@ static bool add_analog(cJSON *analog, const tspk_spikegraph *spikes, bool *is_sp
 
         if (node->is_dead || is_spiking[i] || tspk_op_is_movement(node->op) || node->n_out == 0)
             continue;
-        if (is_moving[node->out[0]])
+        if (tspk_find_analog_site(spikes, i))
+            kept[node->op]++;
+        else if (is_moving[node->out[0]])
             every_step[node->op]++;
         else
             once[node->op]++;
@@ -165,6 +224,8 @@ static bool add_analog(cJSON *analog, const tspk_spikegraph *spikes, bool *is_sp
                               ? "weights without a site before them"
                               : "elementwise, on decoded values";
 
+        if (kept[op] && !add_analog_entry(analog, name, kept[op], "kept from spiking"))
+            return false;
         if (every_step[op] && !add_analog_entry(analog, name, every_step[op], why))
             return false;
         if (once[op] && !add_analog_entry(analog, name, once[op], "direct coding: once an image"))
@@ -225,9 +286,8 @@ static bool add_all(cJSON *json, const tspk_spikegraph *spikes, bool *is_spiking
         !cJSON_AddStringToObject(json, "source_sha256", spikes->graph->source_sha256) ||
         !(sites = cJSON_AddArrayToObject(json, "sites")))
         return false;
-    for (uint32_t i = 0; i < spikes->n_sites; i++)
-        if (!add_site(sites, spikes, i))
-            return false;
+    if (!add_sites(sites, spikes))
+        return false;
     return (analog = cJSON_AddArrayToObject(json, "analog")) &&
            add_analog(analog, spikes, is_spiking, is_moving) &&
            (modes = cJSON_AddArrayToObject(json, "modes")) && add_modes(modes, spikes);

@@ -150,13 +150,40 @@ static tspk_status write_attentions(const tspk_spikegraph *spikes, tspk_arena *a
     return TSPK_OK;
 }
 
+static tspk_status write_analog_sites(const tspk_spikegraph *spikes, tspk_arena *arena,
+                                      Spike__File *file, tspk_error *err)
+{
+    Spike__AnalogSite *const to = tspk_arena_array(arena, spikes->n_analog_sites, sizeof *to);
+
+    file->analog_sites =
+        tspk_arena_array(arena, spikes->n_analog_sites, sizeof *file->analog_sites);
+    if (!to || !file->analog_sites)
+        return TSPK_NO_SECTION_MEMORY(err);
+    file->n_analog_sites = spikes->n_analog_sites;
+    for (uint32_t i = 0; i < spikes->n_analog_sites; i++) {
+        const tspk_analog_site *const site = &spikes->analog_site[i];
+
+        spike__analog_site__init(&to[i]);
+        to[i].name = tspk_unconst(site->name);
+        to[i].kind = (Spike__SiteKind)site->kind;
+        to[i].input = site->input;
+        to[i].node = site->node;
+        to[i].rows = site->rows;
+        to[i].channels = site->channels;
+        to[i].keys = site->keys;
+        file->analog_sites[i] = &to[i];
+    }
+    return TSPK_OK;
+}
+
 tspk_status tspk_section_sites_write(const tspk_spikegraph *spikes, tspk_members *members,
                                      Spike__File *file, tspk_error *err)
 {
     file->token_classes = spikes->n_classes;
     TSPK_TRY(write_sites(spikes, members, file, err));
     TSPK_TRY(write_linears(spikes, members, file, err));
-    return write_attentions(spikes, members->arena, file, err);
+    TSPK_TRY(write_attentions(spikes, members->arena, file, err));
+    return write_analog_sites(spikes, members->arena, file, err);
 }
 
 /* --- reading --- */
@@ -238,24 +265,44 @@ static tspk_status read_linear(const Spike__Linear *from, uint32_t i, tspk_conta
     return TSPK_OK;
 }
 
+static tspk_status read_analog_site(const Spike__AnalogSite *from, tspk_arena *arena,
+                                    tspk_analog_site *site, tspk_error *err)
+{
+    if (from->kind < SPIKE__SITE_KIND__LINEAR || from->kind > SPIKE__SITE_KIND__NUMERATOR)
+        return TSPK_FAIL(err, TSPK_FORMAT, "site kind %d is unknown", (int)from->kind);
+    TSPK_TRY(tspk_section_text(arena, from->name, TSPK_MAX_NAME_BYTES, "a site's name", &site->name,
+                               err));
+    site->kind = (tspk_site_kind)from->kind;
+    site->input = from->input;
+    site->node = from->node;
+    site->rows = from->rows;
+    site->channels = from->channels;
+    site->keys = from->keys;
+    return TSPK_OK;
+}
+
 static tspk_status allocate(const Spike__File *file, tspk_spikegraph *spikes, tspk_error *err)
 {
     if (!file->token_classes || file->token_classes > TSPK_MAX_TOKEN_CLASSES)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u token classes, expected 1 to %u", file->token_classes,
                          TSPK_MAX_TOKEN_CLASSES);
-    if (file->n_sites > TSPK_MAX_SITES || file->n_linears > TSPK_MAX_NODES ||
-        file->n_attentions > TSPK_MAX_NODES)
-        return TSPK_FAIL(err, TSPK_LIMIT, "%zu sites, %zu linears, %zu attentions", file->n_sites,
-                         file->n_linears, file->n_attentions);
+    if (file->n_sites > TSPK_MAX_SITES || file->n_analog_sites > TSPK_MAX_SITES ||
+        file->n_linears > TSPK_MAX_NODES || file->n_attentions > TSPK_MAX_NODES)
+        return TSPK_FAIL(err, TSPK_LIMIT,
+                         "%zu sites, %zu analog sites, %zu linears, %zu attentions", file->n_sites,
+                         file->n_analog_sites, file->n_linears, file->n_attentions);
     spikes->n_classes = file->token_classes;
     spikes->n_sites = (uint32_t)file->n_sites;
+    spikes->n_analog_sites = (uint32_t)file->n_analog_sites;
     spikes->n_linears = (uint32_t)file->n_linears;
     spikes->n_attentions = (uint32_t)file->n_attentions;
     spikes->site = tspk_arena_array(spikes->arena, file->n_sites, sizeof *spikes->site);
     spikes->linear = tspk_arena_array(spikes->arena, file->n_linears, sizeof *spikes->linear);
     spikes->attention =
         tspk_arena_array(spikes->arena, file->n_attentions, sizeof *spikes->attention);
-    if (!spikes->site || !spikes->linear || !spikes->attention)
+    spikes->analog_site =
+        tspk_arena_array(spikes->arena, file->n_analog_sites, sizeof *spikes->analog_site);
+    if (!spikes->site || !spikes->linear || !spikes->attention || !spikes->analog_site)
         return TSPK_NO_SECTION_MEMORY(err);
     return TSPK_OK;
 }
@@ -280,5 +327,10 @@ tspk_status tspk_section_sites_read(const Spike__File *file, tspk_container *con
                                                       .is_quotient = from->is_quotient,
                                                       .is_max_fixed = from->is_max_fixed};
     }
+    for (uint32_t i = 0; i < spikes->n_analog_sites; i++)
+        TSPK_TRY(tspk_at_tensor(
+            err,
+            read_analog_site(file->analog_sites[i], spikes->arena, &spikes->analog_site[i], err),
+            file->analog_sites[i]->name));
     return TSPK_OK;
 }

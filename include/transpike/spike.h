@@ -23,6 +23,8 @@ typedef struct tspk_convert_settings {
     bool is_rate;              /**< ECMT's rate coding instead of differential coding */
     bool is_ecmt;              /**< ECMT's published rule throughout (implies rate coding) */
     uint64_t seed;             /**< kept in the file: validate shuffles alike; default 0 */
+    const char *const *keep_analog; /**< names of sites, or of layers: the sites under them; borrowed */
+    size_t n_keep_analog;           /**< default 0 */
     int threads;               /**< 0: all cores */
     tspk_preprocess_settings preprocess; /**< kept in the file */
     tspk_progress_fn progress;           /**< or NULL */
@@ -34,8 +36,9 @@ TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
 /**
  * Calibrates `model` on the first samples of `data` and makes the spike graph. No training.
  * @param spike_out owned by the caller, untouched on failure
- * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; fewer samples than asked for
- * is not an error as long as there is one), SHAPE (samples), NOMEM, INTERRUPTED
+ * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; a name in keep_analog that is
+ * no site's, with the nearest ones; fewer samples than asked for is not an error as long as there is
+ * one), SHAPE (samples), NOMEM, INTERRUPTED
  * @source ECMT (arXiv 2502.21193), differential coding (arXiv 2503.00301); docs/calibration.md
  */
 TSPK_API tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,

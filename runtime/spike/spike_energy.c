@@ -58,6 +58,16 @@ static double macs_of(const tspk_spike_plan *plan, uint32_t n)
     return 0.0;
 }
 
+/* Weights of a Linear behind a site that was kept from spiking. */
+static double kept_weights(const tspk_spike_plan *plan, uint32_t n)
+{
+    const tspk_gemm_plan *const gemm = plan->node[n].record;
+
+    if (plan->node[n].kind != TSPK_NODE_LINEAR || !tspk_find_analog_site(plan->spikes, n))
+        return 0.0;
+    return (double)gemm->n * (double)gemm->inner;
+}
+
 /* Softmax of `elems` logits: maximum, difference, exponential, sum, quotient. */
 static double softmax_energy(double elems)
 {
@@ -193,12 +203,18 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
     mark_heads(plan, feeds, is_head);
     for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
         const double macs = macs_of(plan, n) * FLOAT_MAC, function = function_energy(plan, n);
+        const double kept = kept_weights(plan, n);
+        const double work = macs + function + kept * sizeof(float) * MEMORY_BYTE;
+        const bool is_kept = tspk_find_analog_site(plan->spikes, n) != NULL;
 
         functions += function;
+        weights += kept;
         if (plan->node[n].is_static) {
-            energy->once_full += macs + function;
+            energy->once_full += work;
+            if (is_kept && !is_head[n])
+                energy->once_synaptic += macs;
         } else {
-            energy->step_full += macs + function;
+            energy->step_full += work;
             if (!is_head[n])
                 energy->analog_synaptic += macs;
         }
@@ -231,7 +247,8 @@ void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_
     total->accumulates += counter->accumulates;
     total->head += counter->head;
     total->level_bits += counter->level_bits;
-    synaptic = FLOAT_ADD * (double)total->accumulates + energy->analog_synaptic * t;
+    synaptic = FLOAT_ADD * (double)total->accumulates + energy->once_synaptic +
+               energy->analog_synaptic * t;
     full = FLOAT_ADD * ((double)total->accumulates + (double)total->head) +
            INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full +
            energy->step_full * t + energy->prior_full[t - 1] + energy->state_full * (t - 1);

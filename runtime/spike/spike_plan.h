@@ -106,6 +106,7 @@ typedef struct tspk_node_plan {
 /* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */
 typedef struct tspk_energy_plan {
     double ann_synaptic, ann_full; /* denominators */
+    double once_synaptic;          /* sites kept analog on what no spike changes */
     double analog_synaptic;        /* a step: analog contractions of the blocks */
     double once_full, step_full;   /* stem; analog work, membranes, thresholds, weights a step */
     double state_full;             /* state carried from one step to the next */

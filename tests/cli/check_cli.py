@@ -120,9 +120,14 @@ class Line(Case):
         self.refused("USAGE", "run", "m", "a", "--isa", "sse9", naming="scalar, avx2")
         self.refused("USAGE", "run", "m", "a", "--steps", "0", naming="1 to 16")
 
+    def test_keep_analog_is_a_list_of_names(self):
+        for names in ("", ",", "a,", "a,,b"):
+            self.refused("USAGE", "convert", "m", "--data", "d", "-o", "x.spike", "--keep-analog",
+                         names, naming="--keep-analog")
+
     def test_reserved_options_are_said_to_be_missing(self):
         for words in (["--max-loss", "1"], ["--min-agreement", "0.9"], ["--max-energy", "0.2"],
-                      ["--time-budget", "10m"], ["--keep-analog", "x"], ["--calib-cache", "2GiB"],
+                      ["--time-budget", "10m"], ["--calib-cache", "2GiB"],
                       ["--deterministic"]):
             self.refused("USAGE", "convert", "m.onnx", *words,
                          naming=f"{words[0]} is not in this version")

@@ -62,6 +62,57 @@ def check_several_outputs(checks, transpike, shared, folder):
                  "several outputs: the last block computes the class token alone")
 
 
+def check_kept_analog(checks, transpike, onnx, train, images, folder):
+    """Sites that do not spike: in float, listed, paid at each step, or once before the first site."""
+    common = [transpike, "convert", onnx, "--data", train, "--calib-images", 16, "--steps", 2,
+              *PREPROCESS]
+    spike, npz = folder / "kept.spike", folder / "kept.npz"
+    call(*common, "--keep-analog", "blocks.0.attn.qkv,blocks.1.attn.value,head", "-o", spike)
+    listed = json.loads(call(transpike, "inspect", spike, "--json", "-"))
+    whole = json.loads(call(transpike, "inspect", onnx, "--json", "-"))
+    kept = {s["name"] for s in listed["sites"] if not s["spiking"]}
+    checks.check(kept == {"blocks.0.attn.qkv.input", "blocks.1.attn.query", "blocks.1.attn.key",
+                          "blocks.1.attn.value", "blocks.1.attn.numerator", "head.input"},
+                 "--keep-analog: a layer's site, an attention as a whole, the head")
+    checks.check(sorted(s["name"] for s in listed["sites"]) ==
+                 sorted(s["name"] for s in whole["sites"]), "--keep-analog: no site is lost")
+    fan_out = {s["name"]: s["fan_out"] for s in whole["sites"]}
+    checks.check(all(s["fan_out"] == fan_out[s["name"]] for s in listed["sites"]),
+                 "--keep-analog: fan-outs are those of the neurons")
+    checks.check({(a["op"], a["count"]) for a in listed["analog"]
+                  if a["why"] == "kept from spiking"} == {("Linear", 4), ("Attention", 1)},
+                 "--keep-analog: what is computed in float is listed as analog")
+    for names, what in (("blocks.0.attn.qk", "blocks.0.attn.qkv.input"),
+                        ("blocks", "blocks.0.mlp.fc1.input"), ("head,blocks", "nothing is left"),
+                        ("x", "no site is called")):
+        refused = subprocess.run([str(a) for a in common] + ["--keep-analog", names, "-o", spike],
+                                 capture_output=True, text=True)
+        if names == "blocks":
+            checks.check(refused.returncode == 0, "--keep-analog blocks: the head spikes alone")
+            continue
+        checks.check(refused.returncode == 50 and what in refused.stderr and
+                     refused.stderr.rstrip().endswith("[RANGE]"), f"--keep-analog {names}: refused")
+    try:
+        import numpy
+    except ImportError:
+        print("numpy is missing: the energy of sites kept analog is not recounted")
+        return
+    call(*common, "--keep-analog", "blocks.0.attn.qkv,blocks.1.attn.value,head", "-o", spike)
+    report = json.loads(call(transpike, "run", spike, images, "--dump-spikes", npz, "--json", "-"))
+    macs = whole["macs"]
+    tokens, width = 50, 96
+    once = tokens * width * 3 * width           # q, k, v of block 0 stand before every site
+    each = 2 * tokens * tokens * width          # both products of block 1
+    dump = numpy.load(npz)
+    for i in (0, len(report["images"]) - 1):
+        adds = sum(int(((dump[m][i] != 0) * dump[m.replace("codes", "fan_out")][0]).sum())
+                   for m in dump.files if m.endswith("codes"))
+        wanted = (0.9 * adds + 4.6 * (once + 2 * each)) / 4.6 / (macs["linear"] + macs["product"])
+        found = report["images"][i]["energy_synaptic"]
+        checks.check(abs(found - wanted) < 1e-6 * wanted,
+                     f"--keep-analog: energy {found:.6f}, recounted {wanted:.6f}")
+
+
 def main():
     transpike, samples = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
     data = find_data()
@@ -103,6 +154,7 @@ def main():
             call(transpike, "run", folder / "other.spike", images, "--output", folder / "o.npy")
             checks.check(True, f"{' '.join(coding)}: converts and runs")
 
+        check_kept_analog(checks, transpike, onnx, train, images, folder)
         report = json.loads(call(transpike, "validate", spike, "--onnx", onnx, "--data",
                                  data / "t10k-images-idx3-ubyte.gz", "--limit", 400, "--json", "-"))
         ann, steps = report["ann"], report["snn"]["steps"]

@@ -3,7 +3,8 @@
 
 Makes spike graphs and holds the runtime against the oracle on them, see run_oracle.py:
   toy        the toy graphs of tests/spikefile: both codings, int8 and int16 weights, level and
-             exponent codes, numerators and quotients, a fresh and a fixed maximum;
+             exponent codes, numerators and quotients, a fresh and a fixed maximum, sites that
+             were kept from spiking;
   fashion    the sample on Fashion-MNIST's test images (Debian's dataset-fashion-mnist);
   vit_tiny   the real ViT-Tiny of $TRANSPIKE_DATA on its images.
 The toys also show that the oracle notices: a changed code, input and product are found."""
@@ -70,7 +71,7 @@ def toy(exe, spike_tool):
     fine = True
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "toy.spike")
-        for number in range(32):
+        for number in range(64):
             subprocess.run([spike_tool, "write", str(number), path], check=True)
             fine &= run_oracle.check(exe, path, images, few=4, many=8, title=f"toy {number}")
             if number < 2:
@@ -111,6 +112,9 @@ def has_last_block_of_one_token(spike, tokens):
     return fine and query[0]["rows"] == tokens and not query[0]["source_rows"]
 
 
+KEPT = ["--keep-analog", "blocks.0.attn.qkv,blocks.1.attn.query,blocks.2.mlp"]
+
+
 def fashion(exe, onnx):
     if not os.path.exists(onnx):
         skip(f"{onnx} is missing")
@@ -125,7 +129,7 @@ def fashion(exe, onnx):
     fine = True
     with tempfile.TemporaryDirectory() as folder:
         spike = os.path.join(folder, "fashion.spike")
-        for name, flags in settings(1):
+        for name, flags in (*settings(1), ("kept analog", KEPT)):
             convert(exe, onnx, train, spike, ["--calib-images", 16, "--steps", 4, "--mean", 0.286,
                                               "--std", 0.353, *flags])
             fine &= has_last_block_of_one_token(spike, tokens=50)

@@ -95,6 +95,9 @@ def dump(spike):
     for a in spike["attentions"]:
         yield (f"attention {a['node']} {a['query']} {a['key']} {a['value']} {a['numerator']} "
                f"{int(a['is_quotient'])} {int(a['is_max_fixed'])}")
+    for s in spike["analog_sites"]:
+        yield (f"analog {s['name']} {s['kind']} {none(s['input'])} {none(s['node'])} {s['rows']} "
+               f"{s['channels']} {s['keys']}")
     for p in spike["points"]:
         coding = ["differential", "rate"].index(p["coding"])
         yield f"point {p['name']} {coding} {p['steps']} {p['levels']}"
@@ -137,7 +140,7 @@ def with_description(entries, description):
 
 
 def check_agreement(folder):
-    for seed in range(8):
+    for seed in (*range(8), 32):
         path, again = os.path.join(folder, f"{seed}.spike"), os.path.join(folder, "again.spike")
         expect(tool("write", str(seed), path)[0] == 0, f"seed {seed} is written")
         expect(tool("write", str(seed), again)[0] == 0, f"seed {seed} is written again")

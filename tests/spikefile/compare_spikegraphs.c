@@ -168,6 +168,7 @@ const char *compare_spikegraphs(const tspk_spikegraph *a, const tspk_spikegraph 
 
     SAME(a->n_classes == b->n_classes && a->n_sites == b->n_sites && a->n_points == b->n_points);
     SAME(a->n_linears == b->n_linears && a->n_attentions == b->n_attentions);
+    SAME(a->n_analog_sites == b->n_analog_sites);
     for (uint32_t i = 0; !difference && i < a->n_sites; i++)
         difference = compare_sites(&a->site[i], &b->site[i]);
     for (uint32_t i = 0; !difference && i < a->n_linears; i++)
@@ -178,6 +179,13 @@ const char *compare_spikegraphs(const tspk_spikegraph *a, const tspk_spikegraph 
         SAME(x->node == y->node && x->query == y->query && x->key == y->key);
         SAME(x->value == y->value && x->numerator == y->numerator);
         SAME(x->is_quotient == y->is_quotient && x->is_max_fixed == y->is_max_fixed);
+    }
+    for (uint32_t i = 0; i < a->n_analog_sites; i++) {
+        const tspk_analog_site *const x = &a->analog_site[i], *const y = &b->analog_site[i];
+
+        SAME(!strcmp(x->name, y->name) && x->kind == y->kind && x->input == y->input);
+        SAME(x->node == y->node && x->rows == y->rows && x->channels == y->channels);
+        SAME(x->keys == y->keys);
     }
     for (uint32_t i = 0; !difference && i < a->n_points; i++)
         difference = compare_points(a, &a->point[i], &b->point[i]);

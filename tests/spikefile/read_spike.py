@@ -24,7 +24,7 @@ NONE = 0xFFFFFFFF
 SCHEMA = {
     "File": "version_major:u version_minor:u graph:Graph token_classes:u sites:Site* linears:Linear* "
             "attentions:Attention* points:Point* ann_cost:Cost preprocess:Preprocess class_names:s* "
-            "provenance:Provenance",
+            "provenance:Provenance analog_sites:AnalogSite*",
     "Tensor": "member:s dtype:s shape:u* sha256:b",
     "Graph": "values:Value* nodes:Node* inputs:u* outputs:u* batch:i batch_fixed:B opset:i "
              "source_sha256:s producer:s",
@@ -35,6 +35,8 @@ SCHEMA = {
     "Site": "name:s kind:linear/query/key/value/numerator input:u node:u rows:u channels:u keys:u "
             "is_head:B groups:u group_size:u row_class:Tensor unit:Tensor order:Tensor "
             "source_rows:u source_row:u*",
+    "AnalogSite": "name:s kind:linear/query/key/value/numerator input:u node:u rows:u channels:u "
+                  "keys:u",
     "Linear": "node:u site:u outputs:u weight_bits:u weight:Tensor scale:Tensor",
     "Attention": "node:u query:u key:u value:u numerator:u is_quotient:B is_max_fixed:B",
     "Point": "name:s coding:differential/rate steps:u levels:u sites:SiteParams* biases:Tensor*",
@@ -144,7 +146,7 @@ def finish(spike):
     for node in spike["graph"]["nodes"]:
         node["inputs"] = [None if i == NONE else i for i in node["inputs"]]
         node["attr"]["rows"] = np.array(node["attr"]["rows"], np.int64)
-    for site in spike["sites"]:
+    for site in spike["sites"] + spike["analog_sites"]:
         site["input"] = None if site["input"] == NONE else site["input"]
         site["node"] = None if site["node"] == NONE else site["node"]
     for point in spike["points"]:

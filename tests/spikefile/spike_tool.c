@@ -93,6 +93,12 @@ static void dump_sites(const tspk_spikegraph *spikes)
         printf("attention %u %u %u %u %u %d %d\n", a->node, a->query, a->key, a->value,
                a->numerator, a->is_quotient, a->is_max_fixed);
     }
+    for (uint32_t i = 0; i < spikes->n_analog_sites; i++) {
+        const tspk_analog_site *const s = &spikes->analog_site[i];
+
+        printf("analog %s %s %u %u %u %u %u\n", s->name, tspk_site_kind_name(s->kind), s->input,
+               s->node, s->rows, s->channels, s->keys);
+    }
 }
 
 static void dump_zeros(const char *what, const float *x, size_t n)
@@ -183,6 +189,7 @@ static int write_toy(const char *seed, const char *path)
     settings.is_exponent = settings.seed & 4;
     settings.is_quotient = settings.seed & 8;
     settings.is_max_fixed = settings.seed & 16;
+    settings.has_analog = settings.seed & 32;
     tspk_error_init(&err);
     spikes = tiny_spikegraph_new(&settings, NULL);
     answer = report(tspk_spikefile_write(spikes, path, &err), &err);

@@ -73,6 +73,39 @@ static void description_lists_what_stays_analog(void **state)
     tspk_spikegraph_free(spike.graph);
 }
 
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    for (const char *at = strstr(text, what); at; at = strstr(at + 1, what))
+        n++;
+    return n;
+}
+
+/* They stand among the sites, in order, and what is computed in their place among the analog. */
+static void description_lists_sites_kept_analog(void **state)
+{
+    tiny_settings tiny = tiny_default_settings(3);
+    tspk_spike spike;
+    char *text;
+
+    (void)state;
+    tiny.has_analog = true;
+    spike.graph = tiny_spikegraph_new(&tiny, NULL);
+    assert_int_equal(tspk_spike_describe(&spike, &text, NULL), TSPK_OK);
+    assert_int_equal(count(text, "\"spiking\":\tfalse"), TINY_ANALOG_SITES);
+    assert_int_equal(count(text, "\"spiking\":\ttrue"), TINY_SITES - TINY_ANALOG_SITES);
+    assert_int_equal(count(text, "kept from spiking"), 2);
+    assert_true(strstr(text, "\"blocks.0.attn.qkv.input\"") <
+                strstr(text, "\"blocks.0.attn.query\""));
+    assert_true(strstr(text, "\"blocks.0.attn.numerator\"") <
+                strstr(text, "\"blocks.0.attn.proj.input\""));
+    assert_true(strstr(text, "\"blocks.0.mlp.fc1.input\"") <
+                strstr(text, "\"blocks.0.mlp.fc2.input\""));
+    tspk_text_free(text);
+    tspk_spikegraph_free(spike.graph);
+}
+
 static void missing_file_is_named(void **state)
 {
     tspk_spike *spike = NULL;
@@ -93,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(saved_handle_opens_alike),
         cmocka_unit_test(description_lists_what_stays_analog),
+        cmocka_unit_test(description_lists_sites_kept_analog),
         cmocka_unit_test(missing_file_is_named),
     };
 

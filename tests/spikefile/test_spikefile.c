@@ -112,6 +112,7 @@ static void reads_back_what_it_wrote(void **state)
         settings.is_exponent = seed & 1;
         settings.is_quotient = seed & 2;
         settings.is_max_fixed = seed & 4;
+        settings.has_analog = seed > 6;
         settings.n_steps = seed < 8 ? (uint32_t)seed : TSPK_MAX_STEPS;
         check_round_trip(&settings);
     }

@@ -23,8 +23,9 @@ static void expect_valid(const tiny_settings *settings)
         tspk_error_format(&err, line, sizeof line);
         fail_msg("%s", line);
     }
-    assert_int_equal(spikes->n_sites, TINY_SITES);
-    assert_int_equal(spikes->n_linears, TINY_LINEARS);
+    assert_int_equal(spikes->n_sites + spikes->n_analog_sites, TINY_SITES);
+    assert_int_equal(spikes->n_analog_sites, settings->has_analog ? TINY_ANALOG_SITES : 0);
+    assert_int_equal(spikes->n_linears, TINY_LINEARS - settings->has_analog);
     tspk_spikegraph_free(spikes);
 }
 
@@ -41,6 +42,8 @@ static void toy_networks_are_valid(void **state)
     settings.coding = TSPK_CODING_RATE;
     settings.is_exponent = true;
     settings.is_max_fixed = true;
+    expect_valid(&settings);
+    settings.has_analog = true;
     expect_valid(&settings);
 }
 
@@ -140,6 +143,23 @@ DAMAGE(exponent_levels, s->point[0].site[0].code_form = TSPK_CODE_EXPONENT)
 DAMAGE(deviation_zero, s->preprocess.std[0] = 0.0f)
 DAMAGE(interpolation_3, s->preprocess.interpolation = 3)
 
+/* With sites that were kept from spiking: query, key, value and numerator of block 0, then its fc1.
+ */
+DAMAGE(analog_unnamed, s->analog_site[0].name = "")
+DAMAGE(analog_kind, s->analog_site[0].kind = (tspk_site_kind)5)
+DAMAGE(analog_and_spiking, s->analog_site[0].name = s->site[0].name)
+DAMAGE(analog_twice, s->analog_site[1].name = s->analog_site[0].name)
+DAMAGE(analog_same_operand, s->analog_site[1] = s->analog_site[0];
+       s->analog_site[1].name = "another")
+DAMAGE(analog_node, s->analog_site[0].node = 0)
+DAMAGE(analog_node_with_record, s->analog_site[0].node = s->attention[0].node)
+DAMAGE(analog_input, s->analog_site[0].input = s->analog_site[1].input)
+DAMAGE(analog_input_missing, s->analog_site[4].input = 1u << 30)
+DAMAGE(analog_input_spikes, s->analog_site[4].input = s->site[0].input)
+DAMAGE(analog_rows, s->analog_site[4].rows++)
+DAMAGE(analog_heads, s->analog_site[3].channels++)
+DAMAGE(analog_keys, s->analog_site[4].keys = 5)
+
 enum { WIDE = 600 };
 
 /* One Linear of 600 channels in one group, int16 weights of the given magnitude. */
@@ -205,6 +225,21 @@ static void sums_of_weights_stay_within_int32(void **state)
     tspk_spikegraph_free(spikes);
     spikes = make_wide(most + 1);
     assert_int_equal(tspk_spikegraph_verify(spikes, NULL), TSPK_RANGE);
+    tspk_spikegraph_free(spikes);
+}
+
+static void expect_refusal(const tiny_settings *settings, const damage *broken)
+{
+    tspk_spikegraph *spikes = tiny_spikegraph_new(settings, NULL);
+    tspk_error err;
+    tspk_status status;
+
+    tspk_error_init(&err);
+    broken->apply(spikes);
+    status = tspk_spikegraph_verify(spikes, &err);
+    if (status != broken->status || err.status != status || !err.message[0])
+        fail_msg("%s: %s, expected %s: %s", broken->what, tspk_status_name(status),
+                 tspk_status_name(broken->status), err.message);
     tspk_spikegraph_free(spikes);
 }
 
@@ -275,23 +310,28 @@ static void every_rule_is_checked(void **state)
                                      CASE(exponent_levels, TSPK_RANGE),
                                      CASE(deviation_zero, TSPK_RANGE),
                                      CASE(interpolation_3, TSPK_RANGE)};
+    static const damage analog_damages[] = {CASE(analog_unnamed, TSPK_FORMAT),
+                                            CASE(analog_kind, TSPK_FORMAT),
+                                            CASE(analog_and_spiking, TSPK_FORMAT),
+                                            CASE(analog_twice, TSPK_FORMAT),
+                                            CASE(analog_same_operand, TSPK_FORMAT),
+                                            CASE(analog_node, TSPK_FORMAT),
+                                            CASE(analog_node_with_record, TSPK_FORMAT),
+                                            CASE(analog_input, TSPK_FORMAT),
+                                            CASE(analog_input_missing, TSPK_FORMAT),
+                                            CASE(analog_input_spikes, TSPK_FORMAT),
+                                            CASE(analog_rows, TSPK_SHAPE),
+                                            CASE(analog_heads, TSPK_SHAPE),
+                                            CASE(analog_keys, TSPK_FORMAT)};
     tiny_settings settings = tiny_default_settings(3);
 
     (void)state;
     settings.n_points = 2;
-    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
-        tspk_spikegraph *spikes = tiny_spikegraph_new(&settings, NULL);
-        tspk_error err;
-        tspk_status status;
-
-        tspk_error_init(&err);
-        damages[i].apply(spikes);
-        status = tspk_spikegraph_verify(spikes, &err);
-        if (status != damages[i].status || err.status != status || !err.message[0])
-            fail_msg("%s: %s, expected %s: %s", damages[i].what, tspk_status_name(status),
-                     tspk_status_name(damages[i].status), err.message);
-        tspk_spikegraph_free(spikes);
-    }
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
+        expect_refusal(&settings, &damages[i]);
+    settings.has_analog = true;
+    for (size_t i = 0; i < sizeof analog_damages / sizeof *analog_damages; i++)
+        expect_refusal(&settings, &analog_damages[i]);
 }
 
 int main(void)

@@ -11,6 +11,8 @@
 #define GROUP 8u
 
 /* A Linear node as the float network has it. */
+#define ANALOG_LINEAR 4 /* fc1 of block 0 */
+
 typedef struct dense {
     tspk_node_id node;
     tspk_value_id input;
@@ -123,6 +125,11 @@ static tspk_value_id add_layer_norm(builder *b, const char *name, tspk_value_id 
     return add_node(b, TSPK_OP_LAYER_NORM, name, in, 3, shape, &attr);
 }
 
+static bool is_analog(const tiny_settings *settings, uint32_t linear)
+{
+    return settings->has_analog && linear == ANALOG_LINEAR;
+}
+
 /* is_class_only: of several rows, only the class token's is computed. */
 static tspk_value_id add_linear(builder *b, const char *name, tspk_value_id x, uint32_t n_out,
                                 bool is_class_only)
@@ -135,9 +142,10 @@ static tspk_value_id add_linear(builder *b, const char *name, tspk_value_id x, u
     const float *const bias = take_random(b->graph->arena, &b->rng, n_out, 0.0f, 0.2f);
     tspk_value_id in[3] = {x, TSPK_ID_NONE, TSPK_ID_NONE};
     tspk_attr attr = {0};
+    const bool is_spiking = b->is_spiking && !is_analog(b->settings, b->n_linears);
 
     b->linear[b->n_linears++] = (dense){b->graph->n_nodes, x, n_in, n_out, weight, bias};
-    if (!b->is_spiking) {
+    if (!is_spiking) {
         in[1] = add_constant(b, "weight", shape_of(2, n_out, n_in, 0, 0), weight);
         in[2] = add_constant(b, "bias", shape_of(1, n_out, 0, 0, 0), bias);
     }
@@ -148,7 +156,7 @@ static tspk_value_id add_linear(builder *b, const char *name, tspk_value_id x, u
         shape.dim[shape.rank - 2] = 1;
     }
     shape.dim[shape.rank - 1] = n_out;
-    return add_node(b, TSPK_OP_LINEAR, name, in, b->is_spiking ? 1 : 3, shape, &attr);
+    return add_node(b, TSPK_OP_LINEAR, name, in, is_spiking ? 1 : 3, shape, &attr);
 }
 
 static tspk_value_id add_sum(builder *b, const char *name, tspk_value_id x, tspk_value_id y)
@@ -300,6 +308,23 @@ static uint32_t add_site(builder *b, tspk_spikegraph *spikes, uint32_t block, co
     return spikes->n_sites++;
 }
 
+static void add_analog_site(const builder *b, tspk_spikegraph *spikes, const char *name,
+                            tspk_site_kind kind, tspk_value_id input, tspk_node_id node)
+{
+    tspk_analog_site *const site = &spikes->analog_site[spikes->n_analog_sites++];
+    const bool is_numerator = kind == TSPK_SITE_NUMERATOR;
+
+    *site = (tspk_analog_site){.name = name,
+                               .kind = kind,
+                               .input = input,
+                               .node = node,
+                               .rows = TINY_TOKENS,
+                               .channels = TINY_HEADS,
+                               .keys = is_numerator ? TINY_TOKENS : 0};
+    if (!is_numerator)
+        site->channels = (uint32_t)tspk_shape_last(&b->graph->value[input].shape);
+}
+
 /* weight[o, p] * scale[g, o] ≈ W[o, c] unit[c] */
 static void add_record(builder *b, tspk_spikegraph *spikes, uint32_t index, uint32_t site_id)
 {
@@ -346,35 +371,49 @@ static void add_sites(builder *b, tspk_spikegraph *spikes)
 {
     static const char *const product[4] = {"attn.query", "attn.key", "attn.value",
                                            "attn.numerator"};
+    static const char *const analog[4] = {"blocks.0.attn.query", "blocks.0.attn.key",
+                                          "blocks.0.attn.value", "blocks.0.attn.numerator"};
     static const char *const inner[3] = {"attn.proj.input", "mlp.fc1.input", "mlp.fc2.input"};
     uint32_t linear = 0;
 
     spikes->site = take(spikes->arena, TINY_SITES, sizeof *spikes->site);
     spikes->linear = take(spikes->arena, TINY_LINEARS, sizeof *spikes->linear);
     spikes->attention = take(spikes->arena, TINY_ATTENTIONS, sizeof *spikes->attention);
+    spikes->analog_site = take(spikes->arena, TINY_ANALOG_SITES, sizeof *spikes->analog_site);
     for (uint32_t block = 0; block < TINY_ATTENTIONS; block++) {
         const tspk_node_id node = b->attention[block];
         const uint32_t qkv = add_site(b, spikes, block, "attn.qkv.input", TSPK_SITE_LINEAR,
                                       b->linear[linear].input, TSPK_ID_NONE);
-        uint32_t ids[4];
+        uint32_t ids[4] = {0};
 
         for (int i = 0; i < 3; i++)
             add_record(b, spikes, linear++, qkv);
-        for (uint32_t i = 0; i < 4; i++)
-            ids[i] = add_site(b, spikes, block, product[i], (tspk_site_kind)(TSPK_SITE_QUERY + i),
-                              i < 3 ? b->graph->node[node].in[i] : TSPK_ID_NONE, node);
-        spikes->attention[spikes->n_attentions++] =
-            (tspk_spike_attention){.node = node,
-                                   .query = ids[0],
-                                   .key = ids[1],
-                                   .value = ids[2],
-                                   .numerator = ids[3],
-                                   .is_quotient = b->settings->is_quotient,
-                                   .is_max_fixed = b->settings->is_max_fixed};
+        for (uint32_t i = 0; i < 4; i++) {
+            const tspk_site_kind kind = (tspk_site_kind)(TSPK_SITE_QUERY + i);
+            const tspk_value_id input = i < 3 ? b->graph->node[node].in[i] : TSPK_ID_NONE;
+
+            if (b->settings->has_analog && block == 0)
+                add_analog_site(b, spikes, analog[i], kind, input, node);
+            else
+                ids[i] = add_site(b, spikes, block, product[i], kind, input, node);
+        }
+        if (!b->settings->has_analog || block > 0)
+            spikes->attention[spikes->n_attentions++] =
+                (tspk_spike_attention){.node = node,
+                                       .query = ids[0],
+                                       .key = ids[1],
+                                       .value = ids[2],
+                                       .numerator = ids[3],
+                                       .is_quotient = b->settings->is_quotient,
+                                       .is_max_fixed = b->settings->is_max_fixed};
         for (uint32_t i = 0; i < 3; i++, linear++)
-            add_record(b, spikes, linear,
-                       add_site(b, spikes, block, inner[i], TSPK_SITE_LINEAR,
-                                b->linear[linear].input, TSPK_ID_NONE));
+            if (is_analog(b->settings, linear))
+                add_analog_site(b, spikes, "blocks.0.mlp.fc1.input", TSPK_SITE_LINEAR,
+                                b->linear[linear].input, TSPK_ID_NONE);
+            else
+                add_record(b, spikes, linear,
+                           add_site(b, spikes, block, inner[i], TSPK_SITE_LINEAR,
+                                    b->linear[linear].input, TSPK_ID_NONE));
     }
     add_record(b, spikes, linear,
                add_site(b, spikes, TINY_ATTENTIONS, "head.input", TSPK_SITE_LINEAR,
@@ -440,7 +479,8 @@ static void set_step(builder *b, tspk_spikegraph *spikes, const tspk_site *site,
 static float *make_bias(builder *b, tspk_spikegraph *spikes, const tspk_point *point,
                         uint32_t index)
 {
-    const dense *const from = &b->linear[index];
+    const dense *const from =
+        &b->linear[index + (b->settings->has_analog && index >= ANALOG_LINEAR)];
     const float *const prior = point->site[spikes->linear[index].site].prior;
     float *const bias =
         take(spikes->arena, (size_t)point->n_steps * spikes->n_classes * from->n_out, sizeof *bias);

@@ -32,7 +32,8 @@ enum {
     TINY_HIDDEN = 20,
     TINY_SITES = 17,
     TINY_LINEARS = 13,
-    TINY_ATTENTIONS = 2
+    TINY_ATTENTIONS = 2,
+    TINY_ANALOG_SITES = 5 /* with has_analog */
 };
 
 typedef struct tiny_settings {
@@ -44,6 +45,7 @@ typedef struct tiny_settings {
     bool is_exponent;     /* pow2 ladders with exponent codes and ECMT's rule */
     bool is_quotient;
     bool is_max_fixed;
+    bool has_analog; /* the sites of block 0's attention and its fc1 do not spike */
 } tiny_settings;
 
 /** Differential, 4 steps, one point, int8, levels as codes, numerators, a fresh maximum a step. */
