@@ -195,7 +195,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     if (status == TSPK_OK)
         status = lower_model(model, settings, &source, &spikes, err);
     if (status == TSPK_OK)
-        status = tspk_calibrate(spikes, source, reader.image, n, &calibration, err);
+        status = tspk_calibrate(spikes, source, reader.image, n, n, &calibration, NULL, err);
     if (status == TSPK_OK)
         status = keep_provenance(settings, reader.hash, n, spikes, err);
     if (status == TSPK_OK) {
