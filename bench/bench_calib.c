@@ -105,6 +105,7 @@ static void run_fold(const bench *b, uint32_t fold, tally *fitted, tally *judged
     const tspk_calib_settings settings = {.n_steps = b->steps,
                                           .n_levels = b->levels,
                                           .coding = TSPK_CODING_DIFFERENTIAL,
+                                          .options = tspk_calib_all_options(),
                                           .threads = tspk_parallel_max_threads()};
     float *image = malloc(b->n_images * b->elems * sizeof *image), *logits;
     const size_t n_fitted = split(b, fold, image);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calib/sort_floats.h"
 #include "core/fail.h"
 #include "core/parallel.h"
 
@@ -19,7 +20,7 @@
 /* Prefix sums over a channel's sorted samples. */
 typedef struct channel_sums {
     const float *value;
-    double *moment, *square; /* [n + 1] */
+    double *mass, *moment, *square; /* [n + 1] */
     uint32_t n;
 } channel_sums;
 
@@ -61,97 +62,49 @@ static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladd
             const double moment = s->moment[to] - s->moment[from];
 
             error += s->square[to] - s->square[from] - 2 * level[i] * moment +
-                     level[i] * level[i] * (to - from);
+                     level[i] * level[i] * (s->mass[to] - s->mass[from]);
             from = to;
         }
     }
     return error;
 }
 
-#define DIGIT_BITS 11
-#define DIGITS     (1u << DIGIT_BITS)
-
-/* Unsigned keys that sort as the floats do. */
-static uint32_t key_of(uint32_t bits)
-{
-    return bits ^ ((bits >> 31) ? 0xffffffffu : 0x80000000u);
-}
-
-static uint32_t bits_of(uint32_t key)
-{
-    return key ^ ((key >> 31) ? 0x80000000u : 0xffffffffu);
-}
-
-void tspk_sort_floats(float *value, float *work, size_t n)
-{
-    uint32_t *from = (uint32_t *)(void *)value, *to = (uint32_t *)(void *)work;
-
-    for (int shift = 0; shift < 32; shift += DIGIT_BITS) {
-        size_t start[DIGITS + 1] = {0};
-        uint32_t *const kept = from;
-
-        for (size_t i = 0; i < n; i++) {
-            uint32_t bits;
-
-            memcpy(&bits, from + i, sizeof bits);
-            bits = shift ? bits : key_of(bits);
-            memcpy(from + i, &bits, sizeof bits);
-            start[((bits >> shift) & (DIGITS - 1)) + 1]++;
-        }
-        for (size_t d = 0; d < DIGITS; d++)
-            start[d + 1] += start[d];
-        for (size_t i = 0; i < n; i++) {
-            uint32_t bits;
-
-            memcpy(&bits, from + i, sizeof bits);
-            memcpy(to + start[(bits >> shift) & (DIGITS - 1)]++, &bits, sizeof bits);
-        }
-        from = to;
-        to = kept;
-    }
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-
-        memcpy(&bits, from + i, sizeof bits);
-        bits = bits_of(bits);
-        memcpy(value + i, &bits, sizeof bits);
-    }
-}
-
 typedef struct fit {
     tspk_population *population;
     const tspk_channel_fit_settings *settings;
     const tspk_ladder_values *ladder;
-    double *moment, *square; /* [channels, n + 1] */
-    double *deviation;       /* [channels] root mean square */
-    double *scale;           /* [channels] */
-    float *work;             /* [channels, n] for sorting */
+    double *mass, *moment, *square; /* [channels, n + 1] */
+    double *deviation;              /* [channels] root mean square */
+    double *scale;                  /* [channels] */
+    tspk_ranked *work;              /* [threads, 2, n] for sorting */
 } fit;
 
 static channel_sums sums_of(const fit *f, size_t c)
 {
     const uint32_t n = f->population->n;
 
-    return (channel_sums){f->population->value + c * n, f->moment + c * (n + 1),
-                          f->square + c * (n + 1), n};
+    return (channel_sums){f->population->value + c * n, f->mass + c * (n + 1),
+                          f->moment + c * (n + 1), f->square + c * (n + 1), n};
 }
 
 static void prepare_channel(void *context, size_t c, int worker)
 {
     fit *const f = context;
     const channel_sums s = sums_of(f, c);
-    double moment = 0, square = 0;
+    float *const value = f->population->value + c * s.n;
+    const tspk_ranked *sorted = tspk_sort_floats(value, f->work + 2 * (size_t)worker * s.n, s.n);
+    double mass = 0, moment = 0, square = 0;
 
-    (void)worker;
-    tspk_sort_floats(f->population->value + c * s.n, f->work + c * s.n, s.n);
-    s.moment[0] = s.square[0] = 0;
+    s.mass[0] = s.moment[0] = s.square[0] = 0;
     for (uint32_t i = 0; i < s.n; i++) {
-        const double v = (double)s.value[i];
+        const double v = (double)value[i];
+        const double m = f->population->mass ? f->population->mass[sorted[i].index] : 1;
 
-        s.moment[i + 1] = moment += v;
-        s.square[i + 1] = square += v * v;
+        s.mass[i + 1] = mass += m;
+        s.moment[i + 1] = moment += m * v;
+        s.square[i + 1] = square += m * v * v;
     }
-    f->deviation[c] = s.n ? sqrt(square / s.n) : 0;
+    f->deviation[c] = mass > 0 ? sqrt(square / mass) : 0;
 }
 
 static void scale_channel(void *context, size_t c, int worker)
@@ -187,9 +140,13 @@ static void refit_ladder(const fit *f, tspk_histogram *histogram, tspk_ladder_va
             range = fmax(range, fmax(low, high));
         }
     tspk_histogram_init(histogram, range * (1 + 1e-9));
-    for (size_t c = 0; c < p->channels; c++)
+    for (size_t c = 0; c < p->channels; c++) {
+        const channel_sums s = sums_of(f, c);
+
         for (uint32_t i = 0; f->scale[c] > 0 && i < p->n; i++)
-            tspk_histogram_add(histogram, (double)p->value[c * p->n + i] / f->scale[c], 1);
+            tspk_histogram_add(histogram, (double)p->value[c * p->n + i] / f->scale[c],
+                               s.mass[i + 1] - s.mass[i]);
+    }
     tspk_fit_ladder(histogram, f->settings->kind, f->settings->n_levels, f->settings->is_one_sided,
                     ladder_out);
 }
@@ -216,11 +173,12 @@ tspk_status tspk_fit_channels(tspk_population *population,
         .population = population, .settings = settings, .ladder = ladder_out, .scale = scale_out};
     tspk_status status = TSPK_OK;
 
+    f.mass = malloc(cells * sizeof(double));
     f.moment = malloc(cells * sizeof(double));
     f.square = malloc(cells * sizeof(double));
     f.deviation = malloc(channels * sizeof(double));
-    f.work = malloc(cells * sizeof(float));
-    if (!histogram || !f.moment || !f.square || !f.deviation || !f.work) {
+    f.work = malloc((2 * (size_t)settings->threads * population->n + 1) * sizeof *f.work);
+    if (!histogram || !f.mass || !f.moment || !f.square || !f.deviation || !f.work) {
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory to fit %zu channels on %u samples each",
                            channels, population->n);
         goto done;
@@ -235,9 +193,27 @@ tspk_status tspk_fit_channels(tspk_population *population,
     }
 done:
     free(histogram);
+    free(f.mass);
     free(f.moment);
     free(f.square);
     free(f.deviation);
     free(f.work);
     return status;
+}
+
+double tspk_channels_error(const tspk_population *population, const tspk_ladder_values *ladder,
+                           const double *scale)
+{
+    double error = 0;
+
+    for (size_t c = 0; c < population->channels; c++)
+        for (uint32_t i = 0; i < population->n; i++) {
+            const double v = (double)population->value[c * population->n + i];
+            double least = fabs(v);
+
+            for (uint32_t k = 0; k < ladder->n; k++)
+                least = fmin(least, fabs(v - scale[c] * ladder->value[k]));
+            error += least * least;
+        }
+    return error;
 }

@@ -10,8 +10,9 @@
  */
 typedef struct tspk_population {
     uint32_t channels;
-    uint32_t n;   /* samples a channel */
-    float *value; /* [channels, n] [activation units] */
+    uint32_t n;        /* samples a channel */
+    float *value;      /* [channels, n] finite [activation units] */
+    const double *mass; /* [n] how much each sample counts, before sorting; NULL: all alike */
 } tspk_population;
 
 typedef struct tspk_channel_fit_settings {
@@ -31,7 +32,8 @@ tspk_status tspk_fit_channels(tspk_population *population,
                               const tspk_channel_fit_settings *settings,
                               tspk_ladder_values *ladder_out, double *scale_out, tspk_error *err);
 
-/** Sorts finite values ascending, in place (radix sort). @param work [n] overwritten */
-void tspk_sort_floats(float *value, float *work, size_t n);
+/** Squared error, summed over all samples, of rounding each to the nearest level or to silence. */
+double tspk_channels_error(const tspk_population *population, const tspk_ladder_values *ladder,
+                           const double *scale);
 
 #endif

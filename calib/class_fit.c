@@ -12,7 +12,8 @@ tspk_status tspk_fit_class(const tspk_calib_options *options,
                            const tspk_channel_fit_settings *settings, tspk_population *population,
                            tspk_ladder_values *ladder_out, double *scale_out, tspk_error *err)
 {
-    tspk_population pooled = {1, population->channels * population->n, population->value};
+    tspk_population pooled = {
+        .channels = 1, .n = population->channels * population->n, .value = population->value};
     tspk_population *const fitted = options->is_per_channel ? population : &pooled;
     tspk_status status;
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "calib/sort_floats.h"
 #include "core/fail.h"
 
 /* ECMT's default `percent`. */
@@ -27,7 +28,7 @@ tspk_status tspk_fit_ecmt(tspk_population *population, uint32_t n_levels,
 {
     const size_t n = population->n;
     const uint32_t levels = n_levels < MOST_LEVELS ? n_levels : MOST_LEVELS;
-    float *work = malloc((n + 1) * sizeof *work);
+    tspk_ranked *work = malloc((2 * n + 1) * sizeof *work);
 
     if (!work)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to sort %zu values", n);
@@ -38,7 +39,7 @@ tspk_status tspk_fit_ecmt(tspk_population *population, uint32_t n_levels,
     for (uint32_t i = 0; i < levels; i++)
         ladder->value[ladder->n++] = ldexp(1, (int)i);
     for (size_t c = 0; c < population->channels; c++) {
-        tspk_sort_floats(population->value + c * n, work, n);
+        (void)tspk_sort_floats(population->value + c * n, work, n);
         scale[c] = base_of(population->value + c * n, n);
     }
     free(work);

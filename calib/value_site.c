@@ -8,152 +8,19 @@
 #include "calib/class_fit.h"
 #include "calib/neuron_bank.h"
 #include "calib/site_fit.h"
+#include "calib/site_samples.h"
 #include "core/fail.h"
 #include "core/parallel.h"
-#include "core/rng.h"
 
 /* Samples a channel for a ladder's fit, at most. */
 #define MAX_SAMPLES 4096u
-/* One sample in so many has a twin, stretched by so much. */
-#define TWIN_SHARE   16u
-#define TWIN_STRETCH 1.5f
+/* The exponent of donors is chosen on so many samples a fold, where there are few. */
+#define MAX_TRIAL_SAMPLES 256u
+#define MAX_TRIED         2048u
 
 static tspk_status no_memory(tspk_error *err, const char *what)
 {
     return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %s", what);
-}
-
-/* Rows of one token class. */
-typedef struct class_rows {
-    uint32_t *row;
-    uint32_t n;
-} class_rows;
-
-static tspk_status find_rows(const tspk_site *site, uint32_t row_class, class_rows *rows_out,
-                             tspk_error *err)
-{
-    rows_out->n = 0;
-    rows_out->row = malloc((site->rows + 1) * sizeof *rows_out->row);
-    if (!rows_out->row)
-        return no_memory(err, "row numbers");
-    for (uint32_t r = 0; r < site->rows; r++)
-        if (site->row_class[r] == row_class)
-            rows_out->row[rows_out->n++] = r;
-    return TSPK_OK;
-}
-
-static float potential(tspk_coding coding, uint32_t t, float x, float o)
-{
-    return coding == TSPK_CODING_DIFFERENTIAL ? x - o : (float)t * x - o;
-}
-
-/*
- * Sampled (image, row) pairs of one class, the same at every step. A share of them has a twin: the
- * same activations drawn out from the prior by TWIN_STRETCH, with a membrane of its own, as another
- * image may have them. Without twins, what exceeds the calibration images' range is never caught up
- * with.
- */
-typedef struct samples {
-    uint32_t n, n_twins;
-    size_t *image;     /* [n] */
-    uint32_t *row;     /* [n] */
-    float *twin_x;     /* [n_twins, channels] at the present step */
-    float *twin_state; /* [n_twins, channels] */
-} samples;
-
-static void samples_done(samples *s)
-{
-    free(s->image);
-    free(s->row);
-    free(s->twin_x);
-    free(s->twin_state);
-}
-
-static tspk_status samples_init(samples *s, const tspk_calib *calib, uint32_t site_id,
-                                uint32_t row_class, tspk_error *err)
-{
-    const tspk_site *site = &calib->spikes->site[site_id];
-    const float *prior = calib->point->site[site_id].prior;
-    tspk_rng rng = {calib->settings.seed ^ ((uint64_t)site_id << 32)};
-    class_rows rows;
-    size_t total;
-
-    TSPK_TRY(find_rows(site, row_class, &rows, err));
-    total = tspk_stage_fitted(calib->stage) * rows.n;
-    s->n = total < MAX_SAMPLES ? (uint32_t)total : MAX_SAMPLES;
-    s->n_twins =
-        calib->settings.options.has_site_ladders ? (s->n + TWIN_SHARE - 1) / TWIN_SHARE : 0;
-    s->image = malloc(((size_t)s->n + 1) * sizeof *s->image);
-    s->row = malloc(((size_t)s->n + 1) * sizeof *s->row);
-    s->twin_x = calloc((size_t)s->n_twins * site->channels + 1, sizeof(float));
-    s->twin_state = calloc((size_t)s->n_twins * site->channels + 1, sizeof(float));
-    for (uint32_t i = 0; s->image && s->row && i < s->n; i++) {
-        const size_t pick = total == s->n ? i : (size_t)tspk_rng_below(&rng, total);
-
-        s->image[i] = pick / rows.n;
-        s->row[i] = rows.row[pick % rows.n];
-    }
-    for (uint32_t i = 0; s->twin_state && prior && i < s->n_twins; i++)
-        memcpy(s->twin_state + (size_t)i * site->channels,
-               prior + (size_t)row_class * site->channels, site->channels * sizeof(float));
-    free(rows.row);
-    return s->image && s->row && s->twin_x && s->twin_state ? TSPK_OK
-                                                            : no_memory(err, "sampled rows");
-}
-
-/* Twins are taken evenly from the samples. */
-static uint32_t twin_of(const samples *s, uint32_t twin)
-{
-    return (uint32_t)((uint64_t)twin * s->n / s->n_twins);
-}
-
-static void stretch_twins(const tspk_calib *calib, uint32_t site_id, uint32_t t, uint32_t row_class,
-                          samples *s)
-{
-    const tspk_site *site = &calib->spikes->site[site_id];
-    const float *prior = calib->point->site[site_id].prior;
-
-    for (uint32_t i = 0; i < s->n_twins; i++) {
-        const uint32_t from = twin_of(s, i);
-        const float *x = tspk_stage_at(calib->stage, site->input, s->image[from], t) +
-                         (size_t)s->row[from] * site->channels;
-
-        for (uint32_t c = 0; c < site->channels; c++) {
-            const float middle = prior ? prior[(size_t)row_class * site->channels + c] : 0.0f;
-
-            s->twin_x[(size_t)i * site->channels + c] = middle + TWIN_STRETCH * (x[c] - middle);
-        }
-    }
-}
-
-/* Potentials at step t of the samples and their twins, channel by channel. */
-static tspk_status sample_potentials(const tspk_calib *calib, uint32_t site_id, uint32_t t,
-                                     const float *state, const samples *s,
-                                     tspk_population *population, tspk_error *err)
-{
-    const tspk_site *site = &calib->spikes->site[site_id];
-    const size_t per_image = (size_t)site->rows * site->channels;
-    const uint32_t n = s->n + s->n_twins;
-    const uint32_t version = calib->settings.options.is_sequential ? t : 0;
-
-    population->channels = site->channels;
-    population->n = n;
-    population->value = malloc((size_t)n * site->channels * sizeof(float) + 1);
-    if (!population->value)
-        return no_memory(err, "samples of potentials");
-    for (uint32_t i = 0; i < n; i++) {
-        const bool is_twin = i >= s->n;
-        const size_t at = is_twin ? 0 : (size_t)s->row[i] * site->channels;
-        const float *x = is_twin
-                             ? s->twin_x + (size_t)(i - s->n) * site->channels
-                             : tspk_stage_at(calib->stage, site->input, s->image[i], version) + at;
-        const float *o = is_twin ? s->twin_state + (size_t)(i - s->n) * site->channels
-                                 : state + s->image[i] * per_image + at;
-
-        for (uint32_t c = 0; c < site->channels; c++)
-            population->value[(size_t)c * n + i] = potential(calib->point->coding, t, x[c], o[c]);
-    }
-    return TSPK_OK;
 }
 
 typedef struct firing {
@@ -191,20 +58,26 @@ static void done_banks(tspk_neuron_bank *bank)
         tspk_neuron_bank_done(&bank[k]);
 }
 
+static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib)
+{
+    const tspk_calib_options *options = &calib->settings.options;
+
+    return (tspk_channel_fit_settings){.kind = !options->has_site_ladders    ? TSPK_LADDER_POW2
+                                               : options->has_signed_ladders ? TSPK_LADDER_SIGNED
+                                                                             : TSPK_LADDER_FITTED,
+                                       .n_levels = calib->settings.n_levels,
+                                       .threads = calib->settings.threads};
+}
+
 /* Fits one class at step t on the potentials that it sees. */
 static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t t,
-                             uint32_t row_class, const float *state, samples *s, tspk_site_fit *fit,
-                             tspk_error *err)
+                             uint32_t row_class, const float *state, tspk_site_samples *s,
+                             tspk_site_fit *fit, tspk_error *err)
 {
     tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, row_class);
     double *scale = tspk_site_fit_scale(fit, t - 1, row_class);
     const tspk_calib_options *options = &calib->settings.options;
-    const tspk_channel_fit_settings settings = {
-        .kind = !options->has_site_ladders    ? TSPK_LADDER_POW2
-                : options->has_signed_ladders ? TSPK_LADDER_SIGNED
-                                              : TSPK_LADDER_FITTED,
-        .n_levels = calib->settings.n_levels,
-        .threads = calib->settings.threads};
+    const tspk_channel_fit_settings settings = ladder_settings(calib);
     tspk_population population = {0};
     tspk_status status;
 
@@ -213,17 +86,96 @@ static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t
         memcpy(scale, tspk_site_fit_scale(fit, 0, row_class), fit->channels * sizeof *scale);
         return TSPK_OK;
     }
-    stretch_twins(calib, site_id, t, row_class, s);
-    status = sample_potentials(calib, site_id, t, state, s, &population, err);
+    tspk_site_samples_set_step(s, calib, site_id, t);
+    status = tspk_site_samples_potentials(s, calib, site_id, t, state, &population, err);
     if (status == TSPK_OK)
         status = tspk_fit_class(options, &settings, &population, ladder, scale, err);
     free(population.value);
     return status;
 }
 
+/* Error of step 1 on one fold's images after a fit on the others. */
+static tspk_status try_exponent(const tspk_calib *calib, uint32_t site_id, uint32_t row_class,
+                                tspk_sample_plan plan, const float *state, double *error_out,
+                                tspk_error *err)
+{
+    const tspk_channel_fit_settings settings = ladder_settings(calib);
+    tspk_site_samples fitted = {0}, judged = {0};
+    tspk_population potentials = {0}, unseen = {0};
+    tspk_ladder_values ladder;
+    double *scale = malloc(calib->spikes->site[site_id].channels * sizeof *scale);
+    tspk_status status = scale ? TSPK_OK : no_memory(err, "trial scales");
+
+    if (status == TSPK_OK)
+        status = tspk_site_samples_init(&fitted, calib, site_id, row_class, &plan, err);
+    plan.is_inverted = true;
+    plan.has_twins = false;
+    if (status == TSPK_OK)
+        status = tspk_site_samples_init(&judged, calib, site_id, row_class, &plan, err);
+    if (status == TSPK_OK && fitted.n && judged.n) {
+        tspk_site_samples_set_step(&fitted, calib, site_id, 1);
+        status = tspk_site_samples_potentials(&fitted, calib, site_id, 1, state, &potentials, err);
+        if (status == TSPK_OK)
+            status = tspk_site_samples_potentials(&judged, calib, site_id, 1, state, &unseen, err);
+        if (status == TSPK_OK)
+            status = tspk_fit_channels(&potentials, &settings, &ladder, scale, err);
+        if (status == TSPK_OK)
+            *error_out += tspk_channels_error(&unseen, &ladder, scale);
+    }
+    free(potentials.value);
+    free(unseen.value);
+    free(scale);
+    tspk_site_samples_done(&fitted);
+    tspk_site_samples_done(&judged);
+    return status;
+}
+
+/* How far other channels' deviations apply to a channel: the exponent with the least error on
+ * images that were not fitted. Where samples abound it hardly matters. */
+static tspk_status choose_exponent(const tspk_calib *calib, uint32_t site_id, uint32_t row_class,
+                                   const float *state, double *exponent_out, tspk_error *err)
+{
+    double least = INFINITY;
+
+    for (int i = 0; i < 3; i++) {
+        double error = 0;
+
+        for (uint32_t fold = 0; fold < 2; fold++) {
+            const tspk_sample_plan plan = {.max_samples = MAX_TRIAL_SAMPLES,
+                                           .n_folds = 2,
+                                           .fold = fold,
+                                           .has_twins = true,
+                                           .donor_exponent = 0.5 * i};
+
+            TSPK_TRY(try_exponent(calib, site_id, row_class, plan, state, &error, err));
+        }
+        if (error < least) {
+            least = error;
+            *exponent_out = 0.5 * i;
+        }
+    }
+    return TSPK_OK;
+}
+
+static tspk_status draw_samples(tspk_site_samples *s, const tspk_calib *calib, uint32_t site_id,
+                                uint32_t row_class, const float *state, tspk_error *err)
+{
+    const tspk_calib_options *options = &calib->settings.options;
+    tspk_sample_plan plan = {.max_samples = MAX_SAMPLES,
+                             .has_twins = options->has_site_ladders && options->is_per_channel,
+                             .donor_exponent = 1};
+
+    TSPK_TRY(tspk_site_samples_init(s, calib, site_id, row_class, &plan, err));
+    if (!plan.has_twins || !s->n || s->n > MAX_TRIED)
+        return TSPK_OK;
+    TSPK_TRY(choose_exponent(calib, site_id, row_class, state, &plan.donor_exponent, err));
+    tspk_site_samples_done(s);
+    return tspk_site_samples_init(s, calib, site_id, row_class, &plan, err);
+}
+
 /* Fits step t and fires its real-valued levels. `s`: [n_classes] */
-static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t t, samples *s,
-                            tspk_site_fit *fit, float *state, tspk_error *err)
+static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t t,
+                            tspk_site_samples *s, tspk_site_fit *fit, float *state, tspk_error *err)
 {
     const tspk_fire_rule rule = tspk_fire_rule_of(&calib->settings.options);
     tspk_neuron_bank bank[TSPK_MAX_TOKEN_CLASSES] = {{0}};
@@ -236,10 +188,10 @@ static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t 
             status =
                 tspk_neuron_bank_real(&bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
                                       tspk_site_fit_scale(fit, t - 1, k), rule, err);
-        for (uint32_t i = 0; i < s[k].n_twins && status == TSPK_OK; i++)
+        for (uint32_t i = 0; i < tspk_site_samples_invented(&s[k]) && status == TSPK_OK; i++)
             tspk_neuron_bank_fire_row(&bank[k], calib->point->coding, t,
-                                      s[k].twin_x + (size_t)i * fit->channels,
-                                      s[k].twin_state + (size_t)i * fit->channels);
+                                      s[k].x + (size_t)i * fit->channels,
+                                      s[k].state + (size_t)i * fit->channels);
     }
     if (status == TSPK_OK && t < calib->settings.n_steps)
         fire_all(calib, site_id, t, bank, state);
@@ -300,7 +252,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     tspk_site *site = &calib->spikes->site[site_id];
     tspk_site_params *params = &calib->point->site[site_id];
     tspk_arena *arena = calib->spikes->arena;
-    samples s[TSPK_MAX_TOKEN_CLASSES] = {{0}};
+    tspk_site_samples s[TSPK_MAX_TOKEN_CLASSES] = {{0}};
     tspk_site_fit fit = {0};
     float *state = NULL;
     tspk_status status;
@@ -310,20 +262,20 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     if (status == TSPK_OK && calib->settings.options.has_prior &&
         calib->point->coding == TSPK_CODING_DIFFERENTIAL)
         status = fit_prior(calib, site_id, err);
-    for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++)
-        status = samples_init(&s[k], calib, site_id, k, err);
     if (status == TSPK_OK) {
         state = tspk_calib_start_state(calib, site_id);
         if (!state)
             status = no_memory(err, "the state of a site");
     }
+    for (uint32_t k = 0; k < calib->spikes->n_classes && status == TSPK_OK; k++)
+        status = draw_samples(&s[k], calib, site_id, k, state, err);
     for (uint32_t t = 1; t <= calib->settings.n_steps && status == TSPK_OK; t++)
         status = fit_step(calib, site_id, t, s, &fit, state, err);
     if (status == TSPK_OK)
         status = tspk_fold_class_fits(&calib->settings.options, &fit, calib->point->coding, heads,
                                       arena, site, params, err);
     for (uint32_t k = 0; k < TSPK_MAX_TOKEN_CLASSES; k++)
-        samples_done(&s[k]);
+        tspk_site_samples_done(&s[k]);
     free(state);
     tspk_site_fit_done(&fit);
     return tspk_at_tensor(err, status, site->name);

@@ -14,6 +14,7 @@
 #include "calib/neuron_bank.h"
 #include "calib/quantise.h"
 #include "calib/site_fit.h"
+#include "calib/sort_floats.h"
 #include "core/rng.h"
 
 #define SEED 20240917u
@@ -132,16 +133,21 @@ static void ladder_error_agrees_with_brute_force(void **state)
 
 static void sort_orders_floats(void **state)
 {
-    float value[1000], work[1000];
+    float value[1000], before[1000];
+    tspk_ranked work[2000];
+    const tspk_ranked *ranked;
     tspk_rng rng = {SEED};
 
     (void)state;
     for (int i = 0; i < 1000; i++)
         value[i] = (float)(normal(&rng) * pow(10, 6 * uniform(&rng) - 3));
     value[7] = -0.0f;
-    tspk_sort_floats(value, work, 1000);
+    memcpy(before, value, sizeof before);
+    ranked = tspk_sort_floats(value, work, 1000);
     for (int i = 1; i < 1000; i++)
         assert_true(value[i - 1] <= value[i]);
+    for (int i = 0; i < 1000; i++)
+        assert_true(value[i] == before[ranked[i].index]);
 }
 
 #define CHANNELS 6u
@@ -149,7 +155,8 @@ static void sort_orders_floats(void **state)
 
 static void fit_random_channels(tspk_ladder_values *ladder, double *scale)
 {
-    tspk_population population = {CHANNELS, SAMPLES, malloc(CHANNELS * SAMPLES * sizeof(float))};
+    tspk_population population = {
+        .channels = CHANNELS, .n = SAMPLES, .value = malloc(CHANNELS * SAMPLES * sizeof(float))};
     const tspk_channel_fit_settings settings = {
         .kind = TSPK_LADDER_FITTED, .n_levels = 4, .threads = 2};
     tspk_rng rng = {SEED};
