@@ -10,8 +10,8 @@
  */
 typedef struct tspk_population {
     uint32_t channels;
-    uint32_t n;        /* samples a channel */
-    float *value;      /* [channels, n] finite [activation units] */
+    uint32_t n;         /* samples a channel */
+    float *value;       /* [channels, n] finite [activation units] */
     const double *mass; /* [n] how much each sample counts, before sorting; NULL: all alike */
 } tspk_population;
 

@@ -8,9 +8,6 @@
 #include "core/fail.h"
 #include "core/rng.h"
 
-/* One sample in so many has a stretched twin, stretched by so much. */
-#define TWIN_SHARE   16u
-#define TWIN_STRETCH 1.5f
 /* Donors stand at so many normal quantiles between -z and z, and count as so many samples. */
 #define N_DONORS   256u
 #define DONOR_Z    4.2
@@ -142,32 +139,30 @@ static tspk_status find_donors(tspk_site_samples *s, const tspk_calib *calib, ui
 
         s->donor[i] = from->sample;
         s->donor_channel[i] = from->channel;
-        s->mass[s->n + s->n_stretched + i] = DONOR_MASS * (above - below);
+        s->mass[s->n + i] = DONOR_MASS * (above - below);
     }
     free(ranked);
     return TSPK_OK;
 }
 
-static tspk_status invent_rows(tspk_site_samples *s, const tspk_calib *calib, uint32_t site_id,
+static tspk_status make_donors(tspk_site_samples *s, const tspk_calib *calib, uint32_t site_id,
                                const tspk_sample_plan *plan, tspk_error *err)
 {
     const tspk_site *site = &calib->spikes->site[site_id];
-    const size_t room = s->n / TWIN_SHARE + 1 + N_DONORS;
 
     s->donor = malloc(N_DONORS * sizeof *s->donor);
     s->donor_channel = malloc(N_DONORS * sizeof *s->donor_channel);
     s->factor = malloc(site->channels * sizeof *s->factor);
-    s->mass = malloc((s->n + room) * sizeof *s->mass);
-    s->x = calloc(room * site->channels, sizeof *s->x);
-    s->state = calloc(room * site->channels, sizeof *s->state);
+    s->mass = malloc(((size_t)s->n + N_DONORS) * sizeof *s->mass);
+    s->x = calloc((size_t)N_DONORS * site->channels, sizeof *s->x);
+    s->state = calloc((size_t)N_DONORS * site->channels, sizeof *s->state);
     if (!s->donor || !s->donor_channel || !s->factor || !s->mass || !s->x || !s->state)
         return no_memory(err);
-    s->n_stretched = (s->n + TWIN_SHARE - 1) / TWIN_SHARE;
-    for (uint32_t i = 0; i < s->n + s->n_stretched; i++)
+    for (uint32_t i = 0; i < s->n; i++)
         s->mass[i] = 1;
     find_factors(s, calib, site_id, plan->donor_exponent);
     TSPK_TRY(find_donors(s, calib, site_id, err));
-    for (uint32_t i = 0; i < tspk_site_samples_invented(s); i++)
+    for (uint32_t i = 0; i < s->n_donors; i++)
         for (uint32_t c = 0; c < site->channels; c++)
             s->state[(size_t)i * site->channels + c] = prior_of(calib, site_id, s->row_class, c);
     return TSPK_OK;
@@ -181,8 +176,8 @@ tspk_status tspk_site_samples_init(tspk_site_samples *samples, const tspk_calib 
 
     *samples = (tspk_site_samples){.row_class = row_class};
     status = pick_rows(samples, calib, site, plan, err);
-    if (status == TSPK_OK && samples->n && plan->has_twins)
-        status = invent_rows(samples, calib, site, plan, err);
+    if (status == TSPK_OK && samples->n && plan->has_donors)
+        status = make_donors(samples, calib, site, plan, err);
     if (status != TSPK_OK)
         tspk_site_samples_done(samples);
     return status;
@@ -201,32 +196,17 @@ void tspk_site_samples_done(tspk_site_samples *samples)
     *samples = (tspk_site_samples){0};
 }
 
-uint32_t tspk_site_samples_invented(const tspk_site_samples *samples)
-{
-    return samples->n_stretched + samples->n_donors;
-}
-
 void tspk_site_samples_set_step(tspk_site_samples *samples, const tspk_calib *calib, uint32_t site,
                                 uint32_t t)
 {
     const tspk_site *at = &calib->spikes->site[site];
     float *to = samples->x;
 
-    for (uint32_t i = 0; i < samples->n_stretched; i++, to += at->channels) {
-        const uint32_t from = (uint32_t)((uint64_t)i * samples->n / samples->n_stretched);
-        const float *x = sampled_row(samples, calib, at, from, t);
-
-        for (uint32_t c = 0; c < at->channels; c++) {
-            const float prior = prior_of(calib, site, samples->row_class, c);
-
-            to[c] = prior + TWIN_STRETCH * (x[c] - prior);
-        }
-    }
     for (uint32_t i = 0; i < samples->n_donors; i++, to += at->channels) {
         const uint32_t from = samples->donor_channel[i];
         const double x = (double)sampled_row(samples, calib, at, samples->donor[i], t)[from];
-        const double d = (x - (double)prior_of(calib, site, samples->row_class, from)) /
-                         samples->factor[from];
+        const double d =
+            (x - (double)prior_of(calib, site, samples->row_class, from)) / samples->factor[from];
 
         for (uint32_t c = 0; c < at->channels; c++)
             to[c] = (float)((double)prior_of(calib, site, samples->row_class, c) +
@@ -240,7 +220,7 @@ tspk_status tspk_site_samples_potentials(const tspk_site_samples *samples, const
 {
     const tspk_site *at = &calib->spikes->site[site];
     const size_t per_image = (size_t)at->rows * at->channels;
-    const uint32_t n = samples->n + tspk_site_samples_invented(samples);
+    const uint32_t n = samples->n + samples->n_donors;
     const uint32_t version = calib->settings.options.is_sequential ? t : 0;
     const bool is_rate = calib->point->coding == TSPK_CODING_RATE;
 
@@ -251,12 +231,11 @@ tspk_status tspk_site_samples_potentials(const tspk_site_samples *samples, const
     if (!population->value)
         return no_memory(err);
     for (uint32_t i = 0; i < n; i++) {
-        const bool is_invented = i >= samples->n;
-        const size_t row = (size_t)(is_invented ? i - samples->n : samples->row[i]) * at->channels;
-        const float *x =
-            is_invented ? samples->x + row : sampled_row(samples, calib, at, i, version);
-        const float *o = is_invented ? samples->state + row
-                                     : state + samples->image[i] * per_image + row;
+        const bool is_donor = i >= samples->n;
+        const size_t row = (size_t)(is_donor ? i - samples->n : samples->row[i]) * at->channels;
+        const float *x = is_donor ? samples->x + row : sampled_row(samples, calib, at, i, version);
+        const float *o =
+            is_donor ? samples->state + row : state + samples->image[i] * per_image + row;
 
         for (uint32_t c = 0; c < at->channels; c++)
             population->value[(size_t)c * n + i] = is_rate ? (float)t * x[c] - o[c] : x[c] - o[c];

@@ -109,7 +109,7 @@ static tspk_status try_exponent(const tspk_calib *calib, uint32_t site_id, uint3
     if (status == TSPK_OK)
         status = tspk_site_samples_init(&fitted, calib, site_id, row_class, &plan, err);
     plan.is_inverted = true;
-    plan.has_twins = false;
+    plan.has_donors = false;
     if (status == TSPK_OK)
         status = tspk_site_samples_init(&judged, calib, site_id, row_class, &plan, err);
     if (status == TSPK_OK && fitted.n && judged.n) {
@@ -144,7 +144,7 @@ static tspk_status choose_exponent(const tspk_calib *calib, uint32_t site_id, ui
             const tspk_sample_plan plan = {.max_samples = MAX_TRIAL_SAMPLES,
                                            .n_folds = 2,
                                            .fold = fold,
-                                           .has_twins = true,
+                                           .has_donors = true,
                                            .donor_exponent = 0.5 * i};
 
             TSPK_TRY(try_exponent(calib, site_id, row_class, plan, state, &error, err));
@@ -162,11 +162,11 @@ static tspk_status draw_samples(tspk_site_samples *s, const tspk_calib *calib, u
 {
     const tspk_calib_options *options = &calib->settings.options;
     tspk_sample_plan plan = {.max_samples = MAX_SAMPLES,
-                             .has_twins = options->has_site_ladders && options->is_per_channel,
+                             .has_donors = options->has_site_ladders && options->is_per_channel,
                              .donor_exponent = 1};
 
     TSPK_TRY(tspk_site_samples_init(s, calib, site_id, row_class, &plan, err));
-    if (!plan.has_twins || !s->n || s->n > MAX_TRIED)
+    if (!plan.has_donors || !s->n || s->n > MAX_TRIED)
         return TSPK_OK;
     TSPK_TRY(choose_exponent(calib, site_id, row_class, state, &plan.donor_exponent, err));
     tspk_site_samples_done(s);
@@ -188,7 +188,7 @@ static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t 
             status =
                 tspk_neuron_bank_real(&bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
                                       tspk_site_fit_scale(fit, t - 1, k), rule, err);
-        for (uint32_t i = 0; i < tspk_site_samples_invented(&s[k]) && status == TSPK_OK; i++)
+        for (uint32_t i = 0; i < s[k].n_donors && status == TSPK_OK; i++)
             tspk_neuron_bank_fire_row(&bank[k], calib->point->coding, t,
                                       s[k].x + (size_t)i * fit->channels,
                                       s[k].state + (size_t)i * fit->channels);
