@@ -14,12 +14,19 @@
 
 #define AVX512 TSPK_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")
 
-/* Rows of a register block: 12 rows of two vectors of sums, two of weights, one of levels. */
-#define BLOCK_ROWS  12
+/* A register block: 6 rows of two vectors of int32 sums, as many of float sums, two vectors of
+ * weights and one of levels. */
+#define BLOCK_ROWS  6
 #define BLOCK_TILES 2
 
-/* A panel holds the levels of a block of rows: [chunk][BLOCK_ROWS][CHUNK_BYTES], so that a row is
- * a constant distance from the next. Groups begin with a chunk. */
+/* Rows that pass by a pair of tiles before the next pair is loaded, and what of a pair of tiles
+ * stays in the first cache meanwhile. */
+#define PANEL_ROWS  48
+#define PANEL_BLOCKS (PANEL_ROWS / BLOCK_ROWS)
+#define NEAR_BYTES  (24u << 10)
+
+/* A panel holds the levels of some rows: [block][chunk][BLOCK_ROWS][CHUNK_BYTES], so that a row is
+ * a constant distance from the next. Groups begin with a chunk; missing rows are silent. */
 #define CHUNK_BYTES 64
 #define CHUNK_STEPS 16
 #define PANEL_CHUNK (BLOCK_ROWS * CHUNK_BYTES)
@@ -28,11 +35,16 @@
 
 static const tspk_packing packing[2] = {{TSPK_WIDTH_BYTE, 4, BYTE_OFFSET}, {TSPK_WIDTH_WORD, 2, 0}};
 
-/* Levels of a block of rows, and where its sums start: [n_groups][BLOCK_ROWS]. */
+/* Levels of some rows, where their sums start, and Σ_g of a pair of tiles so far. */
 typedef struct row_panel {
-    uint8_t *level;
-    int32_t *start;
+    uint8_t *level; /* [blocks][chunks of all groups][PANEL_CHUNK] */
+    int32_t *start; /* [blocks][n_groups][START_ROWS] */
+    float *z;       /* [blocks][BLOCK_ROWS][BLOCK_TILES][LANES] */
+    size_t block_bytes;
 } row_panel;
+
+/* Rows of a block, padded for what is computed by fours. */
+#define START_ROWS 8
 
 static size_t step_of(bool is_byte)
 {
@@ -46,15 +58,22 @@ static size_t chunks_of(bool is_byte, size_t group)
     return (group + positions - 1) / positions;
 }
 
-static size_t panel_bytes(size_t n_groups, size_t group)
+static size_t z_bytes(void)
 {
-    return n_groups * chunks_of(false, group) * PANEL_CHUNK;
+    return PANEL_ROWS * BLOCK_TILES * TSPK_LANES * sizeof(float);
 }
 
-static row_panel carve_panel(size_t n_groups, size_t group, void *scratch)
+static size_t panel_bytes(bool is_byte, size_t n_groups, size_t group)
 {
-    const row_panel panel = {scratch,
-                             (int32_t *)((uint8_t *)scratch + panel_bytes(n_groups, group))};
+    return PANEL_BLOCKS * n_groups * chunks_of(is_byte, group) * PANEL_CHUNK;
+}
+
+static row_panel carve_panel(bool is_byte, size_t n_groups, size_t group, void *scratch)
+{
+    const size_t bytes = panel_bytes(is_byte, n_groups, group);
+    const row_panel panel = {(uint8_t *)scratch + z_bytes(),
+                             (int32_t *)((uint8_t *)scratch + z_bytes() + bytes), scratch,
+                             bytes / PANEL_BLOCKS};
 
     return panel;
 }
@@ -90,34 +109,51 @@ static AVX512 TSPK_ALWAYS_INLINE __m128i add_lanes(const __m512i *v)
     return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void make_panel(const size_t rows, const bool is_byte,
-                                                 size_t n_groups, size_t group,
-                                                 const int16_t *level, size_t ldl, row_panel panel)
+/* One group of a block of rows. */
+static AVX512 TSPK_ALWAYS_INLINE void make_block(const bool is_byte, size_t rows, size_t group,
+                                                 const int16_t *level, size_t ldl, uint8_t *to,
+                                                 int32_t *start)
 {
     const size_t positions = CHUNK_STEPS * step_of(is_byte);
-    uint8_t *to = panel.level;
+    __m512i sum[START_ROWS];
 
-    for (size_t g = 0; g < n_groups; g++) {
-        __m512i sum[BLOCK_ROWS];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < START_ROWS; r++)
+        sum[r] = _mm512_setzero_si512();
+    for (size_t from = 0; from < group; from += positions, to += PANEL_CHUNK) {
+        const size_t n = group - from < positions ? group - from : positions;
 
-        for (size_t r = 0; r < BLOCK_ROWS; r++)
-            sum[r] = _mm512_setzero_si512();
-        for (size_t from = 0; from < group; from += positions, to += PANEL_CHUNK) {
-            const size_t n = group - from < positions ? group - from : positions;
+#pragma GCC unroll 6
+        for (size_t r = 0; r < BLOCK_ROWS; r++) {
+            __m512i v = _mm512_setzero_si512();
 
-            for (size_t r = 0; r < rows; r++) {
-                const int16_t *const row = level + r * ldl + g * group + from;
-                const __m512i v = is_byte ? load_bytes(row, n) : load_words(row, n);
-
-                if (is_byte)
-                    sum[r] = _mm512_dpbusd_epi32(sum[r], _mm512_set1_epi8(1), v);
-                _mm512_storeu_si512(to + r * CHUNK_BYTES, v);
-            }
+            if (r < rows)
+                v = is_byte ? load_bytes(level + r * ldl + from, n)
+                            : load_words(level + r * ldl + from, n);
+            if (is_byte)
+                sum[r] = _mm512_dpbusd_epi32(sum[r], _mm512_set1_epi8(1), v);
+            _mm512_storeu_si512(to + r * CHUNK_BYTES, v);
         }
-        for (size_t r = 0; is_byte && r < rows; r += 4)
-            _mm_storeu_si128((__m128i *)(panel.start + g * BLOCK_ROWS + r),
-                             _mm_mullo_epi32(add_lanes(sum + r), _mm_set1_epi32(-BYTE_OFFSET)));
     }
+    if (is_byte) {
+        const __m128i factor = _mm_set1_epi32(-BYTE_OFFSET);
+
+        _mm_storeu_si128((__m128i *)start, _mm_mullo_epi32(add_lanes(sum), factor));
+        _mm_storeu_si128((__m128i *)(start + 4), _mm_mullo_epi32(add_lanes(sum + 4), factor));
+    }
+}
+
+static AVX512 TSPK_ALWAYS_INLINE void make_panel(const bool is_byte, size_t rows, size_t n_groups,
+                                                 size_t group, const int16_t *level, size_t ldl,
+                                                 const row_panel *panel)
+{
+    const size_t group_bytes = chunks_of(is_byte, group) * PANEL_CHUNK;
+
+    for (size_t first = 0, block = 0; first < rows; first += BLOCK_ROWS, block++)
+        for (size_t g = 0; g < n_groups; g++)
+            make_block(is_byte, rows - first, group, level + first * ldl + g * group, ldl,
+                       panel->level + block * panel->block_bytes + g * group_bytes,
+                       panel->start + (block * n_groups + g) * START_ROWS);
 }
 
 static AVX512 TSPK_ALWAYS_INLINE __m512i broadcast_step(const uint8_t *from)
@@ -135,189 +171,309 @@ static AVX512 TSPK_ALWAYS_INLINE __m512i multiply_add(const bool is_byte, __m512
                    : _mm512_dpwssd_epi32(sum, weight, level);
 }
 
-/* sum[r * BLOCK_TILES + c]: 16 columns of tile c of row r over the steps of a group. */
-static AVX512 TSPK_ALWAYS_INLINE void sum_group(const size_t rows, const size_t tiles,
-                                                const bool is_byte, size_t steps,
-                                                const uint8_t *level, const int32_t *start,
-                                                const uint8_t *weight, size_t tile_bytes,
-                                                __m512i *sum)
+/* One step of a block of rows and one or two tiles. */
+static AVX512 TSPK_ALWAYS_INLINE void sum_step(const size_t tiles, const bool is_byte,
+                                               const uint8_t *level, const uint8_t *weight,
+                                               size_t tile_bytes, __m512i *sum)
 {
-    const uint8_t *const end = weight + steps * CHUNK_BYTES;
-
-#pragma GCC unroll 12
-    for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 2
-        for (size_t c = 0; c < tiles; c++)
-            sum[r * BLOCK_TILES + c] =
-                is_byte ? _mm512_set1_epi32(start[r]) : _mm512_setzero_si512();
-    for (; weight < end; level += PANEL_CHUNK) {
-        const size_t left = (size_t)(end - weight) / CHUNK_BYTES;
-        const uint8_t *const stop = level + 4 * (left < CHUNK_STEPS ? left : CHUNK_STEPS);
-
-        for (const uint8_t *from = level; from < stop; from += 4, weight += CHUNK_BYTES) {
-            __m512i w[BLOCK_TILES];
+    __m512i w[BLOCK_TILES];
 
 #pragma GCC unroll 2
-            for (size_t c = 0; c < tiles; c++)
-                w[c] = _mm512_loadu_si512(weight + c * tile_bytes);
-#pragma GCC unroll 12
-            for (size_t r = 0; r < rows; r++) {
-                const __m512i x = broadcast_step(from + r * CHUNK_BYTES);
+    for (size_t c = 0; c < tiles; c++)
+        w[c] = _mm512_loadu_si512(weight + c * tile_bytes);
+#pragma GCC unroll 6
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        const __m512i x = broadcast_step(level + r * CHUNK_BYTES);
 
 #pragma GCC unroll 2
-                for (size_t c = 0; c < tiles; c++) {
-                    sum[r * BLOCK_TILES + c] =
-                        multiply_add(is_byte, sum[r * BLOCK_TILES + c], w[c], x);
-                    TSPK_IN_REGISTER(sum[r * BLOCK_TILES + c]);
-                }
-            }
+        for (size_t c = 0; c < tiles; c++) {
+            sum[r * BLOCK_TILES + c] = multiply_add(is_byte, sum[r * BLOCK_TILES + c], w[c], x);
+            TSPK_IN_REGISTER(sum[r * BLOCK_TILES + c]);
         }
     }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void finish(const tspk_linear_args *args, size_t r, size_t column,
-                                             __m512 z)
+/* sum[r * BLOCK_TILES + c]: 16 columns of tile c of row r over the steps of a group. `whole`: as
+ * many whole chunks, known to the compiler; 0: any number of steps. */
+static AVX512 TSPK_ALWAYS_INLINE void sum_group(const size_t tiles, const bool is_byte,
+                                                const size_t whole, size_t steps,
+                                                const uint8_t *level, const int32_t *start,
+                                                const uint8_t *weight, size_t tile_bytes,
+                                                __m512i *sum)
 {
-    const size_t class = args->row_class[r], at = r * args->ldo + column, n = args->n - column;
-    const __mmask16 mask = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
-    const __m512 bias = _mm512_maskz_loadu_ps(mask, args->bias + class * args->ldbias + column);
-    const __m512 before = args->y && !args->is_first ? _mm512_maskz_loadu_ps(mask, args->y + at)
-                                                     : _mm512_setzero_ps();
-    __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(args->rho[class]), z, before);
+    const size_t chunks = whole ? whole : steps / CHUNK_STEPS;
 
-    if (args->y)
-        _mm512_mask_storeu_ps(args->y + at, mask, y);
-    if (args->divisor > 0.0f)
-        y = _mm512_div_ps(y, _mm512_set1_ps(args->divisor));
-    _mm512_mask_storeu_ps(args->out + at, mask, _mm512_add_ps(y, bias));
+#pragma GCC unroll 6
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+#pragma GCC unroll 2
+        for (size_t c = 0; c < tiles; c++)
+            sum[r * BLOCK_TILES + c] =
+                is_byte ? _mm512_set1_epi32(start[r]) : _mm512_setzero_si512();
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+#pragma GCC unroll 16
+        for (size_t step = 0; step < CHUNK_STEPS; step++)
+            sum_step(tiles, is_byte, level + 4 * step, weight + step * CHUNK_BYTES, tile_bytes,
+                     sum);
+        level += PANEL_CHUNK;
+        weight += CHUNK_STEPS * CHUNK_BYTES;
+    }
+    for (size_t step = chunks * CHUNK_STEPS; !whole && step < steps;
+         step++, level += 4, weight += CHUNK_BYTES)
+        sum_step(tiles, is_byte, level, weight, tile_bytes, sum);
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void linear_block(const size_t rows, const size_t tiles,
-                                                   const bool is_byte, const tspk_linear_args *args,
-                                                   row_panel panel, size_t first, size_t tile)
+/* The columns of a tile that are there. */
+static __mmask16 mask_of(size_t n, size_t column)
 {
-    const size_t n_groups = args->n_groups, steps = args->group / step_of(is_byte);
-    const size_t group_bytes = steps * CHUNK_BYTES, tile_bytes = n_groups * group_bytes;
+    return n - column >= TSPK_LANES ? 0xffff : (__mmask16)((1u << (n - column)) - 1);
+}
+
+/* From z to the outputs of one row in some tiles. */
+static AVX512 TSPK_ALWAYS_INLINE void finish(const size_t tiles, const tspk_linear_args *args,
+                                             size_t r, size_t column, const __mmask16 *mask,
+                                             const __m512 *z)
+{
+    const size_t class = args->row_class[r], at = r * args->ldo + column;
+    const float *const bias = args->bias + class * args->ldbias + column;
+    const __m512 rho = _mm512_set1_ps(args->rho[class]);
+
+#pragma GCC unroll 4
+    for (size_t c = 0; c < tiles; c++) {
+        __m512 y;
+
+        if (args->y) {
+            float *const kept = args->y + at + c * TSPK_LANES;
+
+            y = args->is_first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask[c], kept);
+            y = _mm512_fmadd_ps(rho, z[c], y);
+            _mm512_mask_storeu_ps(kept, mask[c], y);
+        } else {
+            y = _mm512_fmadd_ps(rho, z[c], _mm512_setzero_ps());
+        }
+        if (args->divisor > 0.0f)
+            y = _mm512_div_ps(y, _mm512_set1_ps(args->divisor));
+        y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES));
+        _mm512_mask_storeu_ps(args->out + at + c * TSPK_LANES, mask[c], y);
+    }
+}
+
+/* The common case: nothing is kept, nothing is divided. */
+static AVX512 TSPK_ALWAYS_INLINE void finish_once(const size_t tiles, const float *rho,
+                                                  const float *bias, float *out,
+                                                  const __mmask16 *mask, const __m512 *z)
+{
+#pragma GCC unroll 2
+    for (size_t c = 0; c < tiles; c++) {
+        const __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(*rho), z[c], _mm512_setzero_ps());
+        const __m512 b = _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES);
+
+        _mm512_mask_storeu_ps(out + c * TSPK_LANES, mask[c], _mm512_add_ps(y, b));
+    }
+}
+
+/* A block of rows and the tiles of one pass, where it is in the memory of each operand. */
+typedef struct linear_block {
+    const uint8_t *level, *weight;
+    const int32_t *start;
+    const float *scale;
+    float *z;
+    size_t row, rows, column; /* first row, those that are there, first column */
+    size_t n_groups;          /* of this pass */
+    bool is_first, is_last;   /* pass over the groups */
+    __mmask16 mask[BLOCK_TILES];
+} linear_block;
+
+/* Some groups of a block; after the last its rows are finished. */
+static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool is_byte,
+                                                const size_t whole, const tspk_linear_args *args,
+                                                const linear_block *block)
+{
+    const size_t steps = args->group / step_of(is_byte), group_bytes = steps * CHUNK_BYTES;
+    const size_t tile_bytes = args->n_groups * group_bytes;
     const size_t panel_group = chunks_of(is_byte, args->group) * PANEL_CHUNK;
-    const uint8_t *const weight = (const uint8_t *)args->weight + tile * tile_bytes;
-    const float *const scale = args->scale + tile * n_groups * TSPK_LANES;
+    const uint8_t *level = block->level, *weight = block->weight;
+    const int32_t *start = block->start, *const end = start + block->n_groups * START_ROWS;
+    const float *scale = block->scale;
     __m512i sum[BLOCK_ROWS * BLOCK_TILES];
     __m512 z[BLOCK_ROWS * BLOCK_TILES];
 
-    for (size_t i = 0; i < rows * BLOCK_TILES; i++)
+#pragma GCC unroll 12
+    for (size_t i = 0; i < BLOCK_ROWS * BLOCK_TILES; i++)
         z[i] = _mm512_setzero_ps();
-    for (size_t g = 0; g < n_groups; g++) {
-        sum_group(rows, tiles, is_byte, steps, panel.level + g * panel_group,
-                  panel.start + g * BLOCK_ROWS, weight + g * group_bytes, tile_bytes, sum);
+    if (!block->is_first) {
+#pragma GCC unroll 12
+        for (size_t i = 0; i < BLOCK_ROWS * BLOCK_TILES; i++)
+            z[i] = _mm512_loadu_ps(block->z + i * TSPK_LANES);
+    }
+    for (; start < end; start += START_ROWS) {
+        sum_group(tiles, is_byte, whole, steps, level, start, weight, tile_bytes, sum);
 #pragma GCC unroll 2
         for (size_t c = 0; c < tiles; c++) {
-            const __m512 s = _mm512_loadu_ps(scale + (c * n_groups + g) * TSPK_LANES);
+            const __m512 s = _mm512_loadu_ps(scale + c * args->n_groups * TSPK_LANES);
 
-#pragma GCC unroll 12
-            for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 6
+            for (size_t r = 0; r < BLOCK_ROWS; r++) {
                 const size_t i = r * BLOCK_TILES + c;
 
                 z[i] = _mm512_fmadd_ps(s, _mm512_cvtepi32_ps(sum[i]), z[i]);
             }
         }
+        level += panel_group;
+        weight += group_bytes;
+        scale += TSPK_LANES;
     }
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < tiles; c++)
-            finish(args, first + r, (tile + c) * TSPK_LANES, z[r * BLOCK_TILES + c]);
+    if (!block->is_last) {
+#pragma GCC unroll 12
+        for (size_t i = 0; i < BLOCK_ROWS * BLOCK_TILES; i++)
+            _mm512_storeu_ps(block->z + i * TSPK_LANES, z[i]);
+        return;
+    }
+    if (args->y || args->divisor > 0.0f) {
+#pragma GCC unroll 6
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
+            if (r < block->rows)
+                finish(tiles, args, block->row + r, block->column, block->mask,
+                       z + r * BLOCK_TILES);
+    } else {
+        const uint8_t *const class = args->row_class + block->row;
+        const float *const bias = args->bias + block->column;
+        float *const out = args->out + block->row * args->ldo + block->column;
+
+#pragma GCC unroll 6
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
+            if (r < block->rows)
+                finish_once(tiles, args->rho + class[r], bias + class[r] * args->ldbias,
+                            out + r * args->ldo, block->mask, z + r * BLOCK_TILES);
+    }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE size_t linear_rows(const size_t rows, const bool is_byte,
-                                                    const tspk_linear_args *args, row_panel panel,
-                                                    size_t first)
+/* One or two tiles of all rows of a panel, as many groups at a time as stay near. */
+static AVX512 TSPK_ALWAYS_INLINE void linear_tiles(const size_t tiles, const bool is_byte,
+                                                   const size_t whole, const tspk_linear_args *args,
+                                                   const row_panel *panel, size_t first,
+                                                   size_t tile)
 {
+    const size_t n_groups = args->n_groups;
+    const size_t group_bytes = args->group / step_of(is_byte) * CHUNK_BYTES;
+    const size_t panel_group = chunks_of(is_byte, args->group) * PANEL_CHUNK;
+    const size_t pair = BLOCK_TILES * group_bytes, near = pair < NEAR_BYTES ? NEAR_BYTES / pair : 1;
+    const size_t rows = args->rows - first < PANEL_ROWS ? args->rows - first : PANEL_ROWS;
+    const size_t last = (tile + tiles - 1) * TSPK_LANES;
+    linear_block block = {.column = tile * TSPK_LANES,
+                          .mask = {tiles > 1 ? 0xffff : mask_of(args->n, last),
+                                   mask_of(args->n, last)}};
+
+    for (size_t g = 0; g < n_groups; g += near) {
+        block.weight = (const uint8_t *)args->weight + (tile * n_groups + g) * group_bytes;
+        block.scale = args->scale + (tile * n_groups + g) * TSPK_LANES;
+        block.level = panel->level + g * panel_group;
+        block.start = panel->start + g * START_ROWS;
+        block.z = panel->z;
+        block.n_groups = n_groups - g < near ? n_groups - g : near;
+        block.is_first = g == 0;
+        block.is_last = g + near >= n_groups;
+        for (size_t row = 0; row < rows; row += BLOCK_ROWS) {
+            block.row = first + row;
+            block.rows = rows - row < BLOCK_ROWS ? rows - row : BLOCK_ROWS;
+            sum_block(tiles, is_byte, whole, args, &block);
+            block.level += panel->block_bytes;
+            block.start += n_groups * START_ROWS;
+            block.z += BLOCK_ROWS * BLOCK_TILES * TSPK_LANES;
+        }
+    }
+}
+
+static AVX512 TSPK_ALWAYS_INLINE void linear_rows(const bool is_byte, const size_t whole,
+                                                  const tspk_linear_args *args)
+{
+    const row_panel panel = carve_panel(is_byte, args->n_groups, args->group, args->scratch);
     const size_t tiles = tspk_pad_lanes(args->n) / TSPK_LANES;
 
-    for (; first + rows <= args->rows; first += rows) {
+    for (size_t first = 0; first < args->rows; first += PANEL_ROWS) {
+        const size_t left = args->rows - first;
         size_t tile = 0;
 
-        make_panel(rows, is_byte, args->n_groups, args->group, args->level + first * args->ldl,
-                   args->ldl, panel);
+        make_panel(is_byte, left < PANEL_ROWS ? left : PANEL_ROWS, args->n_groups, args->group,
+                   args->level + first * args->ldl, args->ldl, &panel);
         for (; tile + BLOCK_TILES <= tiles; tile += BLOCK_TILES)
-            linear_block(rows, BLOCK_TILES, is_byte, args, panel, first, tile);
+            linear_tiles(BLOCK_TILES, is_byte, whole, args, &panel, first, tile);
         if (tile < tiles)
-            linear_block(rows, 1, is_byte, args, panel, first, tile);
+            linear_tiles(1, is_byte, whole, args, &panel, first, tile);
     }
-    return first;
 }
 
 static AVX512 void linear(const tspk_linear_args *args)
 {
-    const row_panel panel = carve_panel(args->n_groups, args->group, args->scratch);
     const bool is_byte = args->width == TSPK_WIDTH_BYTE;
-    size_t first = 0;
 
-    if (is_byte) {
-        first = linear_rows(BLOCK_ROWS, true, args, panel, first);
-        first = linear_rows(4, true, args, panel, first);
-        linear_rows(1, true, args, panel, first);
-    } else {
-        first = linear_rows(BLOCK_ROWS, false, args, panel, first);
-        first = linear_rows(4, false, args, panel, first);
-        linear_rows(1, false, args, panel, first);
-    }
+    if (is_byte && args->group == 64)
+        linear_rows(true, 1, args);
+    else if (is_byte)
+        linear_rows(true, 0, args);
+    else if (args->group == 64)
+        linear_rows(false, 2, args);
+    else
+        linear_rows(false, 0, args);
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void product_block(const size_t rows, const size_t tiles,
-                                                    const bool is_byte,
-                                                    const tspk_product_args *args, row_panel panel,
-                                                    size_t first, size_t column)
+static AVX512 TSPK_ALWAYS_INLINE void product_block(const size_t tiles, const bool is_byte,
+                                                    const size_t whole,
+                                                    const tspk_product_args *args,
+                                                    const row_panel *panel, size_t first,
+                                                    size_t row, size_t column)
 {
     const size_t steps = tspk_pad_step(args->inner) / step_of(is_byte);
-    const size_t tile_bytes = steps * CHUNK_BYTES;
+    const size_t tile_bytes = steps * CHUNK_BYTES, block = row / BLOCK_ROWS;
     const __m512 factor = _mm512_set1_ps(args->factor);
     __m512i sum[BLOCK_ROWS * BLOCK_TILES];
 
-    sum_group(rows, tiles, is_byte, steps, panel.level, panel.start,
+    sum_group(tiles, is_byte, whole, steps, panel->level + block * panel->block_bytes,
+              panel->start + block * START_ROWS,
               (const uint8_t *)args->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
-#pragma GCC unroll 12
-    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 6
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        if (first + row + r >= args->rows)
+            return;
 #pragma GCC unroll 2
         for (size_t c = 0; c < tiles; c++) {
-            float *const out = args->out + (first + r) * args->ldo + column + c * TSPK_LANES;
+            float *const out = args->out + (first + row + r) * args->ldo + column + c * TSPK_LANES;
             const __m512 before = args->is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
 
             _mm512_storeu_ps(
                 out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r * BLOCK_TILES + c]), factor, before));
         }
+    }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE size_t product_rows(const size_t rows, const bool is_byte,
-                                                     const tspk_product_args *args, row_panel panel,
-                                                     size_t first)
+static AVX512 TSPK_ALWAYS_INLINE void product_rows(const bool is_byte, const size_t whole,
+                                                   const tspk_product_args *args)
 {
-    for (; first + rows <= args->rows; first += rows) {
+    const row_panel panel = carve_panel(is_byte, 1, args->inner, args->scratch);
+    const size_t pair = BLOCK_TILES * TSPK_LANES;
+
+    for (size_t first = 0; first < args->rows; first += PANEL_ROWS) {
+        const size_t left = args->rows - first, rows = left < PANEL_ROWS ? left : PANEL_ROWS;
         size_t column = 0;
 
-        make_panel(rows, is_byte, 1, args->inner, args->a + first * args->lda, args->lda, panel);
-        for (; column + BLOCK_TILES * TSPK_LANES <= args->columns;
-             column += BLOCK_TILES * TSPK_LANES)
-            product_block(rows, BLOCK_TILES, is_byte, args, panel, first, column);
-        if (column < args->columns)
-            product_block(rows, 1, is_byte, args, panel, first, column);
+        make_panel(is_byte, rows, 1, args->inner, args->a + first * args->lda, args->lda, &panel);
+        for (; column + pair <= args->columns; column += pair)
+            for (size_t row = 0; row < rows; row += BLOCK_ROWS)
+                product_block(BLOCK_TILES, is_byte, whole, args, &panel, first, row, column);
+        for (size_t row = 0; column < args->columns && row < rows; row += BLOCK_ROWS)
+            product_block(1, is_byte, whole, args, &panel, first, row, column);
     }
-    return first;
 }
 
 static AVX512 void product(const tspk_product_args *args)
 {
-    const row_panel panel = carve_panel(1, args->inner, args->scratch);
     const bool is_byte = args->width == TSPK_WIDTH_BYTE;
-    size_t first = 0;
 
-    if (is_byte) {
-        first = product_rows(BLOCK_ROWS, true, args, panel, first);
-        first = product_rows(4, true, args, panel, first);
-        product_rows(1, true, args, panel, first);
-    } else {
-        first = product_rows(BLOCK_ROWS, false, args, panel, first);
-        first = product_rows(4, false, args, panel, first);
-        product_rows(1, false, args, panel, first);
-    }
+    if (is_byte && tspk_pad_step(args->inner) == 64)
+        product_rows(true, 1, args);
+    else if (is_byte)
+        product_rows(true, 0, args);
+    else
+        product_rows(false, 0, args);
 }
 
 /* --- from the list of what fired --- */
@@ -411,6 +567,7 @@ static AVX512 TSPK_ALWAYS_INLINE void linear_event_tiles(const bool is_byte, con
     const size_t tile_bytes = n_groups * (args->group / step_of(is_byte)) * CHUNK_BYTES;
     const uint8_t *const weight = (const uint8_t *)args->weight + tile * tile_bytes;
     const float *const scale = args->scale + tile * n_groups * TSPK_LANES;
+    __mmask16 mask[EVENT_TILES];
     __m512 z[EVENT_TILES];
     uint32_t from = 0;
 
@@ -431,7 +588,8 @@ static AVX512 TSPK_ALWAYS_INLINE void linear_event_tiles(const bool is_byte, con
     }
 #pragma GCC unroll 4
     for (size_t c = 0; c < tiles; c++)
-        finish(args, r, (tile + c) * TSPK_LANES, z[c]);
+        mask[c] = mask_of(args->n, (tile + c) * TSPK_LANES);
+    finish(tiles, args, r, tile * TSPK_LANES, mask, z);
 }
 
 static AVX512 TSPK_ALWAYS_INLINE void linear_from_events(const bool is_byte,
@@ -511,8 +669,8 @@ static AVX512 void product_events(const tspk_product_args *args)
 
 static size_t scratch_bytes(size_t n_groups, size_t group)
 {
-    const size_t panel =
-        panel_bytes(n_groups, group) + n_groups * BLOCK_ROWS * sizeof(int32_t);
+    const size_t panel = z_bytes() + panel_bytes(false, n_groups, group) +
+                         PANEL_BLOCKS * n_groups * START_ROWS * sizeof(int32_t);
     const size_t events = event_bytes(n_groups, group);
 
     return panel > events ? panel : events;

@@ -9,7 +9,7 @@ typedef struct linear_job {
     const int16_t *level;
     float *y; /* or NULL */
     float *out;
-    size_t tiles, tile_groups; /* tiles of a job; jobs side by side */
+    size_t tiles, row_blocks; /* tiles of a job; jobs that share them follow one another */
     bool is_sparse;
 } linear_job;
 
@@ -25,9 +25,9 @@ static void linear_block(void *context, size_t block, int worker)
     const tspk_spike_run *const run = job->run;
     const tspk_linear_plan *const at = job->linear;
     const tspk_site *const site = at->site->site;
-    const size_t first = block / job->tile_groups * TSPK_LINEAR_ROWS;
+    const size_t first = block % job->row_blocks * TSPK_LINEAR_ROWS;
     const size_t end = first + TSPK_LINEAR_ROWS < at->rows ? first + TSPK_LINEAR_ROWS : at->rows;
-    const size_t tile = block % job->tile_groups * job->tiles, column = tile * TSPK_LANES;
+    const size_t tile = block / job->row_blocks * job->tiles, column = tile * TSPK_LANES;
     const size_t n_out = at->linear->n_out, step = run->t - 1;
     tspk_linear_args args = {.width = at->width,
                              .n = n_out - column < job->tiles * TSPK_LANES
@@ -84,7 +84,7 @@ void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *li
         tspk_fire_site(run, linear->site_id, tspk_run_value(run, node->in[0]), level);
     job.is_sparse = run->rate[linear->site_id] <= (double)run->plan->kernels->event_rate;
     job.tiles = linear->tile_bytes < TSPK_LINEAR_BYTES ? TSPK_LINEAR_BYTES / linear->tile_bytes : 1;
-    job.tile_groups = (linear->tiles + job.tiles - 1) / job.tiles;
-    tspk_run_blocks(run, (linear->rows + TSPK_LINEAR_ROWS - 1) / TSPK_LINEAR_ROWS * job.tile_groups,
-                    linear_block, &job);
+    job.row_blocks = (linear->rows + TSPK_LINEAR_ROWS - 1) / TSPK_LINEAR_ROWS;
+    tspk_run_blocks(run, (linear->tiles + job.tiles - 1) / job.tiles * job.row_blocks, linear_block,
+                    &job);
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this machine's integer multipliers can do: a loop over registers, no memory. */
+#ifndef TSPK_BENCH_INT_PEAK_H
+#define TSPK_BENCH_INT_PEAK_H
+
+#include "runtime/spike/kernels.h"
+
+/**
+ * Exact multiply-accumulates a second into int32 on one core, over about `seconds` of processor
+ * time. AVX2: vpmaddwd and vpaddd for both widths, the fastest sequence that is exact for signed
+ * bytes; AVX-512 VNNI: vpdpbusd and vpdpwssd. 0 for other instruction sets.
+ */
+double tspk_int_peak(tspk_isa isa, tspk_width width, double seconds);
+
+#endif
