@@ -33,7 +33,7 @@
 
 #define BYTE_OFFSET 128
 
-static const tspk_packing packing[2] = {{TSPK_WIDTH_BYTE, 4, BYTE_OFFSET}, {TSPK_WIDTH_WORD, 2, 0}};
+static const tspk_packing words = {TSPK_WIDTH_WORD, 2, 0};
 
 /* Levels of some rows, where their sums start, and Σ_g of a pair of tiles so far. */
 typedef struct row_panel {
@@ -676,16 +676,116 @@ static size_t scratch_bytes(size_t n_groups, size_t group)
     return panel > events ? panel : events;
 }
 
-static void pack_columns(tspk_width width, size_t inner, size_t columns, const int16_t *level,
-                         size_t ldl, void *packed)
+/* --- right operands made of levels --- */
+
+/* Bytes of 16 columns at four positions: the words of two positions become one word of two bytes. */
+static AVX512 TSPK_ALWAYS_INLINE __m512i join_positions(__m256i a, __m256i b, __m256i c, __m256i d)
 {
-    tspk_pack_levels(packing[width], inner, columns, level, ldl, 1, packed);
+    const __m256i low = _mm256_set1_epi16(0xff);
+    const __m256i first = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_slli_epi16(b, 8));
+    const __m256i second = _mm256_or_si256(_mm256_and_si256(c, low), _mm256_slli_epi16(d, 8));
+    const __m512i joined = _mm512_or_si512(
+        _mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+
+    return _mm512_xor_si512(joined, _mm512_set1_epi8((char)BYTE_OFFSET));
 }
 
-static void pack_rows(tspk_width width, size_t inner, size_t columns, const int16_t *level,
-                      size_t ldl, void *packed)
+static AVX512 void pack_byte_columns(size_t inner, size_t columns, const int16_t *level, size_t ldl,
+                                     uint8_t *packed)
 {
-    tspk_pack_levels(packing[width], inner, columns, level, 1, ldl, packed);
+    for (size_t column = 0; column < columns; column += TSPK_LANES) {
+        const __mmask16 mask = mask_of(columns, column);
+
+        for (size_t p = 0; p < inner; p += 4, packed += CHUNK_BYTES) {
+            __m256i row[4];
+
+#pragma GCC unroll 4
+            for (size_t i = 0; i < 4; i++)
+                row[i] = _mm256_maskz_loadu_epi16(p + i < inner ? mask : 0,
+                                                  level + (p + i) * ldl + column);
+            _mm512_storeu_si512(packed, join_positions(row[0], row[1], row[2], row[3]));
+        }
+    }
+}
+
+/* 16 rows of 16 double words become their columns. */
+static AVX512 TSPK_ALWAYS_INLINE void transpose_steps(__m512i *row)
+{
+    __m512i part[16];
+
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 16; i += 2) {
+        part[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
+        part[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 16; i += 4)
+#pragma GCC unroll 2
+        for (size_t k = 0; k < 2; k++) {
+            row[i + 2 * k] = _mm512_unpacklo_epi64(part[i + k], part[i + k + 2]);
+            row[i + 2 * k + 1] = _mm512_unpackhi_epi64(part[i + k], part[i + k + 2]);
+        }
+    /* row[4 i + j]: column 4 l + j of rows 4 i to 4 i + 3 in 128-bit lane l */
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        part[j] = _mm512_shuffle_i32x4(row[j], row[4 + j], 0x88);
+        part[4 + j] = _mm512_shuffle_i32x4(row[j], row[4 + j], 0xdd);
+        part[8 + j] = _mm512_shuffle_i32x4(row[8 + j], row[12 + j], 0x88);
+        part[12 + j] = _mm512_shuffle_i32x4(row[8 + j], row[12 + j], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        row[j] = _mm512_shuffle_i32x4(part[j], part[8 + j], 0x88);
+        row[8 + j] = _mm512_shuffle_i32x4(part[j], part[8 + j], 0xdd);
+        row[4 + j] = _mm512_shuffle_i32x4(part[4 + j], part[12 + j], 0x88);
+        row[12 + j] = _mm512_shuffle_i32x4(part[4 + j], part[12 + j], 0xdd);
+    }
+}
+
+static AVX512 void pack_byte_rows(size_t inner, size_t columns, const int16_t *level, size_t ldl,
+                                  uint8_t *packed)
+{
+    const size_t steps = tspk_pad_step(inner) / 4;
+    const __m512i offset = _mm512_set1_epi8((char)BYTE_OFFSET);
+
+    for (size_t column = 0; column < columns; column += TSPK_LANES)
+        for (size_t first = 0; first < steps; first += CHUNK_STEPS) {
+            const size_t left = steps - first, p = 4 * first;
+            __m512i row[TSPK_LANES];
+
+#pragma GCC unroll 16
+            for (size_t i = 0; i < TSPK_LANES; i++) {
+                row[i] = offset;
+                if (column + i < columns)
+                    row[i] = _mm512_xor_si512(
+                        offset, load_bytes(level + (column + i) * ldl + p,
+                                           inner - p < 64 ? inner - p : 64));
+            }
+            transpose_steps(row);
+#pragma GCC unroll 16
+            for (size_t i = 0; i < TSPK_LANES; i++)
+                if (i < left)
+                    _mm512_storeu_si512(packed + i * CHUNK_BYTES, row[i]);
+            packed += (left < CHUNK_STEPS ? left : CHUNK_STEPS) * CHUNK_BYTES;
+        }
+}
+
+static AVX512 void pack_columns(tspk_width width, size_t inner, size_t columns,
+                                const int16_t *level, size_t ldl, void *packed)
+{
+    if (width == TSPK_WIDTH_BYTE)
+        pack_byte_columns(inner, columns, level, ldl, packed);
+    else
+        tspk_pack_levels(words, inner, columns, level, ldl, 1, packed);
+}
+
+static AVX512 void pack_rows(tspk_width width, size_t inner, size_t columns, const int16_t *level,
+                             size_t ldl, void *packed)
+{
+    if (width == TSPK_WIDTH_BYTE)
+        pack_byte_rows(inner, columns, level, ldl, packed);
+    else
+        tspk_pack_levels(words, inner, columns, level, 1, ldl, packed);
 }
 
 const tspk_kernels tspk_kernels_avx512vnni = {

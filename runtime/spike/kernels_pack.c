@@ -1,36 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/spike/kernels_pack.h"
 
-#include <string.h>
-
 size_t tspk_packed_bytes(tspk_width width, size_t n_groups, size_t group, size_t columns)
 {
     return tspk_pad_lanes(columns) * n_groups * tspk_pad_step(group) *
-           (width == TSPK_WIDTH_BYTE ? 1 : sizeof(int16_t));
-}
-
-static void put(tspk_packing packing, void *packed, size_t at, int value)
-{
-    if (packing.width == TSPK_WIDTH_BYTE)
-        ((uint8_t *)packed)[at] = (uint8_t)(value + packing.offset);
-    else
-        ((int16_t *)packed)[at] = (int16_t)value;
-}
-
-void tspk_pack_levels(tspk_packing packing, size_t inner, size_t columns, const int16_t *level,
-                      size_t ld_inner, size_t ld_column, void *packed)
-{
-    const size_t step = packing.step, padded = tspk_pad_step(inner);
-
-    for (size_t c = 0; c < tspk_pad_lanes(columns); c++)
-        for (size_t p = 0; p < padded; p++) {
-            const bool is_there = p < inner && c < columns;
-
-            put(packing, packed,
-                c / TSPK_LANES * padded * TSPK_LANES +
-                    (p / step * TSPK_LANES + c % TSPK_LANES) * step + p % step,
-                is_there ? level[p * ld_inner + c * ld_column] : 0);
-        }
+           tspk_elem_bytes(width);
 }
 
 /* A column of a group: `step` positions side by side, then the next step's. */

@@ -5,7 +5,7 @@
 
 #include "runtime/spike/kernels_pack.h"
 
-static const tspk_packing packing[2] = {{TSPK_WIDTH_BYTE, 2, 0}, {TSPK_WIDTH_WORD, 2, 0}};
+static const tspk_packing bytes = {TSPK_WIDTH_BYTE, 2, 0}, words = {TSPK_WIDTH_WORD, 2, 0};
 
 static size_t scratch_bytes(size_t n_groups, size_t group)
 {
@@ -95,13 +95,19 @@ static void product(const tspk_product_args *args)
 static void pack_columns(tspk_width width, size_t inner, size_t columns, const int16_t *level,
                          size_t ldl, void *packed)
 {
-    tspk_pack_levels(packing[width], inner, columns, level, ldl, 1, packed);
+    if (width == TSPK_WIDTH_BYTE)
+        tspk_pack_levels(bytes, inner, columns, level, ldl, 1, packed);
+    else
+        tspk_pack_levels(words, inner, columns, level, ldl, 1, packed);
 }
 
 static void pack_rows(tspk_width width, size_t inner, size_t columns, const int16_t *level,
                       size_t ldl, void *packed)
 {
-    tspk_pack_levels(packing[width], inner, columns, level, 1, ldl, packed);
+    if (width == TSPK_WIDTH_BYTE)
+        tspk_pack_levels(bytes, inner, columns, level, 1, ldl, packed);
+    else
+        tspk_pack_levels(words, inner, columns, level, 1, ldl, packed);
 }
 
 const tspk_kernels tspk_kernels_scalar = {
