@@ -82,16 +82,17 @@ tspk_status tspk_quantise_weights(tspk_arena *arena, const tspk_site *site, cons
 void tspk_dequantise_weights(const tspk_site *site, const tspk_spike_linear *linear, float *out)
 {
     const size_t positions = (size_t)site->n_groups * site->group_size;
-    const int8_t *from = linear->weight;
+    const int8_t *bytes = linear->weight;
+    const int16_t *words = linear->weight;
 
     for (size_t o = 0; o < linear->n_out; o++)
         for (size_t p = 0; p < positions; p++) {
             const uint32_t c = site->order[p];
-            const size_t g = p / site->group_size;
+            const size_t g = p / site->group_size, at = o * positions + p;
 
             if (c != UINT32_MAX)
                 out[o * site->channels + c] =
-                    (float)((double)from[o * positions + p] *
+                    (float)((double)(linear->weight_bits == 8 ? bytes[at] : words[at]) *
                             (double)linear->scale[g * linear->n_out + o] / (double)site->unit[c]);
         }
 }

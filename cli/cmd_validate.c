@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "cli/source.h"
+
+#define MOST_RANKS 20 /* sites in the table */
 
 static const char *const mode_choices[] = {"all", "exact", "balanced", "fast", NULL};
 
@@ -76,6 +79,74 @@ static void print_table(const cJSON *json)
     }
 }
 
+static double last_of(const cJSON *site, const char *name)
+{
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(site, name);
+    const cJSON *last = cJSON_GetArrayItem(array, cJSON_GetArraySize(array) - 1);
+
+    return cJSON_IsNumber(last) ? last->valuedouble : NAN;
+}
+
+static double first_of(const cJSON *site, const char *name)
+{
+    const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(site, name), 0);
+
+    return cJSON_IsNumber(first) ? first->valuedouble : NAN;
+}
+
+/* By falling damage alone at the last step. */
+static int compare_damage(const void *a, const void *b)
+{
+    const double x = last_of(*(const cJSON *const *)a, "kl_alone");
+    const double y = last_of(*(const cJSON *const *)b, "kl_alone");
+
+    return (x < y) - (x > y);
+}
+
+static void print_ranking(const cJSON *const *site, int n, int steps)
+{
+    printf("%4s  %-32s  %21s  %19s  %21s\n", "", "", "SNR, dB", "KL alone", "KL up to here");
+    printf("%4s  %-32s", "rank", "site");
+    printf("  %6s t=1 %6s t=%-2d  %5s t=1 %5s t=%-2d  %6s t=1 %6s t=%-2d\n", "", "", steps, "", "",
+           steps, "", "", steps);
+    for (int i = 0; i < n && i < MOST_RANKS; i++) {
+        printf("%4d  %-32s", i + 1, tspk_cli_json_text(site[i], "site", ""));
+        printf("  %10.1f %10.1f", first_of(site[i], "snr_db"), last_of(site[i], "snr_db"));
+        printf("  %9.6f %9.6f", first_of(site[i], "kl_alone"), last_of(site[i], "kl_alone"));
+        printf("  %10.6f %10.6f\n", first_of(site[i], "kl_cumulative"),
+               last_of(site[i], "kl_cumulative"));
+    }
+    if (n > MOST_RANKS)
+        printf("%4s  and %d more, all of them in the JSON\n", "", n - MOST_RANKS);
+}
+
+/* The sites ranked by the damage that each does alone; nothing without --layers. */
+static void print_layers(const cJSON *json)
+{
+    const cJSON *layers = cJSON_GetObjectItemCaseSensitive(json, "layers");
+    const cJSON *leaves = cJSON_GetObjectItemCaseSensitive(json, "leaves_at");
+    const cJSON **site = calloc((size_t)cJSON_GetArraySize(layers) + 1, sizeof *site);
+    const cJSON *item;
+    int n = 0, steps;
+
+    cJSON_ArrayForEach(item, layers) if (site) site[n++] = item;
+    if (n) {
+        steps = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(site[0], "kl_alone"));
+        printf("\nSites by the damage that each does alone, on %.0f images\n\n",
+               tspk_cli_json_number(json, "layer_images", 0));
+        qsort(site, (size_t)n, sizeof *site, compare_damage);
+        print_ranking(site, n, steps);
+        if (cJSON_IsObject(leaves))
+            printf("\nThe spiking network leaves its source at %s: %.1f dB at t = %d, below %.0f\n",
+                   tspk_cli_json_text(leaves, "site", ""),
+                   tspk_cli_json_number(leaves, "snr_db", 0), steps,
+                   tspk_cli_json_number(leaves, "bound_db", 0));
+        else
+            printf("\nThe spiking network stays with its source at every site\n");
+    }
+    free(site);
+}
+
 static tspk_status report(const tspk_cli_args *args, const char *text, tspk_error *err)
 {
     cJSON *json = cJSON_Parse(text);
@@ -89,8 +160,10 @@ static tspk_status report(const tspk_cli_args *args, const char *text, tspk_erro
                       "%.0f of %.0f images were used for calibration too; --skip leaves out "
                       "the first N",
                       overlap, tspk_cli_json_number(json, "images", 0));
-    if (!tspk_cli_is_stdout(args->json))
+    if (!tspk_cli_is_stdout(args->json)) {
         print_table(json);
+        print_layers(json);
+    }
     cJSON_Delete(json);
     if (args->json)
         TSPK_CLI_TRY(tspk_cli_write_json_text(args->json, text, err));
@@ -137,6 +210,7 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.threads = args->threads > 0 ? (int)args->threads : 0;
     settings.isa = tspk_cli_isa(args);
     settings.is_forced = args->is_forced;
+    settings.has_layers = args->has_layers;
     settings.progress = tspk_cli_progress_step;
     settings.progress_context = &job->progress;
     return tspk_validate(job->spike, job->model, job->data, &settings, &job->json, err);
@@ -183,12 +257,13 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_BATCH_OPTION,
     TSPK_CLI_THREADS_OPTION,
     TSPK_CLI_ISA_OPTION,
+    {"layers", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(has_layers), 0, 0, NULL, NULL,
+     "rank the sites by the damage that each does, on the --limit images, else on 16"},
     {"force", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(is_forced), 0, 0, NULL, NULL,
      "accept another network than the .spike's source"},
     TSPK_CLI_PREPROCESS_OPTIONS,
     TSPK_CLI_COMMON_OPTIONS,
     TSPK_CLI_LATER_SWITCH("ablation"),
-    TSPK_CLI_LATER_SWITCH("layers"),
     TSPK_CLI_LATER_OPTION("report"),
     TSPK_CLI_LATER_OPTION("policy"),
     TSPK_CLI_LATER_OPTION("exit"),

@@ -19,7 +19,7 @@ typedef struct tspk_cli_numbers {
 /* Everything that a command line can say. Whole numbers and choices are −1, texts NULL, when they
  * are not given. Texts are borrowed from argv. */
 typedef struct tspk_cli_args {
-    bool is_help, is_verbose, is_forced, with_products;
+    bool is_help, is_verbose, is_forced, with_products, has_layers;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog;
     int64_t calib_images, steps, levels, threads, batch, top, skip, limit, resize, crop;
     int64_t coding, preset, isa, interpolation, mode; /* index into the option's choices */

@@ -6,6 +6,7 @@
 #include "core/fail.h"
 #include "core/limits.h"
 #include "core/parallel.h"
+#include "core/spike_handle.h"
 #include "transpike/transpike.h"
 #include "validate/metrics.h"
 #include "validate/sample_set.h"
@@ -52,6 +53,7 @@ static void done(job *j)
     free(j->images);
     tspk_session_close(j->session);
     tspk_ann_close(j->ann);
+    tspk_layers_done(&j->result.layers);
 }
 
 static tspk_status report_progress(const job *j, const char *phase, size_t at, size_t total,
@@ -235,6 +237,7 @@ static tspk_status time_all(job *j, float *images, float *source, size_t n, tspk
 
     TSPK_TRY(tspk_sample_set_read(&j->set, 0, n, images, NULL, err));
     TSPK_TRY(report_progress(j, "time", 0, steps + 1u, err));
+    j->result.is_timed = true;
     out[j->ann_output] = source;
     if (n_runs > 0)
         TSPK_TRY(
@@ -267,6 +270,18 @@ static tspk_status time_networks(job *j, tspk_error *err)
     return status;
 }
 
+/* All images of a stated limit, else a few of them: docs/cli.md. */
+static tspk_status diagnose(job *j, tspk_error *err)
+{
+    const size_t limit = j->settings->limit ? j->settings->limit : TSPK_LAYER_IMAGES;
+
+    tspk_ann_close(j->ann); /* its memory is not needed any more */
+    j->ann = NULL;
+    return tspk_layers_run(j->spike->graph, j->model, &j->set, limit, j->result.n_steps,
+                           j->result.threads, j->settings->progress, j->settings->progress_context,
+                           &j->result.layers, err);
+}
+
 tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
                           const tspk_dataset *data, const tspk_validate_settings *settings,
                           char **json_out, tspk_error *err)
@@ -286,8 +301,10 @@ tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
         status = compare_all(j, err);
     tspk_session_close(j->session); /* the timed sessions have the memory for themselves */
     j->session = NULL;
-    if (status == TSPK_OK)
+    if (status == TSPK_OK && !j->settings->is_untimed)
         status = time_networks(j, err);
+    if (status == TSPK_OK && j->settings->has_layers)
+        status = diagnose(j, err);
     if (status == TSPK_OK)
         status = tspk_validation_json(&j->result, json_out, err);
     done(j);

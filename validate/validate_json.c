@@ -36,7 +36,8 @@ static bool add_step(cJSON *steps, const tspk_validation *result, uint32_t t)
            add_number(json, "energy_quantised_ann", tally->quantised_ann / images) &&
            add_number(json, "firing_rate",
                       tally->neurons > 0 ? tally->spikes / tally->neurons : 0) &&
-           add_number(json, "ms_per_image", result->step_ms[t]);
+           (result->is_timed ? add_number(json, "ms_per_image", result->step_ms[t])
+                             : cJSON_AddNullToObject(json, "ms_per_image") != NULL);
 }
 
 static bool add_all(cJSON *json, const tspk_validation *result)
@@ -58,7 +59,7 @@ static bool add_all(cJSON *json, const tspk_validation *result)
     for (uint32_t t = 0; t < result->n_steps; t++)
         if (!add_step(steps, result, t))
             return false;
-    return cJSON_AddArrayToObject(snn, "adaptive") && cJSON_AddArrayToObject(json, "layers");
+    return cJSON_AddArrayToObject(snn, "adaptive") && tspk_layers_json(&result->layers, json);
 }
 
 tspk_status tspk_validation_json(const tspk_validation *result, char **json_out, tspk_error *err)

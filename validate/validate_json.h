@@ -5,6 +5,7 @@
 
 #include "core/limits.h"
 #include "transpike/error.h"
+#include "validate/layers.h"
 #include "validate/metrics.h"
 
 typedef struct tspk_validation {
@@ -14,7 +15,9 @@ typedef struct tspk_validation {
     size_t overlap;                         /* images that were used for calibration too */
     bool is_labelled;                       /* without labels top1 and top5 are null */
     bool is_ann_timed;                      /* false when the images do not fill one fixed batch */
+    bool is_timed;                          /* without times they are null */
     double ann_ms, step_ms[TSPK_MAX_STEPS]; /* [ms an image] */
+    tspk_layers layers;                     /* zeros when not asked for */
 } tspk_validation;
 
 /** @param json_out malloc'd text, owned by the caller @errors NOMEM */

@@ -139,6 +139,8 @@ typedef struct tspk_validate_settings {
     int threads;    /**< 0: all cores */
     tspk_isa isa;
     bool is_forced; /**< accept another source network than the .spike's */
+    bool is_untimed; /**< no pass for ms_per_image */
+    bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or 16 */
     tspk_progress_fn progress;
     void *progress_context;
 } tspk_validate_settings;

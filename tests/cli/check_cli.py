@@ -134,7 +134,7 @@ class Line(Case):
         for words in (["--policy", "net"], ["--exit", "0.5"], ["--halt", "on"], ["--merge", "on"],
                       ["--refine", "on"], ["--halt-keys", "keep"], ["--explain", "x.png"]):
             self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
-        for words in (["--ablation"], ["--layers"], ["--report", "x.html"]):
+        for words in (["--ablation"], ["--report", "x.html"]):
             self.refused("USAGE", "validate", "m", *words, naming=f"{words[0]} is not in")
 
     def test_full_standard_output(self):

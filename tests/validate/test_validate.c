@@ -300,6 +300,126 @@ static void impossible_settings_are_refused(void **state)
     assert_int_equal(validate(f, &settings, NULL, &err), TSPK_OK);
 }
 
+static double number_at(const cJSON *site, const char *name, int t)
+{
+    return cJSON_GetArrayItem(cJSON_GetObjectItem(site, name), t - 1)->valuedouble;
+}
+
+/* Replaces the network by one of these settings, of the same seed. */
+static void make_network(fixture *f, const tiny_settings *tiny)
+{
+    tspk_spikegraph_free(f->spike.graph);
+    tspk_graph_free(f->model.graph);
+    f->spike.graph = tiny_spikegraph_new(tiny, &f->model.graph);
+    memset(f->spike.graph->graph->source_sha256, '7', 64);
+    memset(f->model.graph->source_sha256, '7', 64);
+}
+
+/* With weights of 16 bits and every step's ladder finer than the last, a site that spikes alone
+ * does no more damage in the end; and once all sites spike, the walk is the network itself. */
+static void check_layers(fixture *f, const tiny_settings *tiny)
+{
+    const int steps = (int)tiny->n_steps;
+    tspk_validate_settings settings;
+    cJSON *json, *layers, *all;
+    double largest_first = 0;
+    tspk_error err;
+
+    make_network(f, tiny);
+    tspk_validate_default_settings(&settings);
+    settings.has_layers = settings.is_untimed = true;
+    settings.limit = IMAGES;
+    assert_int_equal(validate(f, &settings, &json, &err), TSPK_OK);
+    layers = cJSON_GetObjectItem(json, "layers");
+    all = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "snn"), "steps");
+    assert_int_equal(cJSON_GetArraySize(layers), f->spike.graph->n_sites);
+    assert_int_equal(cJSON_GetObjectItem(json, "layer_images")->valueint, IMAGES);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetArrayItem(all, 0), "ms_per_image")));
+    for (int s = 0; s < cJSON_GetArraySize(layers); s++) {
+        const cJSON *site = cJSON_GetArrayItem(layers, s);
+
+        assert_string_equal(cJSON_GetObjectItem(site, "site")->valuestring,
+                            f->spike.graph->site[s].name);
+        assert_true(number_at(site, "kl_alone", steps) < 2e-5);
+        assert_true(number_at(site, "snr_db", steps) > number_at(site, "snr_db", 1) + 10);
+        largest_first = fmax(largest_first, number_at(site, "kl_alone", 1));
+        for (int t = 1; t <= steps; t++)
+            assert_true(number_at(site, "rate", t) >= 0 && number_at(site, "rate", t) <= 1);
+    }
+    assert_true(largest_first > 1e-4);
+    for (int t = 1; t <= steps; t++) {
+        const cJSON *last = cJSON_GetArrayItem(layers, (int)f->spike.graph->n_sites - 1);
+        const double kl = cJSON_GetObjectItem(cJSON_GetArrayItem(all, t - 1), "kl")->valuedouble;
+
+        assert_true(fabs(number_at(last, "kl_cumulative", t) - kl) < 0.02 * kl + 1e-8);
+    }
+    cJSON_Delete(json);
+}
+
+static void layers_are_diagnosed(void **state)
+{
+    tiny_settings tiny = tiny_default_settings(5);
+
+    tiny.n_steps = 8;
+    tiny.weight_bits = 16;
+    check_layers(*state, &tiny);
+    tiny.is_quotient = true;
+    check_layers(*state, &tiny);
+    tiny.is_quotient = false;
+    tiny.is_max_fixed = true;
+    check_layers(*state, &tiny);
+    tiny.has_analog = true;
+    check_layers(*state, &tiny);
+}
+
+/* In rate coding too the last site's figures are those of the network. */
+static void layers_of_rate_coding_add_up(void **state)
+{
+    tiny_settings tiny = tiny_default_settings(5);
+    tspk_validate_settings settings;
+    fixture *f = *state;
+    tspk_error err;
+
+    tiny.n_steps = STEPS;
+    tiny.coding = TSPK_CODING_RATE;
+    make_network(f, &tiny);
+    tspk_validate_default_settings(&settings);
+    settings.has_layers = settings.is_untimed = true;
+    settings.limit = IMAGES;
+    for (int threads = 1; threads <= 3; threads++) {
+        cJSON *json, *layers, *all;
+
+        settings.threads = threads;
+        assert_int_equal(validate(f, &settings, &json, &err), TSPK_OK);
+        layers = cJSON_GetObjectItem(json, "layers");
+        all = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "snn"), "steps");
+        for (int t = 1; t <= STEPS; t++) {
+            const cJSON *last = cJSON_GetArrayItem(layers, TINY_SITES - 1);
+            const double kl =
+                cJSON_GetObjectItem(cJSON_GetArrayItem(all, t - 1), "kl")->valuedouble;
+
+            assert_true(fabs(number_at(last, "kl_cumulative", t) - kl) < 0.02 * kl);
+        }
+        cJSON_Delete(json);
+    }
+}
+
+/* Nodes are matched one by one, even when another source is forced upon it. */
+static void layers_need_the_source_network(void **state)
+{
+    tiny_settings other = tiny_default_settings(5);
+    tspk_validate_settings settings;
+    fixture *f = *state;
+    tspk_error err;
+
+    make_network(f, &other);
+    tspk_validate_default_settings(&settings);
+    settings.has_layers = settings.is_untimed = settings.is_forced = true;
+    f->model.graph->node[f->model.graph->n_nodes - 1].op = TSPK_OP_IDENTITY;
+    assert_int_equal(validate(f, &settings, NULL, &err), TSPK_MISMATCH);
+    assert_non_null(strstr(err.message, "Identity in the source network"));
+}
+
 static int stop_at_once(void *context, const char *phase, size_t done, size_t total)
 {
     (void)phase;
@@ -334,6 +454,9 @@ int main(void)
         TEST(without_labels_there_is_no_accuracy),
         TEST(impossible_settings_are_refused),
         TEST(progress_can_stop_it),
+        TEST(layers_are_diagnosed),
+        TEST(layers_of_rate_coding_add_up),
+        TEST(layers_need_the_source_network),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
