@@ -16,6 +16,20 @@
 #define TSPK_TARGET_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
 #define TSPK_TARGET_AVX2_END   _Pragma("GCC pop_options")
 #endif
+/* The same for AVX-512; gcc widens loops to 256 bits unless told. */
+#if defined(__clang__)
+#define TSPK_AVX512_FEATURES "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"
+#define TSPK_TARGET_AVX512_BEGIN                                                                   \
+    _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,avx512f,avx512bw,avx512dq,avx512vl\"))), apply_to = function)")
+#define TSPK_TARGET_AVX512_END _Pragma("clang attribute pop")
+#else
+#define TSPK_AVX512_FEATURES                                                                       \
+    "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"
+#define TSPK_TARGET_AVX512_BEGIN                                                                   \
+    _Pragma("GCC push_options")                                                                    \
+    _Pragma("GCC target(\"avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512\")")
+#define TSPK_TARGET_AVX512_END _Pragma("GCC pop_options")
+#endif
 /* Before a loop: no iteration depends on another, though pointers may be equal. */
 #if defined(__clang__)
 #define TSPK_IVDEP _Pragma("clang loop vectorize(assume_safety)")

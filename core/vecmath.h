@@ -49,5 +49,6 @@ const tspk_vecmath *tspk_vecmath_for(tspk_isa isa);
 /* one per instruction set */
 extern const tspk_vecmath tspk_vecmath_scalar;
 extern const tspk_vecmath tspk_vecmath_avx2;
+extern const tspk_vecmath tspk_vecmath_avx512;
 
 #endif

@@ -14,147 +14,245 @@
 /* Rows of a register block of gemm_f32: 6 rows of two vectors of sums. */
 #define BLOCK_ROWS 6
 
-#define FIRE_CHANNELS 64
+/* Neurons of a block: four vectors, or two at the end of a row. */
+#define BLOCK 32
 
-static AVX2 TSPK_ALWAYS_INLINE __m256 blend_levels(__m256 p, const tspk_fire_table *table, size_t c)
+/* The entries of a table for one block. */
+typedef struct block_table {
+    const float *step, *reciprocal;
+    const uint8_t *side[2];
+} block_table;
+
+/* Potentials as bytes, and their signs as bytes' top bits. */
+typedef struct potential {
+    __m256i byte, sign;
+} potential;
+
+/* The four dwords of a lane of a packed vector come from four vectors. */
+static AVX2 TSPK_ALWAYS_INLINE __m256i unpacked_order(__m256i v)
 {
-    __m256 m = _mm256_setzero_ps();
-
-    for (uint32_t i = 0; i < table->n_positive; i++) {
-        const size_t at = i * table->stride + c;
-        const __m256 passed =
-            _mm256_cmp_ps(p, _mm256_loadu_ps(table->positive_threshold + at), _CMP_GT_OQ);
-
-        m = _mm256_blendv_ps(m, _mm256_loadu_ps(table->positive_level + at), passed);
-    }
-    for (uint32_t i = 0; i < table->n_negative; i++) {
-        const size_t at = i * table->stride + c;
-        const __m256 passed =
-            _mm256_cmp_ps(p, _mm256_loadu_ps(table->negative_threshold + at), _CMP_LT_OQ);
-
-        m = _mm256_blendv_ps(m, _mm256_loadu_ps(table->negative_level + at), passed);
-    }
-    return m;
+    return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/* Every lane has the same thresholds: the first that no lane passes ends the search. */
-static AVX2 TSPK_ALWAYS_INLINE __m256 blend_alike(__m256 p, const tspk_fire_table *table, size_t c)
+static AVX2 TSPK_ALWAYS_INLINE potential load_potential(const block_table *at, float factor,
+                                                        const float *x, const float *o,
+                                                        size_t vectors)
 {
-    __m256 m = _mm256_setzero_ps();
+    const __m256 t = _mm256_set1_ps(factor), limit = _mm256_set1_ps(256.0f);
+    const __m256 magnitude_bits = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    const __m256i shift = _mm256_set1_epi16(129);
+    __m256i up[4], bits[4];
+    potential found;
 
-    for (uint32_t i = 0; i < table->n_positive; i++) {
-        const size_t at = i * table->stride + c;
-        const __m256 passed =
-            _mm256_cmp_ps(p, _mm256_broadcast_ss(table->positive_threshold + at), _CMP_GT_OQ);
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        __m256 p;
 
-        if (!_mm256_movemask_ps(passed))
-            break;
-        m = _mm256_blendv_ps(m, _mm256_broadcast_ss(table->positive_level + at), passed);
+        up[j] = bits[j] = _mm256_setzero_si256();
+        if (j >= vectors)
+            continue;
+        p = _mm256_loadu_ps(x + 8 * j);
+        if (factor != 1.0f)
+            p = _mm256_mul_ps(t, p);
+        if (o)
+            p = _mm256_sub_ps(p, _mm256_loadu_ps(o + 8 * j));
+        p = _mm256_mul_ps(p, _mm256_loadu_ps(at->reciprocal + 8 * j));
+        bits[j] = _mm256_castps_si256(p);
+        /* the second operand passes when one is a NaN, which becomes the least integer */
+        p = _mm256_min_ps(limit, _mm256_and_ps(p, magnitude_bits));
+        up[j] = _mm256_cvtps_epi32(_mm256_ceil_ps(p));
     }
-    for (uint32_t i = 0; i < table->n_negative; i++) {
-        const size_t at = i * table->stride + c;
-        const __m256 passed =
-            _mm256_cmp_ps(p, _mm256_broadcast_ss(table->negative_threshold + at), _CMP_LT_OQ);
-
-        if (!_mm256_movemask_ps(passed))
-            break;
-        m = _mm256_blendv_ps(m, _mm256_broadcast_ss(table->negative_level + at), passed);
-    }
-    return m;
+    found.byte = unpacked_order(
+        _mm256_packs_epi16(_mm256_subs_epi16(_mm256_packs_epi32(up[0], up[1]), shift),
+                           _mm256_subs_epi16(_mm256_packs_epi32(up[2], up[3]), shift)));
+    found.sign = unpacked_order(_mm256_packs_epi16(_mm256_packs_epi32(bits[0], bits[1]),
+                                                   _mm256_packs_epi32(bits[2], bits[3])));
+    return found;
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void fire_vector(const tspk_fire_args *args, size_t r, size_t i,
-                                                bool is_alike)
+static AVX2 TSPK_ALWAYS_INLINE __m256i reach_one(const uint8_t *side, __m256i byte, __m256i m)
+{
+    const __m256i bound = _mm256_loadu_si256((const __m256i *)side);
+    const __m256i rise = _mm256_loadu_si256((const __m256i *)(side + TSPK_FIRE_LANES));
+
+    return _mm256_add_epi8(m, _mm256_and_si256(_mm256_cmpgt_epi8(byte, bound), rise));
+}
+
+static AVX2 TSPK_ALWAYS_INLINE __m256i reach(const uint8_t *side, uint32_t n, __m256i byte)
+{
+    const uint8_t *const end = side + (size_t)n * 2 * TSPK_FIRE_LANES;
+    __m256i first = _mm256_setzero_si256(), second = first;
+
+    for (; side < end; side += 4 * TSPK_FIRE_LANES) {
+        first = reach_one(side, byte, first);
+        second = reach_one(side + 2 * TSPK_FIRE_LANES, byte, second);
+    }
+    return _mm256_add_epi8(first, second);
+}
+
+/* Levels as dwords, from magnitudes and masks of negative ones. */
+static AVX2 TSPK_ALWAYS_INLINE __m256i widen(__m128i magnitude, __m128i negative)
+{
+    const __m256i s = _mm256_cvtepi8_epi32(negative);
+
+    return _mm256_sub_epi32(_mm256_xor_si256(_mm256_cvtepu8_epi32(magnitude), s), s);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void keep_state(const block_table *at, size_t j, __m256i level,
+                                               const float *o, float *o_out)
+{
+    const __m256 fired =
+        _mm256_mul_ps(_mm256_cvtepi32_ps(level), _mm256_loadu_ps(at->step + 8 * j));
+    const __m256 before = o ? _mm256_loadu_ps(o + 8 * j) : _mm256_setzero_ps();
+
+    _mm256_storeu_ps(o_out + 8 * j, _mm256_add_ps(before, fired));
+}
+
+static AVX2 TSPK_ALWAYS_INLINE __m128i quarter(__m256i v, size_t j)
+{
+    const __m128i half =
+        j < 2 ? _mm256_castsi256_si128(v) : _mm256_extracti128_si256(v, 1);
+
+    return j % 2 ? _mm_srli_si128(half, 8) : half;
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void fire_one(const tspk_fire_args *args, const block_table *at,
+                                             size_t r, size_t first, size_t vectors,
+                                             const float *o, float *o_out)
 {
     const tspk_fire_table *const table = args->table;
-    const size_t c = is_alike ? args->neuron : i;
-    const __m256 step =
-        is_alike ? _mm256_broadcast_ss(table->step + c) : _mm256_loadu_ps(table->step + c);
-    const __m256 reciprocal = is_alike ? _mm256_broadcast_ss(table->reciprocal + c)
-                                       : _mm256_loadu_ps(table->reciprocal + c);
-    const __m256 o =
-        args->o_in ? _mm256_loadu_ps(args->o_in + r * args->ldo_in + i) : _mm256_setzero_ps();
-    __m256 x = _mm256_loadu_ps(args->x + r * args->ldx + i);
-    __m256 p, m;
+    const potential p = load_potential(at, args->t, args->x + r * args->ldx + first, o, vectors);
+    const __m256i negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), p.sign);
+    __m256i m = reach(at->side[0], table->n_side[0], p.byte);
     __m256i level;
 
-    if (args->is_rate)
-        x = _mm256_mul_ps(_mm256_set1_ps(args->t), x);
-    p = _mm256_mul_ps(_mm256_sub_ps(x, o), reciprocal);
-    m = is_alike ? blend_alike(p, table, c) : blend_levels(p, table, c);
-    if (args->o_out)
-        _mm256_storeu_ps(args->o_out + r * args->ldo_out + i,
-                         _mm256_add_ps(o, _mm256_mul_ps(m, step)));
-    level = _mm256_cvtps_epi32(m);
-    _mm_storeu_si128(
-        (__m128i *)(args->level + r * args->ldl + i),
-        _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1)));
+    if (!table->is_mirrored)
+        m = _mm256_blendv_epi8(
+            m, reach(at->side[1], table->n_side[1], p.byte),
+            negative);
+    level = _mm256_sub_epi8(_mm256_xor_si256(m, negative), negative);
+    if (!args->is_wide) {
+        int8_t *const to = (int8_t *)args->level + r * args->ldl + first;
+
+        if (vectors == 4)
+            _mm256_storeu_si256((__m256i *)to, level);
+        else
+            _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(level));
+    }
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; j++) {
+        const __m256i dwords = widen(quarter(m, j), quarter(negative, j));
+        int16_t *const to = (int16_t *)args->level + r * args->ldl + first + 8 * j;
+
+        if (o_out)
+            keep_state(at, j, dwords, o, o_out);
+        if (args->is_wide)
+            _mm_storeu_si128((__m128i *)to,
+                             _mm_packs_epi32(_mm256_castsi256_si128(dwords),
+                                             _mm256_extracti128_si256(dwords, 1)));
+    }
 }
 
-/* Blocks of channels outside, rows inside: the thresholds of a block stay in the first cache. */
+static AVX2 TSPK_ALWAYS_INLINE void fire_block(const tspk_fire_args *args, size_t first,
+                                               size_t vectors)
+{
+    const tspk_fire_table *const table = args->table;
+    const size_t entry = args->is_alike ? args->block * TSPK_FIRE_LANES : first;
+    const size_t block = entry / TSPK_FIRE_LANES * 2 * TSPK_FIRE_LANES;
+    const size_t within = entry % TSPK_FIRE_LANES;
+    const block_table at = {table->step + entry,
+                            table->reciprocal + entry,
+                            {table->side[0] + block * table->n_side[0] + within,
+                             table->side[1] + block * table->n_side[1] + within}};
+    const float *o = args->o_in ? args->o_in + first : NULL;
+    float *o_out = args->o_out ? args->o_out + first : NULL;
+
+    if (!o && !o_out)
+        for (size_t r = 0; r < args->rows; r++)
+            fire_one(args, &at, r, first, vectors, NULL, NULL);
+    else if (!o_out)
+        for (size_t r = 0; r < args->rows; r++, o += args->ldo_in)
+            fire_one(args, &at, r, first, vectors, o, NULL);
+    else if (!o)
+        for (size_t r = 0; r < args->rows; r++, o_out += args->ldo_out)
+            fire_one(args, &at, r, first, vectors, NULL, o_out);
+    else
+        for (size_t r = 0; r < args->rows; r++, o += args->ldo_in, o_out += args->ldo_out)
+            fire_one(args, &at, r, first, vectors, o, o_out);
+}
+
+/* Magnitudes of 32 levels from `i` on, zeros beyond n. */
+static AVX2 TSPK_ALWAYS_INLINE __m256i magnitudes(const void *level, size_t i, size_t n,
+                                                  bool is_wide)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    const bool is_half = n - i < BLOCK;
+
+    if (is_wide) {
+        const int16_t *const at = (const int16_t *)level + i;
+        const __m256i first = _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)at));
+        const __m256i second =
+            is_half ? zero : _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)(at + 16)));
+
+        return _mm256_packus_epi16(first, second);
+    }
+    if (is_half)
+        return _mm256_abs_epi8(_mm256_castsi128_si256(
+            _mm_loadu_si128((const __m128i *)((const int8_t *)level + i))));
+    return _mm256_abs_epi8(_mm256_loadu_si256((const __m256i *)((const int8_t *)level + i)));
+}
+
+/* Bit lengths of the bytes that are no powers of two. */
+static AVX2 TSPK_ALWAYS_INLINE __m256i bit_lengths(__m256i m)
+{
+    const __m256i low = _mm256_set1_epi8(15);
+    const __m256i below = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4));
+    const __m256i above = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 5, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8));
+    const __m256i length = _mm256_max_epu8(
+        _mm256_shuffle_epi8(below, _mm256_and_si256(m, low)),
+        _mm256_shuffle_epi8(above, _mm256_and_si256(_mm256_srli_epi16(m, 4), low)));
+    const __m256i rest = _mm256_and_si256(m, _mm256_sub_epi8(m, _mm256_set1_epi8(1)));
+
+    return _mm256_andnot_si256(_mm256_cmpeq_epi8(rest, _mm256_setzero_si256()), length);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE uint64_t sum_quads(__m256i v)
+{
+    const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+
+    return (uint64_t)_mm_cvtsi128_si64(two) + (uint64_t)_mm_extract_epi64(two, 1);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE tspk_level_count count_row(const void *level, size_t n, bool is_wide)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i bits = zero, silent = zero;
+
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const __m256i m = magnitudes(level, i, n, is_wide);
+        const __m256i is_silent = _mm256_cmpeq_epi8(m, zero);
+
+        bits = _mm256_add_epi64(bits, _mm256_sad_epu8(bit_lengths(m), zero));
+        silent = _mm256_add_epi64(silent, _mm256_sad_epu8(_mm256_abs_epi8(is_silent), zero));
+    }
+    return (tspk_level_count){(n + BLOCK - 1) / BLOCK * BLOCK - sum_quads(silent), sum_quads(bits)};
+}
+
+/* Blocks of neurons outside, rows inside: the tables of a block stay in the first cache. */
 static AVX2 void fire(const tspk_fire_args *args)
 {
-    for (size_t first = 0; first < args->n; first += FIRE_CHANNELS) {
-        const size_t end = first + FIRE_CHANNELS < args->n ? first + FIRE_CHANNELS : args->n;
-
-        for (size_t r = 0; r < args->rows; r++)
-            for (size_t i = first; i < end; i += 8)
-                fire_vector(args, r, i, false);
-    }
-}
-
-static AVX2 void fire_alike(const tspk_fire_args *args)
-{
+    for (size_t i = 0; i < args->n; i += BLOCK)
+        if (args->n - i >= BLOCK)
+            fire_block(args, i, 4);
+        else
+            fire_block(args, i, 2);
     for (size_t r = 0; r < args->rows; r++)
-        for (size_t i = 0; i < args->n; i += 8)
-            fire_vector(args, r, i, true);
-}
-
-static AVX2 TSPK_ALWAYS_INLINE uint64_t sum_words(__m256i words)
-{
-    const __m256i pairs = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
-    const __m128i four =
-        _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-
-    return (uint64_t)(uint32_t)(_mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1));
-}
-
-/* 16 levels at a time; a lane's bits stay below 8 * 1024 between two sums. */
-static AVX2 tspk_level_count count(size_t n, const int16_t *level)
-{
-    const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
-    tspk_level_count counted = {0, 0};
-    size_t i = 0;
-
-    while (i + 16 <= n) {
-        const size_t stop = n - i > 16 * 1024 ? i + 16 * 1024 : n;
-        __m256i spikes = zero, bits = zero;
-
-        for (; i + 16 <= stop; i += 16) {
-            const __m256i m = _mm256_abs_epi16(_mm256_loadu_si256((const __m256i *)(level + i)));
-            const __m256i is_power =
-                _mm256_cmpeq_epi16(_mm256_and_si256(m, _mm256_sub_epi16(m, one)), zero);
-            __m256i length = zero;
-
-            spikes = _mm256_sub_epi16(spikes, _mm256_cmpgt_epi16(m, zero));
-            for (int bit = 0; bit < 8; bit++)
-                length = _mm256_sub_epi16(
-                    length, _mm256_cmpgt_epi16(m, _mm256_set1_epi16((short)((1 << bit) - 1))));
-            bits = _mm256_add_epi16(bits, _mm256_andnot_si256(is_power, length));
-        }
-        counted.spikes += sum_words(spikes);
-        counted.bits += sum_words(bits);
-    }
-    for (; i < n; i++) {
-        const unsigned magnitude = (unsigned)(level[i] < 0 ? -level[i] : level[i]);
-
-        counted.spikes += magnitude != 0;
-        if (magnitude & (magnitude - 1))
-            for (unsigned rest = magnitude; rest; rest >>= 1)
-                counted.bits++;
-    }
-    return counted;
+        if (args->is_wide)
+            args->count[r] = count_row((const int16_t *)args->level + r * args->ldl, args->n, true);
+        else
+            args->count[r] = count_row((const int8_t *)args->level + r * args->ldl, args->n, false);
 }
 
 static AVX2 TSPK_ALWAYS_INLINE void gemm_block(size_t rows, size_t inner, const float *a,
@@ -213,8 +311,7 @@ static AVX2 void gemm_f32(size_t rows, size_t inner, const float *a, size_t lda,
 const tspk_row_kernels tspk_row_kernels_avx2 = {
     .name = "avx2",
     .fire = fire,
-    .fire_alike = fire_alike,
-    .count = count,
+    .reorder = tspk_reorder_levels,
     .finish = finish,
     .gemm_f32 = gemm_f32,
     .logits = logits,

@@ -249,26 +249,28 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
     const tspk_spike_run *const run = job->run;
     const tspk_site_plan *const site = at->numerator;
     const size_t keys = at->keys_padded;
-    const uint64_t before = run->counter[worker].spikes;
     float *const state = site->o_at == TSPK_NOWHERE ? NULL
                                                     : (float *)(run->slot + site->o_at) +
                                                           (head * at->queries + row) * keys;
+    tspk_level_count count;
     const tspk_fire_args args = {
         .table = tspk_site_table(run->plan, site, run->t, site->site->row_class[row]),
         .rows = 1,
         .n = keys,
-        .neuron = head,
-        .is_rate = run->plan->point->coding == TSPK_CODING_RATE,
-        .t = (float)run->t,
+        .is_alike = true,
+        .block = head,
+        .t = tspk_fire_factor(run),
         .x = x,
         .ldx = keys,
         .o_in = run->t > 1 ? state : NULL,
         .o_out = state,
         .level = level,
-        .ldl = keys};
+        .is_wide = true,
+        .ldl = keys,
+        .count = &count};
 
-    run->plan->row_kernels->fire_alike(&args);
-    tspk_count_row(run, site, worker, keys, level, site->fan_out[row]);
+    run->plan->row_kernels->fire(&args);
+    tspk_count_spikes(run, site, worker, &count, site->fan_out[row]);
     run->counter[worker].neurons += at->keys;
     if (run->t < run->plan->steps) {
         int8_t *const code = code_plane(job, run->t, head) + row * keys;
@@ -288,7 +290,7 @@ static uint64_t fire_row(const attention_job *job, size_t head, size_t row, cons
         if (job->record->input)
             memcpy(job->record->input + to, x, at->keys * sizeof *x);
     }
-    return run->counter[worker].spikes - before;
+    return count.spikes;
 }
 
 /* Acc += levels times one plane of v. */

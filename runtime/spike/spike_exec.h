@@ -84,14 +84,20 @@ void tspk_run_analog(const tspk_spike_run *run, tspk_node_id node);
 
 /**
  * Fires a site of rows: x [rows, channels] to levels [rows, n] (of computed rows) and state.
- * Linear sites are gathered into their sorted order.
+ * Levels of linear sites come in their sorted order.
  */
 size_t tspk_fire_scratch_bytes(const tspk_site_plan *site);
 void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level);
 
+/** What the input of a neuron is multiplied by. */
+static inline float tspk_fire_factor(const tspk_spike_run *run)
+{
+    return run->plan->point->coding == TSPK_CODING_RATE ? (float)run->t : 1.0f;
+}
+
 /** Adds a row of levels to a worker's counter. */
-void tspk_count_row(const tspk_spike_run *run, const tspk_site_plan *site, int worker, size_t n,
-                    const int16_t *level, uint32_t fan_out);
+void tspk_count_spikes(const tspk_spike_run *run, const tspk_site_plan *site, int worker,
+                       const tspk_level_count *counted, uint32_t fan_out);
 
 /* --- scratch: the same function adds up what it needs and hands it out --- */
 

@@ -169,7 +169,7 @@ static void keep_states(layout *l)
         at->y_at = keep(l, at->rows * at->linear->n_out * sizeof(float));
         if (plan->site[at->site_id].o_at == TSPK_NOWHERE)
             plan->site[at->site_id].o_at =
-                keep(l, at->site->site->rows * at->site->n * sizeof(float));
+                keep(l, at->site->site->rows * at->site->neurons * sizeof(float));
     }
     for (uint32_t i = 0; i < plan->spikes->n_attentions; i++)
         keep_attention(l, &plan->attention[i]);

@@ -12,19 +12,18 @@ typedef struct fire_job {
     int16_t *level;
 } fire_job;
 
-void tspk_count_row(const tspk_spike_run *run, const tspk_site_plan *site, int worker, size_t n,
-                    const int16_t *level, uint32_t fan_out)
+void tspk_count_spikes(const tspk_spike_run *run, const tspk_site_plan *site, int worker,
+                       const tspk_level_count *counted, uint32_t fan_out)
 {
     tspk_spike_counter *const counter = &run->counter[worker];
-    const tspk_level_count counted = run->plan->row_kernels->count(n, level);
 
-    counter->spikes += counted.spikes;
-    counter->site_spikes += counted.spikes;
+    counter->spikes += counted->spikes;
+    counter->site_spikes += counted->spikes;
     if (site->site->is_head)
-        counter->head += counted.spikes * fan_out;
+        counter->head += counted->spikes * fan_out;
     else
-        counter->accumulates += counted.spikes * fan_out;
-    counter->level_bits += counted.bits * (site->weight_bits / 8) * fan_out;
+        counter->accumulates += counted->spikes * fan_out;
+    counter->level_bits += counted->bits * (site->weight_bits / 8) * fan_out;
 }
 
 /* Codes in natural order, for the dump. */
@@ -38,9 +37,9 @@ static void record_row(const fire_job *job, size_t r, const int16_t *level)
 
     if (job->record->input)
         memcpy(job->record->input + at, job->x + r * channels, channels * sizeof(float));
-    for (size_t c = 0; code && !site->gather && c < channels; c++)
+    for (size_t c = 0; code && !site->order && c < channels; c++)
         code[c] = tspk_code_of_level(form, level[c]);
-    for (size_t g = 0; code && site->gather && g < site->site->n_groups; g++)
+    for (size_t g = 0; code && site->order && g < site->site->n_groups; g++)
         for (size_t i = 0; i < site->site->group_size; i++) {
             const uint32_t c = site->site->order[g * site->site->group_size + i];
 
@@ -61,63 +60,68 @@ static size_t alike_rows(const tspk_site_plan *site, size_t first, size_t end)
     return r - first;
 }
 
+/* Levels of a row in the order of channels, as reorder() reads them. */
+static size_t natural_levels(const tspk_site_plan *site)
+{
+    return (site->neurons + TSPK_FIRE_LANES - 1) / TSPK_FIRE_LANES * TSPK_FIRE_LANES;
+}
+
 static void fire_rows(void *context, size_t block, int worker)
 {
     const fire_job *const job = context;
     const tspk_spike_run *const run = job->run;
     const tspk_site_plan *const site = job->site;
-    const size_t channels = site->site->channels, n = site->n;
+    const size_t channels = site->site->channels, n = site->n, neurons = site->neurons;
+    const size_t ld_natural = natural_levels(site);
     const size_t end = (block + 1) * TSPK_FIRE_ROWS < site->site->rows
                            ? (block + 1) * TSPK_FIRE_ROWS
                            : site->site->rows;
     float *const state = site->o_at == TSPK_NOWHERE ? NULL : (float *)(run->slot + site->o_at);
-    float *const gathered = (float *)tspk_run_scratch(run, worker);
+    int16_t *const natural = (int16_t *)tspk_run_scratch(run, worker);
+    tspk_level_count count[TSPK_FIRE_ROWS];
 
     for (size_t r = block * TSPK_FIRE_ROWS, rows; r < end; r += rows) {
         const uint32_t token_class = site->site->row_class[r];
         tspk_fire_args args = {.table = tspk_site_table(run->plan, site, run->t, token_class),
-                               .n = n,
-                               .is_rate = run->plan->point->coding == TSPK_CODING_RATE,
-                               .t = (float)run->t,
+                               .n = neurons,
+                               .t = tspk_fire_factor(run),
                                .x = job->x + r * channels,
                                .ldx = channels,
-                               .level = job->level + r * n,
-                               .ldl = n};
+                               .level = site->order ? natural : job->level + r * n,
+                               .is_wide = true,
+                               .ldl = site->order ? ld_natural : n,
+                               .count = count};
 
         rows = alike_rows(site, r, end);
         if (!site->fan_out[r])
             continue;
         args.rows = rows;
-        if (site->gather) {
-            for (size_t i = 0; i < rows; i++)
-                for (size_t p = 0; p < n; p++)
-                    gathered[i * n + p] = args.x[i * channels + site->gather[p]];
-            args.x = gathered;
-            args.ldx = n;
-        }
         if (run->t > 1) {
-            args.o_in = state + r * n;
-            args.ldo_in = n;
+            args.o_in = state + r * neurons;
+            args.ldo_in = neurons;
         } else if (site->prior) {
-            args.o_in = site->prior + token_class * n;
+            args.o_in = site->prior + token_class * neurons;
         }
         if (state) {
-            args.o_out = state + r * n;
-            args.ldo_out = n;
+            args.o_out = state + r * neurons;
+            args.ldo_out = neurons;
         }
         run->plan->row_kernels->fire(&args);
+        if (site->order)
+            run->plan->row_kernels->reorder(rows, n, channels, site->order, true, natural,
+                                            ld_natural, job->level + r * n, n);
         run->counter[worker].neurons += rows * channels;
-        for (size_t i = r; i < r + rows; i++) {
-            tspk_count_row(run, site, worker, n, job->level + i * n, site->fan_out[i]);
+        for (size_t i = 0; i < rows; i++) {
+            tspk_count_spikes(run, site, worker, &count[i], site->fan_out[r + i]);
             if (job->record)
-                record_row(job, i, job->level + i * n);
+                record_row(job, r + i, job->level + (r + i) * n);
         }
     }
 }
 
 size_t tspk_fire_scratch_bytes(const tspk_site_plan *site)
 {
-    return site->gather ? TSPK_FIRE_ROWS * site->n * sizeof(float) : 0;
+    return site->order ? TSPK_FIRE_ROWS * natural_levels(site) * sizeof(int16_t) : 0;
 }
 
 void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level)

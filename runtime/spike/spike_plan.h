@@ -27,16 +27,17 @@
 typedef struct tspk_site_plan {
     const tspk_site *site;
     const tspk_site_params *params;
-    size_t n;               /* neurons a row, padded: sorted positions, channels, or keys */
+    size_t neurons;         /* a row, padded: channels, or keys */
+    size_t n;               /* levels a row, padded: linear: sorted positions; else `neurons` */
     size_t pairs;           /* linear: pairs of positions a group; else 0 */
     uint32_t *fan_out;      /* [rows] 0: the row is not computed */
-    uint32_t *gather;       /* linear: [n] channel at each position, 0 for padding; else NULL */
-    float *prior;           /* [n_classes, n]; NULL: zeros */
-    tspk_fire_table *table; /* [steps, n_classes]; numerators: an entry a head */
+    uint32_t *order;        /* linear: [n] channel at each position, UINT32_MAX: none; else NULL */
+    float *prior;           /* [n_classes, neurons]; NULL: zeros */
+    tspk_fire_table *table; /* [steps, n_classes]; numerators: FIRE_LANES entries a head */
     uint64_t n_neurons;     /* computed a step */
     uint32_t weight_bits;   /* of the weights that its spikes meet; 8 at products */
     bool is_wide;           /* a level may be beyond ±127 */
-    size_t o_at;            /* state [rows, n] f32; numerators: [heads, rows, n]; or NOWHERE */
+    size_t o_at; /* state [rows, neurons] f32; numerators: [heads, rows, neurons]; or NOWHERE */
     size_t level_at;        /* linear, query: [rows, n] int16 (query: a plane a step); or NOWHERE */
 } tspk_site_plan;
 
@@ -149,7 +150,7 @@ void tspk_spike_plan_done(tspk_spike_plan *plan);
 
 /* --- parts of it, each in a file of its own --- */
 
-/** spike_tables.c: site[].table, prior, gather, fan-out. */
+/** spike_tables.c: site[].table, prior, order, fan-out. */
 tspk_status tspk_plan_sites(tspk_spike_plan *plan, tspk_error *err);
 
 /** spike_pack.c: linear[], attention[] and the packed constants of analog contractions. */

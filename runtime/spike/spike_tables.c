@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Thresholds, levels, priors and fan-outs of every site, laid out as the kernels read them. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/fail.h"
@@ -8,77 +9,93 @@
 
 #define NO_MEMORY(err) TSPK_FAIL((err), TSPK_NOMEM, "no memory for the session's tables")
 
-/* Channel of neuron i of a row, UINT32_MAX for padding. */
-static uint32_t channel_of(const tspk_site_plan *plan, size_t i)
+static size_t pad_block(size_t n)
 {
-    const tspk_site *const site = plan->site;
-
-    if (site->kind == TSPK_SITE_LINEAR) {
-        const size_t group = i / (2 * plan->pairs), within = i % (2 * plan->pairs);
-
-        if (group >= site->n_groups || within >= site->group_size)
-            return UINT32_MAX;
-        return site->order[group * site->group_size + within];
-    }
-    return i < site->channels ? (uint32_t)i : UINT32_MAX;
+    return (n + TSPK_FIRE_LANES - 1) / TSPK_FIRE_LANES * TSPK_FIRE_LANES;
 }
 
-/* Levels of the channels of one class at one step; `alike` numerators have an entry a head. */
+/* Channel of position i of a row of levels, UINT32_MAX for padding. */
+static uint32_t channel_at(const tspk_site_plan *plan, size_t i)
+{
+    const tspk_site *const site = plan->site;
+    const size_t group = i / (2 * plan->pairs), within = i % (2 * plan->pairs);
+
+    if (group >= site->n_groups || within >= site->group_size)
+        return UINT32_MAX;
+    return site->order[group * site->group_size + within];
+}
+
+/* One side of a table. */
+static void fill_side(size_t n, uint32_t n_side, const tspk_channel_levels *levels, int side,
+                      uint8_t *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t here = side ? levels[i].n_negative : levels[i].n_positive;
+        const float *const threshold =
+            side ? levels[i].negative_threshold : levels[i].positive_threshold;
+        const int16_t *const level = side ? levels[i].negative : levels[i].positive;
+        uint8_t *at = to + i / TSPK_FIRE_LANES * n_side * 2 * TSPK_FIRE_LANES + i % TSPK_FIRE_LANES;
+        int before = 0;
+
+        for (uint32_t k = 0; k < n_side; k++, at += 2 * TSPK_FIRE_LANES) {
+            const int magnitude = k < here ? abs(level[k]) : before;
+            const int bound = k < here ? (int)(2.0f * fabsf(threshold[k])) - 129 : 127;
+
+            at[0] = (uint8_t)bound;
+            at[TSPK_FIRE_LANES] = (uint8_t)(magnitude - before);
+            before = magnitude;
+        }
+    }
+}
+
+/* Levels of the neurons of a row in one class at one step; numerators: FIRE_LANES alike a head. */
 static tspk_status make_table(tspk_spike_plan *plan, tspk_site_plan *site, uint32_t step,
                               uint32_t class, tspk_channel_levels *levels, tspk_error *err)
 {
     const tspk_site_step *const params = &site->params->step[step];
-    const size_t n =
-        site->site->kind == TSPK_SITE_NUMERATOR ? tspk_pad_lanes(site->site->channels) : site->n;
+    const bool is_numerator = site->site->kind == TSPK_SITE_NUMERATOR;
+    const size_t n = is_numerator ? site->site->channels * TSPK_FIRE_LANES
+                                  : pad_block(site->neurons);
     tspk_fire_table *const table = &site->table[(size_t)step * plan->n_classes + class];
-    float *step_size, *reciprocal, *thresholds[2], *values[2];
+    float *step_size, *reciprocal;
+    uint8_t *sides[2];
 
-    table->stride = n;
     for (size_t i = 0; i < n; i++) {
-        const uint32_t c = channel_of(site, i);
+        const size_t c = is_numerator ? i / TSPK_FIRE_LANES : i;
 
         memset(&levels[i], 0, sizeof levels[i]);
-        if (c == UINT32_MAX)
+        if (c >= site->site->channels)
             continue;
         tspk_derive_channel_levels(site->site->unit[c], params->scale[class],
                                    &params->ladder[class],
                                    params->gain[(size_t) class * site->site->channels + c],
                                    site->params->fire_rule, site->params->code_form, &levels[i]);
-        if (levels[i].n_positive > table->n_positive)
-            table->n_positive = levels[i].n_positive;
-        if (levels[i].n_negative > table->n_negative)
-            table->n_negative = levels[i].n_negative;
+        if (levels[i].n_positive > table->n_side[0])
+            table->n_side[0] = levels[i].n_positive;
+        if (levels[i].n_negative > table->n_side[1])
+            table->n_side[1] = levels[i].n_negative;
     }
+    for (int side = 0; side < 2; side++)
+        table->n_side[side] += table->n_side[side] % 2;
     step_size = tspk_arena_array(plan->arena, n, sizeof *step_size);
     reciprocal = tspk_arena_array(plan->arena, n, sizeof *reciprocal);
-    thresholds[0] = tspk_arena_array(plan->arena, n * table->n_positive, sizeof(float));
-    values[0] = tspk_arena_array(plan->arena, n * table->n_positive, sizeof(float));
-    thresholds[1] = tspk_arena_array(plan->arena, n * table->n_negative, sizeof(float));
-    values[1] = tspk_arena_array(plan->arena, n * table->n_negative, sizeof(float));
-    if (!step_size || !reciprocal || !thresholds[0] || !values[0] || !thresholds[1] || !values[1])
+    if (!step_size || !reciprocal)
         return NO_MEMORY(err);
     for (size_t i = 0; i < n; i++) {
         step_size[i] = levels[i].reciprocal > 0.0f ? levels[i].step : 0.0f;
-        reciprocal[i] = levels[i].reciprocal;
-        for (uint32_t k = 0; k < table->n_positive; k++) {
-            const bool is_there = k < levels[i].n_positive;
-
-            thresholds[0][k * n + i] = is_there ? levels[i].positive_threshold[k] : INFINITY;
-            values[0][k * n + i] = is_there ? (float)levels[i].positive[k] : 0.0f;
-        }
-        for (uint32_t k = 0; k < table->n_negative; k++) {
-            const bool is_there = k < levels[i].n_negative;
-
-            thresholds[1][k * n + i] = is_there ? levels[i].negative_threshold[k] : -INFINITY;
-            values[1][k * n + i] = is_there ? (float)levels[i].negative[k] : 0.0f;
-        }
+        reciprocal[i] = 2.0f * levels[i].reciprocal;
+    }
+    for (int side = 0; side < 2; side++) {
+        sides[side] = tspk_arena_array(plan->arena, n, 2 * (size_t)table->n_side[side]);
+        if (!sides[side])
+            return NO_MEMORY(err);
+        fill_side(n, table->n_side[side], levels, side, sides[side]);
+        table->side[side] = sides[side];
     }
     table->step = step_size;
     table->reciprocal = reciprocal;
-    table->positive_threshold = thresholds[0];
-    table->positive_level = values[0];
-    table->negative_threshold = thresholds[1];
-    table->negative_level = values[1];
+    table->is_mirrored = table->n_side[0] == table->n_side[1] &&
+                         !memcmp(sides[0], sides[1], n * 2 * table->n_side[0]);
     return TSPK_OK;
 }
 
@@ -86,17 +103,13 @@ static tspk_status make_prior(tspk_spike_plan *plan, tspk_site_plan *site, tspk_
 {
     if (!site->params->prior || plan->point->coding == TSPK_CODING_RATE)
         return TSPK_OK;
-    site->prior = tspk_arena_array(plan->arena, plan->n_classes * site->n, sizeof *site->prior);
+    site->prior = tspk_arena_array(plan->arena, plan->n_classes * site->neurons, sizeof *site->prior);
     if (!site->prior)
         return NO_MEMORY(err);
-    for (uint32_t k = 0; k < plan->n_classes; k++)
-        for (size_t i = 0; i < site->n; i++) {
-            const uint32_t c = channel_of(site, i);
-
-            if (c != UINT32_MAX)
-                site->prior[k * site->n + i] =
-                    site->params->prior[(size_t)k * site->site->channels + c];
-        }
+    for (size_t k = 0; k < plan->n_classes; k++)
+        memcpy(site->prior + k * site->neurons,
+               site->params->prior + k * site->site->channels,
+               site->site->channels * sizeof *site->prior);
     return TSPK_OK;
 }
 
@@ -130,22 +143,22 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
     at->is_wide = is_beyond_bytes(plan, at->params);
     at->o_at = at->level_at = TSPK_NOWHERE;
     a_row = site->channels;
+    at->neurons =
+        tspk_pad_lanes(site->kind == TSPK_SITE_NUMERATOR ? site->keys : site->channels);
+    at->n = at->neurons;
     if (site->kind == TSPK_SITE_LINEAR) {
+        if (site->channels >= TSPK_MAX_ORDERED)
+            return TSPK_FAIL(err, TSPK_UNSUPPORTED, "%u channels, expected fewer than %zu",
+                             site->channels, TSPK_MAX_ORDERED);
         at->pairs = tspk_pad_step(site->group_size) / 2;
         at->n = tspk_pad_lanes(site->n_groups * 2 * at->pairs);
-        at->gather = tspk_arena_array(plan->arena, at->n, sizeof *at->gather);
-        if (!at->gather)
+        at->order = tspk_arena_array(plan->arena, at->n, sizeof *at->order);
+        if (!at->order)
             return NO_MEMORY(err);
-        for (size_t i = 0; i < at->n; i++) {
-            const uint32_t c = channel_of(at, i);
-
-            at->gather[i] = c == UINT32_MAX ? 0 : c;
-        }
+        for (size_t i = 0; i < at->n; i++)
+            at->order[i] = channel_at(at, i);
     } else if (site->kind == TSPK_SITE_NUMERATOR) {
-        at->n = tspk_pad_lanes(site->keys);
         a_row = (uint64_t)site->channels * site->keys;
-    } else {
-        at->n = tspk_pad_lanes(site->channels);
     }
     at->fan_out = tspk_arena_array(plan->arena, site->rows, sizeof *at->fan_out);
     at->table =
@@ -159,9 +172,9 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
     TSPK_TRY(make_prior(plan, at, err));
     scratch = tspk_arena_new(0);
     levels = scratch ? tspk_arena_array(scratch,
-                                        at->n > tspk_pad_lanes(site->channels)
-                                            ? at->n
-                                            : tspk_pad_lanes(site->channels),
+                                        site->kind == TSPK_SITE_NUMERATOR
+                                            ? site->channels * TSPK_FIRE_LANES
+                                            : pad_block(at->neurons),
                                         sizeof *levels)
                      : NULL;
     if (!levels)
