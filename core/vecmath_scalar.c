@@ -8,10 +8,12 @@
 const tspk_vecmath *tspk_vecmath_for(tspk_isa isa)
 {
 #if TSPK_HAVE_X86
-    if (tspk_isa_resolve(isa) != TSPK_ISA_SCALAR)
-        return &tspk_vecmath_avx2;
-    if (tspk_isa_resolve(isa) == TSPK_ISA_AVX512VNNI)
+    const tspk_isa resolved = tspk_isa_resolve(isa);
+
+    if (resolved == TSPK_ISA_AVX512VNNI)
         return &tspk_vecmath_avx512;
+    if (resolved == TSPK_ISA_AVX2)
+        return &tspk_vecmath_avx2;
 #endif
     (void)isa;
     return &tspk_vecmath_scalar;

@@ -141,10 +141,12 @@ const tspk_row_kernels tspk_row_kernels_scalar = {
 const tspk_row_kernels *tspk_row_kernels_for(tspk_isa isa)
 {
 #if TSPK_HAVE_X86
-    if (tspk_isa_resolve(isa) != TSPK_ISA_SCALAR)
-        return &tspk_row_kernels_avx2;
-    if (tspk_isa_resolve(isa) == TSPK_ISA_AVX512VNNI)
+    const tspk_isa resolved = tspk_isa_resolve(isa);
+
+    if (resolved == TSPK_ISA_AVX512VNNI)
         return &tspk_row_kernels_avx512;
+    if (resolved == TSPK_ISA_AVX2)
+        return &tspk_row_kernels_avx2;
 #endif
     (void)isa;
     return &tspk_row_kernels_scalar;

@@ -135,8 +135,9 @@ tspk_status tspk_spike_step(tspk_spike_run *run, tspk_error *err)
     for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
         const tspk_node_plan *const at = &plan->node[n];
 
-        if (at->is_static && run->t > 1)
+        if ((at->is_static && run->t > 1) || at->kind == TSPK_NODE_ALIAS)
             continue;
+        tspk_enter_phase(run, tspk_op_name(plan->graph->node[n].op));
         switch (at->kind) {
         case TSPK_NODE_ALIAS:
             break;
@@ -156,6 +157,7 @@ tspk_status tspk_spike_step(tspk_spike_run *run, tspk_error *err)
             tspk_run_analog(run, n);
             break;
         }
+        tspk_leave_phase(run);
     }
     return TSPK_OK;
 }

@@ -43,6 +43,14 @@ static inline int tspk_level_of_code(tspk_code_form form, int code)
     return code < 0 ? -(1 << (-code - 1)) : 1 << (code - 1);
 }
 
+/* Who wants to know where time goes: phases, of which one may be inside of another. `phase` is static
+ * text. Called on the thread that walks the graph. */
+typedef struct tspk_spike_trace {
+    void (*enter)(void *context, const char *phase);
+    void (*leave)(void *context);
+    void *context;
+} tspk_spike_trace;
+
 /* One image on its way. */
 typedef struct tspk_spike_run {
     const tspk_spike_plan *plan;
@@ -54,6 +62,7 @@ typedef struct tspk_spike_run {
     uint32_t t;                  /* step, from 1 */
     double *rate;                /* [n_sites] firing rate of this step, once the site has fired */
     tspk_site_record *record;    /* [n_sites] or NULL */
+    const tspk_spike_trace *trace; /* or NULL */
 } tspk_spike_run;
 
 /** Body of a loop over blocks; `worker` names the scratch and the counter. */
@@ -61,6 +70,18 @@ void tspk_run_blocks(const tspk_spike_run *run, size_t n, tspk_parallel_fn fn, v
 
 /** Executes step run->t; at step 1 the input values are in place. */
 tspk_status tspk_spike_step(tspk_spike_run *run, tspk_error *err);
+
+static inline void tspk_enter_phase(const tspk_spike_run *run, const char *phase)
+{
+    if (run->trace)
+        run->trace->enter(run->trace->context, phase);
+}
+
+static inline void tspk_leave_phase(const tspk_spike_run *run)
+{
+    if (run->trace)
+        run->trace->leave(run->trace->context);
+}
 
 /** Elements of a value in the run's slot, or of a constant. */
 void *tspk_run_value(const tspk_spike_run *run, tspk_value_id id);

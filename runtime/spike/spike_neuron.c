@@ -129,6 +129,8 @@ void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, in
     const tspk_site_plan *const at = &run->plan->site[site];
     const int first = run->threads <= 1 ? run->worker : 0;
     const int end = run->threads <= 1 ? first + 1 : run->threads;
+    static const char *const phases[] = {"neurons, linear", "neurons, query", "neurons, key",
+                                         "neurons, value"};
     uint64_t spikes = 0;
     fire_job job = {.run = run,
                     .site = at,
@@ -138,7 +140,9 @@ void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, in
 
     for (int w = first; w < end; w++)
         run->counter[w].site_spikes = 0;
+    tspk_enter_phase(run, phases[at->site->kind]);
     tspk_run_blocks(run, (at->site->rows + TSPK_FIRE_ROWS - 1) / TSPK_FIRE_ROWS, fire_rows, &job);
+    tspk_leave_phase(run);
     for (int w = first; w < end; w++)
         spikes += run->counter[w].site_spikes;
     run->rate[site] = at->n_neurons ? (double)spikes / (double)at->n_neurons : 0.0;

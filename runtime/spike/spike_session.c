@@ -138,7 +138,8 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
                           .threads = threads,
                           .worker = slot,
                           .rate = session->rate + (size_t)slot * plan->spikes->n_sites,
-                          .record = record};
+                          .record = record,
+                          .trace = session->trace};
 
     sum_counters(&run, &step);
     memcpy(tspk_run_value(&run, graph->input[0]), image, session->image_elems * sizeof *image);

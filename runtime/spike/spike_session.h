@@ -17,6 +17,7 @@ struct tspk_session {
     tspk_error *error;           /* [n_slots] first failure of the slot's images */
     size_t *failed;              /* [n_slots] its image, SIZE_MAX: none */
     size_t arena_bytes;
+    const tspk_spike_trace *trace; /* NULL; measurements set it */
 };
 
 /** Runs one image in a slot; `record` as in tspk_spike_run. */

@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Times the spike executor on a network of the size of ViT-Tiny/16 (197 tokens of 192 channels, 12
- * blocks) with random weights and 8 levels: every neuron fires in about 85 % of the steps, as in a
- * calibrated network.
- *
- *   bench_spike [steps [threads [images [scalar]]]]
- */
+#include "bench/made_network.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/cpu.h"
 #include "core/rng.h"
-#include "core/spike_handle.h"
 
 enum {
-    TOKENS = 197,
-    WIDTH = 192,
-    HEADS = 3,
-    HIDDEN = 768,
-    BLOCKS = 12,
-    CLASSES = 1000,
+    TOKENS = 197, /* 14 * 14 patches of 16 * 16 pixels, and a class token */
+    CLASSES = TSPK_MADE_CLASSES,
     GROUP = 64
 };
 
@@ -30,6 +19,7 @@ typedef struct maker {
     tspk_graph *graph;
     tspk_spikegraph *spikes;
     tspk_rng rng;
+    tspk_made_size size;
     uint32_t steps;
     uint8_t *row_class;
 } maker;
@@ -38,7 +28,7 @@ static void must(bool is_good)
 {
     if (is_good)
         return;
-    fprintf(stderr, "bench_spike: no memory, or a broken graph\n");
+    fprintf(stderr, "made_network: no memory, or a broken graph\n");
     exit(1);
 }
 
@@ -90,7 +80,7 @@ static tspk_node_id add_node(maker *m, tspk_op op, tspk_value_id a, tspk_value_i
 
 static tspk_value_id add_binary(maker *m, tspk_value_id a, tspk_value_id b)
 {
-    const tspk_value_id out = add_value(m, 3, 1, TOKENS, WIDTH, 0);
+    const tspk_value_id out = add_value(m, 3, 1, TOKENS, m->size.width, 0);
 
     add_node(m, TSPK_OP_ADD, a, b, TSPK_ID_NONE, out, NULL);
     return out;
@@ -99,10 +89,10 @@ static tspk_value_id add_binary(maker *m, tspk_value_id a, tspk_value_id b)
 static tspk_value_id add_norm(maker *m, tspk_value_id x, int64_t rows)
 {
     const tspk_attr attr = {.axis = 2, .epsilon = 1e-6f};
-    const tspk_value_id out = add_value(m, 3, 1, rows, WIDTH, 0);
+    const tspk_value_id out = add_value(m, 3, 1, rows, m->size.width, 0);
 
-    add_node(m, TSPK_OP_LAYER_NORM, x, add_constant(m, 1, WIDTH, 0, 0, 0, 0.1f, 1.0f),
-             add_constant(m, 1, WIDTH, 0, 0, 0, 0.1f, 0.0f), out, &attr);
+    add_node(m, TSPK_OP_LAYER_NORM, x, add_constant(m, 1, m->size.width, 0, 0, 0, 0.1f, 1.0f),
+             add_constant(m, 1, m->size.width, 0, 0, 0, 0.1f, 0.0f), out, &attr);
     return out;
 }
 
@@ -189,31 +179,31 @@ static tspk_value_id add_linear(maker *m, uint32_t site, uint32_t n_out, int64_t
 
 static tspk_value_id add_block(maker *m, tspk_value_id x)
 {
-    const tspk_attr attr = {.heads = HEADS, .scale = 0.125f};
+    const tspk_attr attr = {.heads = m->size.heads, .scale = 0.125f};
     const tspk_value_id norm = add_norm(m, x, TOKENS);
-    const uint32_t qkv = add_site(m, TSPK_SITE_LINEAR, norm, TSPK_ID_NONE, TOKENS, WIDTH);
-    const tspk_value_id q = add_linear(m, qkv, WIDTH, TOKENS, 3);
-    const tspk_value_id k = add_linear(m, qkv, WIDTH, TOKENS, 3);
-    const tspk_value_id v = add_linear(m, qkv, WIDTH, TOKENS, 3);
-    const tspk_value_id mixed = add_value(m, 3, 1, TOKENS, WIDTH, 0);
+    const uint32_t qkv = add_site(m, TSPK_SITE_LINEAR, norm, TSPK_ID_NONE, TOKENS, m->size.width);
+    const tspk_value_id q = add_linear(m, qkv, m->size.width, TOKENS, 3);
+    const tspk_value_id k = add_linear(m, qkv, m->size.width, TOKENS, 3);
+    const tspk_value_id v = add_linear(m, qkv, m->size.width, TOKENS, 3);
+    const tspk_value_id mixed = add_value(m, 3, 1, TOKENS, m->size.width, 0);
     const tspk_node_id node = add_node(m, TSPK_OP_ATTENTION, q, k, v, mixed, &attr);
     tspk_spike_attention *const at = &m->spikes->attention[m->spikes->n_attentions++];
     tspk_value_id sum, hidden;
     uint32_t site;
 
     *at = (tspk_spike_attention){.node = node};
-    at->query = add_site(m, TSPK_SITE_QUERY, q, node, TOKENS, WIDTH);
-    at->key = add_site(m, TSPK_SITE_KEY, k, node, TOKENS, WIDTH);
-    at->value = add_site(m, TSPK_SITE_VALUE, v, node, TOKENS, WIDTH);
-    at->numerator = add_site(m, TSPK_SITE_NUMERATOR, TSPK_ID_NONE, node, TOKENS, HEADS);
-    site = add_site(m, TSPK_SITE_LINEAR, mixed, TSPK_ID_NONE, TOKENS, WIDTH);
-    sum = add_binary(m, x, add_linear(m, site, WIDTH, TOKENS, 3));
-    site = add_site(m, TSPK_SITE_LINEAR, add_norm(m, sum, TOKENS), TSPK_ID_NONE, TOKENS, WIDTH);
-    hidden = add_value(m, 3, 1, TOKENS, HIDDEN, 0);
-    add_node(m, TSPK_OP_GELU, add_linear(m, site, HIDDEN, TOKENS, 3), TSPK_ID_NONE, TSPK_ID_NONE,
+    at->query = add_site(m, TSPK_SITE_QUERY, q, node, TOKENS, m->size.width);
+    at->key = add_site(m, TSPK_SITE_KEY, k, node, TOKENS, m->size.width);
+    at->value = add_site(m, TSPK_SITE_VALUE, v, node, TOKENS, m->size.width);
+    at->numerator = add_site(m, TSPK_SITE_NUMERATOR, TSPK_ID_NONE, node, TOKENS, m->size.heads);
+    site = add_site(m, TSPK_SITE_LINEAR, mixed, TSPK_ID_NONE, TOKENS, m->size.width);
+    sum = add_binary(m, x, add_linear(m, site, m->size.width, TOKENS, 3));
+    site = add_site(m, TSPK_SITE_LINEAR, add_norm(m, sum, TOKENS), TSPK_ID_NONE, TOKENS, m->size.width);
+    hidden = add_value(m, 3, 1, TOKENS, 4 * m->size.width, 0);
+    add_node(m, TSPK_OP_GELU, add_linear(m, site, 4 * m->size.width, TOKENS, 3), TSPK_ID_NONE, TSPK_ID_NONE,
              hidden, NULL);
-    site = add_site(m, TSPK_SITE_LINEAR, hidden, TSPK_ID_NONE, TOKENS, HIDDEN);
-    return add_binary(m, sum, add_linear(m, site, WIDTH, TOKENS, 3));
+    site = add_site(m, TSPK_SITE_LINEAR, hidden, TSPK_ID_NONE, TOKENS, 4 * m->size.width);
+    return add_binary(m, sum, add_linear(m, site, m->size.width, TOKENS, 3));
 }
 
 static void add_network(maker *m)
@@ -223,39 +213,39 @@ static void add_network(maker *m)
     const tspk_attr join = {.axis = 1};
     const tspk_attr first = {.n_axes = 3, .starts = {0, 0, 0}, .steps = {1, 1, 1}};
     const tspk_value_id image = add_value(m, 4, 1, 3, 224, 224);
-    const tspk_value_id patches = add_value(m, 4, 1, WIDTH, 14, 14);
-    const tspk_value_id flat = add_value(m, 3, 1, WIDTH, 196, 0);
-    const tspk_value_id turned = add_value(m, 3, 1, 196, WIDTH, 0);
-    const tspk_value_id joined = add_value(m, 3, 1, TOKENS, WIDTH, 0);
-    const tspk_value_id picked = add_value(m, 3, 1, 1, WIDTH, 0);
-    const tspk_value_id row = add_value(m, 2, 1, WIDTH, 0, 0);
+    const tspk_value_id patches = add_value(m, 4, 1, m->size.width, 14, 14);
+    const tspk_value_id flat = add_value(m, 3, 1, m->size.width, 196, 0);
+    const tspk_value_id turned = add_value(m, 3, 1, 196, m->size.width, 0);
+    const tspk_value_id joined = add_value(m, 3, 1, TOKENS, m->size.width, 0);
+    const tspk_value_id picked = add_value(m, 3, 1, 1, m->size.width, 0);
+    const tspk_value_id row = add_value(m, 2, 1, m->size.width, 0, 0);
     tspk_value_id x;
     uint32_t head;
 
     m->graph->input = tspk_arena_copy(m->graph->arena, &image, sizeof image);
     m->graph->n_inputs = 1;
-    add_node(m, TSPK_OP_CONV, image, add_constant(m, 4, WIDTH, 3, 16, 16, 0.036f, 0.0f),
-             add_constant(m, 1, WIDTH, 0, 0, 0, 0.1f, 0.0f), patches, &conv);
+    add_node(m, TSPK_OP_CONV, image, add_constant(m, 4, m->size.width, 3, 16, 16, 0.036f, 0.0f),
+             add_constant(m, 1, m->size.width, 0, 0, 0, 0.1f, 0.0f), patches, &conv);
     add_node(m, TSPK_OP_RESHAPE, patches, TSPK_ID_NONE, TSPK_ID_NONE, flat, NULL);
     add_node(m, TSPK_OP_TRANSPOSE, flat, TSPK_ID_NONE, TSPK_ID_NONE, turned, &turn);
-    add_node(m, TSPK_OP_CONCAT, add_constant(m, 3, 1, 1, WIDTH, 0, 1.0f, 0.0f), turned,
+    add_node(m, TSPK_OP_CONCAT, add_constant(m, 3, 1, 1, m->size.width, 0, 1.0f, 0.0f), turned,
              TSPK_ID_NONE, joined, &join);
-    x = add_binary(m, joined, add_constant(m, 3, 1, TOKENS, WIDTH, 0, 0.1f, 0.0f));
-    for (int i = 0; i < BLOCKS; i++)
+    x = add_binary(m, joined, add_constant(m, 3, 1, TOKENS, m->size.width, 0, 0.1f, 0.0f));
+    for (uint32_t i = 0; i < m->size.blocks; i++)
         x = add_block(m, x);
     x = add_norm(m, x, TOKENS);
     add_node(m, TSPK_OP_SLICE, x, TSPK_ID_NONE, TSPK_ID_NONE, picked, &first);
     add_node(m, TSPK_OP_RESHAPE, picked, TSPK_ID_NONE, TSPK_ID_NONE, row, NULL);
-    head = add_site(m, TSPK_SITE_LINEAR, row, TSPK_ID_NONE, 1, WIDTH);
+    head = add_site(m, TSPK_SITE_LINEAR, row, TSPK_ID_NONE, 1, m->size.width);
     m->spikes->site[head].is_head = true;
     x = add_linear(m, head, CLASSES, 1, 2);
     m->graph->output = tspk_arena_copy(m->graph->arena, &x, sizeof x);
     m->graph->n_outputs = 1;
 }
 
-static tspk_spikegraph *make(uint32_t steps)
+tspk_spikegraph *tspk_made_network(tspk_made_size size, uint32_t steps)
 {
-    maker m = {.steps = steps, .rng = {1}};
+    maker m = {.size = size, .steps = steps, .rng = {1}};
     tspk_arena *arena;
     tspk_error err;
     char line[512];
@@ -265,90 +255,28 @@ static tspk_spikegraph *make(uint32_t steps)
     must(tspk_spikegraph_new(m.graph, &m.spikes, NULL) == TSPK_OK);
     arena = m.spikes->arena;
     m.spikes->n_classes = 2;
-    m.spikes->site = tspk_arena_array(arena, 8 * BLOCKS + 1, sizeof(tspk_site));
-    m.spikes->linear = tspk_arena_array(arena, 6 * BLOCKS + 1, sizeof(tspk_spike_linear));
-    m.spikes->attention = tspk_arena_array(arena, BLOCKS, sizeof(tspk_spike_attention));
+    m.spikes->site = tspk_arena_array(arena, 8 * m.size.blocks + 1, sizeof(tspk_site));
+    m.spikes->linear = tspk_arena_array(arena, 6 * m.size.blocks + 1, sizeof(tspk_spike_linear));
+    m.spikes->attention = tspk_arena_array(arena, m.size.blocks, sizeof(tspk_spike_attention));
     m.spikes->point = tspk_arena_array(arena, 1, sizeof(tspk_point));
     m.spikes->n_points = 1;
     m.spikes->point[0].name = "exact";
     m.spikes->point[0].n_steps = steps;
     m.spikes->point[0].n_levels = 8;
-    m.spikes->point[0].site = tspk_arena_array(arena, 8 * BLOCKS + 1, sizeof(tspk_site_params));
-    m.spikes->point[0].bias = tspk_arena_array(arena, 6 * BLOCKS + 1, sizeof(float *));
+    m.spikes->point[0].site = tspk_arena_array(arena, 8 * m.size.blocks + 1, sizeof(tspk_site_params));
+    m.spikes->point[0].bias = tspk_arena_array(arena, 6 * m.size.blocks + 1, sizeof(float *));
     m.spikes->ann_cost = (tspk_ann_cost){
-        .linear = 1045893120, .product = 178831872, .stem = 28901376, .head = 192000};
+        .linear = (uint64_t)TOKENS * size.blocks * 12 * size.width * size.width,
+        .product = (uint64_t)TOKENS * TOKENS * size.blocks * 2 * size.width,
+        .stem = (uint64_t)(TOKENS - 1) * 768 * size.width,
+        .head = (uint64_t)CLASSES * size.width};
     m.row_class = tspk_arena_array(arena, TOKENS, 1);
     m.row_class[0] = 1;
     add_network(&m);
     if (tspk_spikegraph_verify(m.spikes, &err) != TSPK_OK) {
         tspk_error_format(&err, line, sizeof line);
-        fprintf(stderr, "bench_spike: %s\n", line);
+        fprintf(stderr, "made_network: %s\n", line);
         exit(1);
     }
     return m.spikes;
-}
-
-static double now(clockid_t clock)
-{
-    struct timespec at;
-
-    clock_gettime(clock, &at);
-    return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
-}
-
-int main(int argc, char **argv)
-{
-    const uint32_t steps = argc > 1 ? (uint32_t)atoi(argv[1]) : 4;
-    const size_t n = argc > 3 ? (size_t)atoi(argv[3]) : 4, elems = 3 * 224 * 224;
-    tspk_spike spike = {make(steps)};
-    tspk_session_settings settings;
-    float *const images = malloc(n * elems * sizeof *images);
-    float *const logits = malloc(n * steps * CLASSES * sizeof *logits);
-    tspk_step_work *const work = malloc(n * steps * sizeof *work);
-    maker m = {.rng = {7}};
-
-    must(images && logits && work);
-    for (size_t i = 0; i < n * elems; i++)
-        images[i] = normal(&m);
-    tspk_session_default_settings(&settings);
-    settings.threads = argc > 2 ? atoi(argv[2]) : 1;
-    for (uint32_t t = 1; t <= steps; t++)
-        for (int isa = argc > 4 ? TSPK_ISA_SCALAR : TSPK_ISA_AVX2; isa <= TSPK_ISA_NEON; isa++) {
-            tspk_session *session;
-            tspk_session_memory memory;
-            double best = INFINITY, cpu = INFINITY;
-
-            if (!tspk_isa_is_supported((tspk_isa)isa))
-                continue;
-            settings.steps = t;
-            settings.isa = (tspk_isa)isa;
-            must(tspk_session_open(&spike, &settings, &session, NULL) == TSPK_OK);
-            for (int round = 0; round < 3; round++) {
-                const double start = now(CLOCK_MONOTONIC),
-                             cpu_start = now(CLOCK_PROCESS_CPUTIME_ID);
-                double spent;
-
-                must(tspk_session_run(session, n, images, logits, work, NULL) == TSPK_OK);
-                spent = now(CLOCK_MONOTONIC) - start;
-                best = spent < best ? spent : best;
-                spent = now(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
-                cpu = spent < cpu ? spent : cpu;
-            }
-            tspk_session_memory_get(session, &memory);
-            printf("%s, %d threads, %u steps: %.1f ms an image (processor %.1f); rate of the last "
-                   "step %.3f, "
-                   "synaptic %.3f, full %.3f; MiB: weights %.1f, state %.1f, arena %.1f\n",
-                   tspk_isa_name((tspk_isa)isa), settings.threads, t,
-                   1e3 * best / (double)n, 1e3 * cpu / (double)n,
-                   (double)work[t - 1].spikes / (double)work[t - 1].neurons,
-                   work[t - 1].energy_synaptic, work[t - 1].energy_full,
-                   (double)memory.weights / 1048576.0, (double)memory.state / 1048576.0,
-                   (double)memory.arena / 1048576.0);
-            tspk_session_close(session);
-        }
-    free(images);
-    free(logits);
-    free(work);
-    tspk_spikegraph_free(spike.graph);
-    return 0;
 }
