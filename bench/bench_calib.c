@@ -118,7 +118,7 @@ static void run_fold(const bench *b, uint32_t fold, tally *fitted, tally *judged
     must(tspk_graph_clone(b->model->graph, &source, &error));
     must(tspk_keep_class_output(source, &error));
     must(tspk_find_structure(source, scratch, &structure, &error));
-    must(tspk_lower(source, &structure, &spikes, &error));
+    must(tspk_lower(source, &structure, NULL, 0, &spikes, &error));
     n_out = tspk_shape_elems(&source->value[source->output[0]].shape);
     logits = malloc(b->n_images * (b->steps + 1) * n_out * sizeof *logits);
     must_have(logits);
