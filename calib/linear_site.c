@@ -6,6 +6,7 @@
 
 #include "calib/calibrate.h"
 #include "calib/quantise.h"
+#include "calib/weight_feedback.h"
 #include "core/fail.h"
 #include "core/parallel.h"
 #include "runtime/ann/op_eval.h"
@@ -151,8 +152,8 @@ static tspk_status set_biases(linear_site *s, tspk_error *err)
                     const double weight = factor * (double)c->weight[cell];
 
                     if (calib->settings.options.is_compensated)
-                        bias += weight * target[at] -
-                                (double)c->dequantised[cell] * (mean[at] - start);
+                        bias +=
+                            weight * target[at] - (double)c->dequantised[cell] * (mean[at] - start);
                     else
                         bias += weight * start;
                 }
@@ -229,7 +230,8 @@ static tspk_status balance_attentions(linear_site *s, tspk_error *err)
 {
     const tspk_spikegraph *spikes = s->calib->spikes;
 
-    for (uint32_t i = 0; i < spikes->n_attentions && s->calib->settings.options.is_per_channel; i++) {
+    for (uint32_t i = 0; i < spikes->n_attentions && s->calib->settings.options.is_per_channel;
+         i++) {
         const tspk_node *node = &spikes->graph->node[spikes->attention[i].node];
         consumer *query = find_operand(s, node->in[0]), *key = find_operand(s, node->in[1]);
 
@@ -291,18 +293,22 @@ static tspk_status make_work(linear_site *s, tspk_error *err)
 static tspk_status fit_site(linear_site *s, tspk_error *err)
 {
     tspk_spikegraph *spikes = s->calib->spikes;
+    double *feedback = NULL;
     tspk_status status = tspk_calib_fit_value_site(s->calib, s->id, 0, err);
 
     if (status == TSPK_OK)
         status = tspk_sort_channels(spikes->arena, s->site, err);
+    if (status == TSPK_OK && s->calib->settings.options.is_compensated)
+        status = tspk_weight_feedback(s->calib, s->id, &feedback, err);
     for (uint32_t i = 0; i < s->n_consumers && status == TSPK_OK; i++) {
         const consumer *c = &s->consumer[i];
 
-        status =
-            tspk_quantise_weights(spikes->arena, s->site, c->weight, c->row_scale, c->linear, err);
+        status = tspk_quantise_weights(spikes->arena, s->site, c->weight, c->row_scale, feedback,
+                                       s->calib->settings.threads, c->linear, err);
         if (status == TSPK_OK)
             tspk_dequantise_weights(s->site, c->linear, c->dequantised);
     }
+    free(feedback);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/fail.h"
+#include "core/parallel.h"
 
 typedef struct sort_key {
     float unit;
@@ -39,43 +40,78 @@ tspk_status tspk_sort_channels(tspk_arena *arena, tspk_site *site, tspk_error *e
     return TSPK_OK;
 }
 
+typedef struct rounding {
+    const tspk_site *site;
+    const float *weight, *row_scale;
+    const double *feedback;
+    const tspk_spike_linear *linear;
+    int8_t *to;   /* [outputs, positions] */
+    double *work; /* [threads, channels] */
+} rounding;
+
+/* What rounding the weight at p has cost is made good by those behind it. */
+static void feed_back(const double *factor, double error, double *w, size_t p, size_t n)
+{
+    const double share = error / factor[p];
+
+    for (size_t j = p + 1; j < n; j++)
+        w[j] -= share * factor[j];
+}
+
+static void round_row(void *context, size_t o, int worker)
+{
+    const rounding *r = context;
+    const tspk_site *site = r->site;
+    const size_t n = site->channels, positions = (size_t)site->n_groups * site->group_size;
+    const double factor = r->row_scale ? (double)r->row_scale[o] : 1;
+    double *const w = r->work + (size_t)worker * n;
+    double scale = 1;
+
+    for (size_t p = 0; p < n; p++)
+        w[p] =
+            factor * (double)r->weight[o * n + site->order[p]] * (double)site->unit[site->order[p]];
+    for (size_t p = 0; p < n; p++) {
+        double rounded;
+
+        if (p % site->group_size == 0) {
+            double largest = 0;
+
+            for (size_t j = p; j < n && j < p + site->group_size; j++)
+                largest = fmax(largest, fabs(w[j]));
+            scale = largest > 0 ? (double)(float)(largest / 127) : 1;
+            r->linear->scale[p / site->group_size * r->linear->n_out + o] = (float)scale;
+        }
+        rounded = fmax(-127, fmin(127, rint(w[p] / scale)));
+        r->to[o * positions + p] = (int8_t)rounded;
+        if (r->feedback)
+            feed_back(r->feedback + p * n, w[p] - rounded * scale, w, p, n);
+    }
+}
+
 tspk_status tspk_quantise_weights(tspk_arena *arena, const tspk_site *site, const float *weight,
-                                  const float *row_scale, tspk_spike_linear *linear,
-                                  tspk_error *err)
+                                  const float *row_scale, const double *feedback, int threads,
+                                  tspk_spike_linear *linear, tspk_error *err)
 {
     const size_t positions = (size_t)site->n_groups * site->group_size;
-    int8_t *to = tspk_arena_array(arena, linear->n_out * positions, sizeof *to);
+    rounding r = {.site = site,
+                  .weight = weight,
+                  .row_scale = row_scale,
+                  .feedback = feedback,
+                  .linear = linear};
 
+    r.to = tspk_arena_array(arena, linear->n_out * positions, sizeof *r.to);
+    r.work = malloc((size_t)threads * site->channels * sizeof *r.work);
     linear->scale =
         tspk_arena_array(arena, (size_t)site->n_groups * linear->n_out, sizeof *linear->scale);
-    if (!to || !linear->scale)
+    if (!r.to || !r.work || !linear->scale) {
+        free(r.work);
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u x %zu weights", linear->n_out,
                          positions);
-    linear->weight = to;
-    linear->weight_bits = 8;
-    for (size_t o = 0; o < linear->n_out; o++) {
-        const double factor = row_scale ? (double)row_scale[o] : 1;
-
-        for (size_t g = 0; g < site->n_groups; g++) {
-            const uint32_t *order = site->order + g * site->group_size;
-            double largest = 0;
-            float scale;
-
-            for (uint32_t i = 0; i < site->group_size && order[i] != UINT32_MAX; i++)
-                largest =
-                    fmax(largest, fabs(factor * (double)weight[o * site->channels + order[i]] *
-                                       (double)site->unit[order[i]]));
-            scale = largest > 0 ? (float)(largest / 127) : 1.0f;
-            linear->scale[g * linear->n_out + o] = scale;
-            for (uint32_t i = 0; i < site->group_size && order[i] != UINT32_MAX; i++) {
-                const double w = factor * (double)weight[o * site->channels + order[i]] *
-                                 (double)site->unit[order[i]];
-
-                to[o * positions + g * site->group_size + i] =
-                    (int8_t)fmax(-127, fmin(127, rint(w / (double)scale)));
-            }
-        }
     }
+    linear->weight = r.to;
+    linear->weight_bits = 8;
+    tspk_parallel_for(threads, linear->n_out, round_row, &r);
+    free(r.work);
     return TSPK_OK;
 }
 

@@ -57,7 +57,8 @@ static void find_static(tspk_stage *stage)
 }
 
 tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, size_t n_images,
-                           size_t n_fitted, uint32_t n_steps, int threads, tspk_stage **stage_out, tspk_error *err)
+                           size_t n_fitted, uint32_t n_steps, int threads, tspk_stage **stage_out,
+                           tspk_error *err)
 {
     const uint32_t n_values = spikes->graph->n_values;
     tspk_stage *stage = calloc(1, sizeof *stage);

@@ -20,7 +20,8 @@ typedef struct tspk_stage tspk_stage;
  * @param n_fitted  the first so many are fitted on, the others are carried along
  */
 tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, size_t n_images,
-                           size_t n_fitted, uint32_t n_steps, int threads, tspk_stage **stage_out, tspk_error *err);
+                           size_t n_fitted, uint32_t n_steps, int threads, tspk_stage **stage_out,
+                           tspk_error *err);
 void tspk_stage_free(tspk_stage *stage);
 
 size_t tspk_stage_images(const tspk_stage *stage);

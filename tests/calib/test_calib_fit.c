@@ -15,6 +15,7 @@
 #include "calib/quantise.h"
 #include "calib/site_fit.h"
 #include "calib/sort_floats.h"
+#include "calib/weight_feedback.h"
 #include "core/rng.h"
 
 #define SEED 20240917u
@@ -264,7 +265,8 @@ static void weights_round_to_half_a_scale(void **state)
         assert_true(unit[site.order[p]] <= unit[site.order[p - 1]]);
     for (uint32_t p = IN; p < 128; p++)
         assert_true(site.order[p] == UINT32_MAX);
-    assert_int_equal(tspk_quantise_weights(arena, &site, weight, NULL, &linear, NULL), TSPK_OK);
+    assert_int_equal(tspk_quantise_weights(arena, &site, weight, NULL, NULL, 2, &linear, NULL),
+                     TSPK_OK);
     tspk_dequantise_weights(&site, &linear, back);
     for (size_t o = 0; o < OUT; o++)
         for (size_t p = 0; p < IN; p++) {
@@ -273,6 +275,71 @@ static void weights_round_to_half_a_scale(void **state)
 
             assert_true(fabs((double)(back[o * IN + c] - weight[o * IN + c])) <= half * 1.0001);
         }
+    tspk_arena_free(arena);
+}
+
+/* On correlated inputs the output's error is less with feedback than without. */
+static void feedback_saves_the_output(void **state)
+{
+    enum { OUT = 40, IN = 70, ROWS = 1000 };
+    tspk_arena *arena = tspk_arena_new(0);
+    double *x = malloc(ROWS * IN * sizeof *x), h[IN * IN] = {0}, kept[IN * IN], u[IN * IN];
+    float unit[IN], weight[OUT * IN], back[OUT * IN];
+    tspk_site site = {
+        .kind = TSPK_SITE_LINEAR, .channels = IN, .unit = unit, .group_size = 64, .n_groups = 2};
+    tspk_spike_linear linear = {.n_out = OUT};
+    double error[2] = {0};
+    tspk_rng rng = {SEED};
+
+    (void)state;
+    for (int c = 0; c < IN; c++)
+        unit[c] = (float)(0.1 + uniform(&rng));
+    for (int i = 0; i < OUT * IN; i++)
+        weight[i] = (float)normal(&rng);
+    assert_int_equal(tspk_sort_channels(arena, &site, NULL), TSPK_OK);
+    for (int r = 0; r < ROWS; r++) {
+        const double common = 3 * normal(&rng);
+
+        for (int p = 0; p < IN; p++)
+            x[r * IN + p] = common + normal(&rng);
+        for (int p = 0; p < IN; p++)
+            for (int q = 0; q < IN; q++)
+                h[p * IN + q] += x[r * IN + p] * x[r * IN + q] / ROWS;
+    }
+    memcpy(kept, h, sizeof h);
+    tspk_factor_inverse(h, IN, u);
+    for (int p = 0; p < IN; p++)
+        for (int q = 0; q < IN; q++) {
+            double product = 0, trace = 0; /* (U^T U) (H + damping) is the identity */
+
+            for (int i = 0; i < IN; i++)
+                trace += kept[i * IN + i];
+            for (int i = 0; i < IN; i++)
+                for (int j = 0; j <= p && j <= i; j++)
+                    product += u[j * IN + p] * u[j * IN + i] *
+                               (kept[i * IN + q] + (i == q ? 0.01 * trace / IN : 0));
+            assert_true(fabs(product - (p == q)) < 1e-8);
+        }
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(
+            tspk_quantise_weights(arena, &site, weight, NULL, k ? u : NULL, 2, &linear, NULL),
+            TSPK_OK);
+        tspk_dequantise_weights(&site, &linear, back);
+        for (int r = 0; r < ROWS; r++)
+            for (int o = 0; o < OUT; o++) {
+                double y = 0;
+
+                for (int p = 0; p < IN; p++) {
+                    const uint32_t c = site.order[p];
+
+                    y += x[r * IN + p] * (double)unit[c] *
+                         (double)(back[o * IN + (int)c] - weight[o * IN + (int)c]);
+                }
+                error[k] += y * y;
+            }
+    }
+    assert_true(error[1] < 0.5 * error[0]);
+    free(x);
     tspk_arena_free(arena);
 }
 
@@ -324,6 +391,7 @@ int main(void)
         cmocka_unit_test(channel_scales_follow_the_channels),
         cmocka_unit_test(units_neither_clip_nor_waste),
         cmocka_unit_test(weights_round_to_half_a_scale),
+        cmocka_unit_test(feedback_saves_the_output),
         cmocka_unit_test(bank_fires_as_the_document_says),
     };
 
