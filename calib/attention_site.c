@@ -167,7 +167,7 @@ static tspk_status sample_rows(const attention *a, uint32_t row_class, tspk_popu
     for (uint32_t i = 0; i < a->n; i++)
         if (a->numerator->row_class[i] == row_class)
             row[n_rows++] = i;
-    total = tspk_stage_fitted(a->calib->stage) * n_rows;
+    total = tspk_stage_images(a->calib->stage) * n_rows;
     n_samples = total < MAX_SAMPLE_ROWS ? (uint32_t)total : MAX_SAMPLE_ROWS;
     population->channels = a->heads;
     population->n = n_samples * a->m;

@@ -2,7 +2,6 @@
 #include "calib/calibrate.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/fail.h"
 
@@ -94,21 +93,8 @@ static tspk_status walk_node(tspk_calib *calib, tspk_node_id id, bool *is_site_d
     return tspk_calib_linear_site(calib, spikes->linear[linear].site, err);
 }
 
-static void copy_logits(const tspk_stage *stage, const tspk_graph *graph, uint32_t n_steps,
-                        float *logits_out)
-{
-    const tspk_value_id output = graph->output[0];
-    const size_t elems = tspk_shape_elems(&graph->value[output].shape);
-
-    for (size_t i = 0; i < tspk_stage_images(stage); i++)
-        for (uint32_t v = 0; v <= n_steps; v++)
-            memcpy(logits_out + (i * (n_steps + 1) + v) * elems, tspk_stage_at(stage, output, i, v),
-                   elems * sizeof *logits_out);
-}
-
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, size_t n_fitted, const tspk_calib_settings *settings,
-                           float *logits_out, tspk_error *err)
+                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err)
 {
     const uint32_t n_nodes = spikes->graph->n_nodes;
     tspk_calib calib = {.spikes = spikes, .source = source, .settings = *settings};
@@ -122,16 +108,14 @@ tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, co
     if (status == TSPK_OK)
         status = make_point(spikes, settings, &calib.point, err);
     if (status == TSPK_OK)
-        status = tspk_stage_new(spikes, images, n_images, n_fitted, settings->n_steps,
-                                settings->threads, &calib.stage, err);
+        status = tspk_stage_new(spikes, images, n_images, settings->n_steps, settings->threads,
+                                &calib.stage, err);
     for (tspk_node_id i = 0; i < n_nodes && status == TSPK_OK; i++) {
         status = walk_node(&calib, i, is_site_done, err);
         if (status == TSPK_OK && settings->progress &&
             settings->progress(settings->progress_context, "calibrate", i + 1, n_nodes))
             status = TSPK_FAIL(err, TSPK_INTERRUPTED, "stopped at node %u of %u", i + 1, n_nodes);
     }
-    if (status == TSPK_OK && logits_out)
-        copy_logits(calib.stage, spikes->graph, settings->n_steps, logits_out);
     for (uint32_t i = 0; calib.decoded && i < spikes->n_sites; i++)
         free(calib.decoded[i]);
     free(calib.decoded);

@@ -27,15 +27,11 @@ tspk_calib_options tspk_calib_all_options(void);
  * @param spikes    from tspk_lower(); filled in
  * @param source    the graph that was lowered: the weights of its Linears under the same node ids
  * @param images    [n_images, elements of the graph's input]
- * @param n_fitted  the first so many images are fitted on; the others are carried along and judge
- * @param logits_out  [n_images, n_steps + 1, elements of the graph's output]: the source network's,
- *                  then those after every step; or NULL
  * @errors NOMEM, INTERRUPTED, UNSUPPORTED (an operator that cannot be evaluated); the node is named
  * @source docs/calibration.md
  */
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, size_t n_fitted, const tspk_calib_settings *settings,
-                           float *logits_out, tspk_error *err);
+                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err);
 
 /* --- shared by the files of this room --- */
 

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "calib/calibrate.h"
-#include "convert/lower.h"
-#include "convert/model.h"
+#include "calib/frame.h"
 #include "core/fail.h"
 #include "core/parallel.h"
 #include "core/spike_handle.h"
@@ -138,29 +136,6 @@ static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_
     return TSPK_OK;
 }
 
-/* The graph of the class output alone, a copy that the caller frees, and its lowered frame. */
-static tspk_status lower_model(const tspk_model *model, const tspk_convert_settings *settings,
-                               tspk_graph **source_out, tspk_spikegraph **spikes_out,
-                               tspk_error *err)
-{
-    tspk_arena *scratch = tspk_arena_new(0);
-    tspk_structure structure;
-    tspk_status status;
-
-    if (!scratch)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to analyse the network");
-    status = tspk_graph_clone(model->graph, source_out, err);
-    if (status == TSPK_OK)
-        status = tspk_keep_class_output(*source_out, err);
-    if (status == TSPK_OK)
-        status = tspk_find_structure(*source_out, scratch, &structure, err);
-    if (status == TSPK_OK)
-        status = tspk_lower(*source_out, &structure, settings->keep_analog, settings->n_keep_analog,
-                            spikes_out, err);
-    tspk_arena_free(scratch);
-    return status;
-}
-
 tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
                          const tspk_convert_settings *settings, tspk_spike **spike_out,
                          tspk_error *err)
@@ -182,7 +157,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     sample_reader reader = {.data = data};
     tspk_spike *spike = NULL;
     tspk_spikegraph *spikes = NULL;
-    tspk_graph *source = NULL;
+    tspk_frame frame = {0};
     tspk_status status = check_settings(settings, available, err);
 
     if (status == TSPK_OK)
@@ -193,14 +168,14 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
            sizeof reader.dim);
     status = read_samples(&reader, n, calibration.threads, err);
     if (status == TSPK_OK)
-        status = lower_model(model, settings, &source, &spikes, err);
+        status =
+            tspk_frame_init(&frame, model, settings->keep_analog, settings->n_keep_analog, err);
     if (status == TSPK_OK)
-        status = tspk_calibrate(spikes, source, reader.image, n, n, &calibration, NULL, err);
+        status = tspk_frame_fit(&frame, reader.image, n, &calibration, &spikes, err);
     if (status == TSPK_OK)
         status = keep_provenance(settings, reader.hash, n, spikes, err);
     if (status == TSPK_OK) {
         keep_preprocess(&settings->preprocess, reader.dim, &spikes->preprocess);
-        spikes->ann_cost = model->report.source_cost;
         status = tspk_spikegraph_verify(spikes, err);
     }
     if (status == TSPK_OK) {
@@ -213,7 +188,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     } else {
         tspk_spikegraph_free(spikes);
     }
-    tspk_graph_free(source);
+    tspk_frame_done(&frame);
     free(reader.image);
     free(reader.hash);
     free(reader.error);

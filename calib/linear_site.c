@@ -180,10 +180,10 @@ static void deviations(const linear_site *s, const consumer *c, double *deviatio
     const uint32_t n_out = c->linear->n_out;
     const size_t rows = output_rows(graph, c);
     double *mean = deviation + n_out;
-    const double n = (double)(tspk_stage_fitted(s->calib->stage) * rows);
+    const double n = (double)(tspk_stage_images(s->calib->stage) * rows);
 
     memset(deviation, 0, 2 * n_out * sizeof *deviation);
-    for (size_t i = 0; i < tspk_stage_fitted(s->calib->stage); i++) {
+    for (size_t i = 0; i < tspk_stage_images(s->calib->stage); i++) {
         const float *y = tspk_stage_at(s->calib->stage, c->lowered->out[0], i, 0);
 
         for (size_t k = 0; k < rows * n_out; k++) {

@@ -28,7 +28,7 @@ static tspk_status pick_rows(tspk_site_samples *s, const tspk_calib *calib, uint
                              const tspk_sample_plan *plan, tspk_error *err)
 {
     const tspk_site *site = &calib->spikes->site[site_id];
-    const size_t n_images = tspk_stage_fitted(calib->stage);
+    const size_t n_images = tspk_stage_images(calib->stage);
     tspk_rng rng = {calib->settings.seed ^ ((uint64_t)site_id << 32)};
     uint32_t *row = malloc((site->rows + 1) * sizeof *row), n_rows = 0;
     size_t *image = malloc((n_images + 1) * sizeof *image), n_picked = 0, total;

@@ -12,7 +12,7 @@ struct tspk_stage {
     const tspk_spikegraph *spikes;
     const tspk_graph *graph;
     const float *images;
-    size_t n_images, n_fitted;
+    size_t n_images;
     uint32_t n_steps;
     int threads;
     void **live;     /* [n_values] [images, versions, elements], NULL when not live */
@@ -57,8 +57,7 @@ static void find_static(tspk_stage *stage)
 }
 
 tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, size_t n_images,
-                           size_t n_fitted, uint32_t n_steps, int threads, tspk_stage **stage_out,
-                           tspk_error *err)
+                           uint32_t n_steps, int threads, tspk_stage **stage_out, tspk_error *err)
 {
     const uint32_t n_values = spikes->graph->n_values;
     tspk_stage *stage = calloc(1, sizeof *stage);
@@ -69,7 +68,6 @@ tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, s
                           .graph = spikes->graph,
                           .images = images,
                           .n_images = n_images,
-                          .n_fitted = n_fitted,
                           .n_steps = n_steps,
                           .threads = threads};
     stage->live = calloc(n_values, sizeof *stage->live);
@@ -99,11 +97,6 @@ void tspk_stage_free(tspk_stage *stage)
 size_t tspk_stage_images(const tspk_stage *stage)
 {
     return stage->n_images;
-}
-
-size_t tspk_stage_fitted(const tspk_stage *stage)
-{
-    return stage->n_fitted;
 }
 
 static size_t value_bytes(const tspk_stage *stage, tspk_value_id id)

@@ -17,17 +17,12 @@ typedef struct tspk_stage tspk_stage;
 /**
  * @param spikes  lowered; borrowed
  * @param images  [n_images, elements of the graph's input]; borrowed
- * @param n_fitted  the first so many are fitted on, the others are carried along
  */
 tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, size_t n_images,
-                           size_t n_fitted, uint32_t n_steps, int threads, tspk_stage **stage_out,
-                           tspk_error *err);
+                           uint32_t n_steps, int threads, tspk_stage **stage_out, tspk_error *err);
 void tspk_stage_free(tspk_stage *stage);
 
 size_t tspk_stage_images(const tspk_stage *stage);
-
-/** The first so many of the images are those that a site is fitted on. */
-size_t tspk_stage_fitted(const tspk_stage *stage);
 
 /** Elements of a live value for one image in one version (0 … n_steps); constants have one image.
  */

@@ -214,7 +214,7 @@ static tspk_status fit_prior(tspk_calib *calib, uint32_t site_id, tspk_error *er
         return no_memory(err, "priors");
     }
     count = sum + cells;
-    for (size_t i = 0; i < tspk_stage_fitted(calib->stage); i++) {
+    for (size_t i = 0; i < tspk_stage_images(calib->stage); i++) {
         const float *x = tspk_stage_at(calib->stage, site->input, i, 1);
 
         for (size_t r = 0; r < site->rows; r++) {
@@ -306,7 +306,7 @@ void tspk_calib_class_means(const tspk_calib *calib, uint32_t site_id, uint32_t 
 
     memset(mean_out, 0, cells * sizeof *mean_out);
     memset(target_out, 0, cells * sizeof *target_out);
-    for (size_t i = 0; i < tspk_stage_fitted(calib->stage); i++) {
+    for (size_t i = 0; i < tspk_stage_images(calib->stage); i++) {
         const float *x = tspk_stage_at(calib->stage, site->input, i, t);
         const float *o = state + i * site->rows * site->channels;
 

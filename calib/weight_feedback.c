@@ -36,7 +36,7 @@ static size_t fill_columns(const tspk_calib *calib, uint32_t site_id, size_t n, 
 {
     const tspk_site *site = &calib->spikes->site[site_id];
     const float *prior = calib->point->site[site_id].prior;
-    const size_t total = tspk_stage_fitted(calib->stage) * site->rows;
+    const size_t total = tspk_stage_images(calib->stage) * site->rows;
     tspk_rng rng = {calib->settings.seed ^ ((uint64_t)site_id << 32)};
     double factor[TSPK_MAX_TOKEN_CLASSES];
     size_t at = 0;
@@ -123,7 +123,7 @@ tspk_status tspk_weight_feedback(const tspk_calib *calib, uint32_t site, double 
                                  tspk_error *err)
 {
     const tspk_site *of = &calib->spikes->site[site];
-    const size_t k = of->channels, total = tspk_stage_fitted(calib->stage) * of->rows;
+    const size_t k = of->channels, total = tspk_stage_images(calib->stage) * of->rows;
     const size_t n = total < MAX_ROWS ? total : MAX_ROWS;
     float *x = malloc(k * n * sizeof *x), *moment = malloc(k * k * sizeof *moment);
     double *h = malloc(k * k * sizeof *h), *u = malloc(k * k * sizeof *u);

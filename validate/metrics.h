@@ -3,18 +3,10 @@
 #ifndef TSPK_VALIDATE_METRICS_H
 #define TSPK_VALIDATE_METRICS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/** The largest logit; the first of equal ones; 0 when a logit is not a number. */
-size_t tspk_find_largest(const float *logits, size_t n);
-
-/** Is `label` among the k largest logits? Of equal ones the lower index stands first. */
-bool tspk_is_among_top(const float *logits, size_t n, size_t label, size_t k);
-
-/** KL(softmax(p) ‖ softmax(q)) [nats], in double, ≥ 0. */
-double tspk_kl_of_logits(const float *p, const float *q, size_t n);
+#include "core/logits.h"
 
 /** Sums over images of one network, or of one step of it. */
 typedef struct tspk_tally {

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "calib/frame.h"
+
+#include "convert/lower.h"
+#include "core/fail.h"
+
+tspk_status tspk_frame_init(tspk_frame *frame, const tspk_model *model,
+                            const char *const *keep_analog, size_t n_keep_analog, tspk_error *err)
+{
+    tspk_status status;
+
+    *frame = (tspk_frame){.scratch = tspk_arena_new(0),
+                          .keep_analog = keep_analog,
+                          .n_keep_analog = n_keep_analog,
+                          .cost = model->report.source_cost};
+    if (!frame->scratch)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to analyse the network");
+    status = tspk_graph_clone(model->graph, &frame->source, err);
+    if (status == TSPK_OK)
+        status = tspk_keep_class_output(frame->source, err);
+    if (status == TSPK_OK)
+        status = tspk_find_structure(frame->source, frame->scratch, &frame->structure, err);
+    if (status == TSPK_OK) {
+        const tspk_graph *graph = frame->source;
+
+        frame->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
+        frame->classes = tspk_shape_elems(&graph->value[graph->output[0]].shape);
+    } else {
+        tspk_frame_done(frame);
+    }
+    return status;
+}
+
+void tspk_frame_done(tspk_frame *frame)
+{
+    tspk_graph_free(frame->source);
+    tspk_arena_free(frame->scratch);
+    *frame = (tspk_frame){0};
+}
+
+tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
+                           const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
+                           tspk_error *err)
+{
+    tspk_spikegraph *spikes = NULL;
+    tspk_status status = tspk_lower(frame->source, &frame->structure, frame->keep_analog,
+                                    frame->n_keep_analog, &spikes, err);
+
+    if (status == TSPK_OK)
+        status = tspk_calibrate(spikes, frame->source, images, n_images, settings, err);
+    if (status == TSPK_OK) {
+        spikes->ann_cost = frame->cost;
+        *spikes_out = spikes;
+    } else {
+        tspk_spikegraph_free(spikes);
+    }
+    return status;
+}

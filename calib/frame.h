@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A network ready to be fitted, as often as one likes. */
+#ifndef TSPK_CALIB_FRAME_H
+#define TSPK_CALIB_FRAME_H
+
+#include "calib/calibrate.h"
+#include "convert/model.h"
+#include "convert/passes.h"
+
+typedef struct tspk_frame {
+    tspk_graph *source; /* of the class output alone; owned */
+    tspk_arena *scratch;
+    tspk_structure structure;
+    const char *const *keep_analog; /* [n_keep_analog] borrowed */
+    size_t n_keep_analog;
+    tspk_ann_cost cost;
+    size_t image_elems, classes;
+} tspk_frame;
+
+/** @param model borrowed for the call @errors those of tspk_find_structure(), NOMEM */
+tspk_status tspk_frame_init(tspk_frame *frame, const tspk_model *model,
+                            const char *const *keep_analog, size_t n_keep_analog, tspk_error *err);
+void tspk_frame_done(tspk_frame *frame);
+
+/**
+ * Lowers and calibrates: a verified spike graph with the point "exact".
+ * @param images [n_images, image_elems]
+ * @errors those of tspk_lower() and tspk_calibrate()
+ */
+tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
+                           const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
+                           tspk_error *err);
+
+#endif
