@@ -3,7 +3,10 @@
  * Cross-validates a calibration on the calibration images alone: each fold is judged by a network
  * that was fitted on the others. Prints KL, agreement and synaptic energy per step.
  *
- *   bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS [FIRST_FOLD LAST]
+ *   bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS
+ *               [FIRST_FOLD LAST_FOLD [DEAD_ZONES]]
+ *
+ * DEAD_ZONES: five numbers, of linear, query, key, value and numerator sites.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +71,7 @@ int main(int argc, char **argv)
 {
     tspk_calib_settings settings = {.coding = TSPK_CODING_DIFFERENTIAL,
                                     .options = tspk_calib_all_options(),
+                                    .is_mirrored = true,
                                     .threads = tspk_parallel_max_threads()};
     tspk_judgement sums[TSPK_MAX_STEPS] = {{0}};
     tspk_model *model = NULL;
@@ -79,7 +83,7 @@ int main(int argc, char **argv)
 
     if (argc < 11) {
         fprintf(stderr, "bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS"
-                        " [FIRST_FOLD LAST]\n");
+                        " [FIRST_FOLD LAST_FOLD [DEAD_ZONES]]\n");
         return 1;
     }
     tspk_error_init(&error);
@@ -90,6 +94,8 @@ int main(int argc, char **argv)
     folds = (uint32_t)atoi(argv[10]);
     first = argc > 12 ? (uint32_t)atoi(argv[11]) : 0;
     last = argc > 12 ? (uint32_t)atoi(argv[12]) : folds - 1;
+    for (int k = 0; k < TSPK_SITE_KINDS && argc > 13 + k; k++)
+        settings.dead_zone[k] = (float)atof(argv[13 + k]);
     images = read_images(model, argv + 2, &n_images, &labels);
     must(tspk_frame_init(&frame, model, NULL, 0, &error));
     source = must_have(malloc(n_images * frame.classes * sizeof *source));

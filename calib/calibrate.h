@@ -13,6 +13,10 @@ typedef struct tspk_calib_settings {
     uint32_t n_steps, n_levels;
     tspk_coding coding;
     tspk_calib_options options;
+    /* Price on spikes: the first level of each sign fires above (1 + dead zone)/2 of itself, that
+     * is where it saves more than dead zone times its square of squared error. By kind of site. */
+    float dead_zone[TSPK_SITE_KINDS];
+    bool is_mirrored; /* images are fitted on together with their mirror images */
     uint64_t seed;
     int threads;
     tspk_progress_fn progress;

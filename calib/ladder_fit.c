@@ -30,14 +30,16 @@ void tspk_histogram_add(tspk_histogram *histogram, double value, double mass)
 /* One sign of a histogram as magnitudes: prefix sums of mass, first and second moment per bin. */
 typedef struct side {
     double width; /* of a bin */
+    double zone;  /* 1 + dead zone */
     double mass[HALF + 1], moment[HALF + 1], square[HALF + 1];
 } side;
 
-static void side_add(side *s, const tspk_histogram *h, int sign)
+static void side_add(side *s, const tspk_histogram *h, int sign, double dead_zone)
 {
     double mass = 0, moment = 0, square = 0;
 
     s->width = h->range / HALF;
+    s->zone = 1 + dead_zone;
     for (int i = 0; i < HALF; i++) {
         const int bin = sign > 0 ? HALF + i : HALF - 1 - i;
         const double w = h->weight[bin];
@@ -59,6 +61,12 @@ static int bin_at(const side *s, double magnitude)
     return at <= 0 ? 0 : at >= HALF ? HALF : (int)(at + 0.5);
 }
 
+/* The threshold of level i. */
+static double bound_below(const side *s, const double *level, uint32_t i)
+{
+    return i ? 0.5 * (level[i - 1] + level[i]) : 0.5 * level[0] * s->zone;
+}
+
 /* Squared error of rounding magnitudes to {0} and the ascending levels. */
 static double side_error(const side *s, const double *level, uint32_t n)
 {
@@ -66,7 +74,7 @@ static double side_error(const side *s, const double *level, uint32_t n)
     int from = 0;
 
     for (uint32_t i = 0; i <= n; i++) {
-        const int to = i < n ? bin_at(s, 0.5 * (before + level[i])) : HALF;
+        const int to = i < n ? bin_at(s, bound_below(s, level, i)) : HALF;
         const int end = to > from ? to : from;
         const double mass = s->mass[end] - s->mass[from];
         const double moment = s->moment[end] - s->moment[from];
@@ -108,16 +116,15 @@ static double lloyd(const side *s, double *level, uint32_t n)
         return side_error(s, level, 0);
     companded_start(s, level, n);
     for (int round = 0; round < LLOYD_ROUNDS; round++) {
-        double before = 0, moved = 0;
+        double moved = 0;
         double next[2 * TSPK_MAX_LEVELS];
 
         for (uint32_t i = 0; i < n; i++) {
-            const int from = bin_at(s, 0.5 * (before + level[i]));
-            const int to = i + 1 < n ? bin_at(s, 0.5 * (level[i] + level[i + 1])) : HALF;
+            const int from = bin_at(s, bound_below(s, level, i));
+            const int to = i + 1 < n ? bin_at(s, bound_below(s, level, i + 1)) : HALF;
             const double mass = to > from ? s->mass[to] - s->mass[from] : 0;
 
             next[i] = mass > 0 ? (s->moment[to] - s->moment[from]) / mass : level[i];
-            before = level[i];
         }
         for (uint32_t i = 0; i < n; i++) {
             if (i && next[i] <= next[i - 1])
@@ -194,7 +201,8 @@ static void store_both(const double *positive, uint32_t n_positive, const double
         out->value[out->n++] = positive[i];
 }
 
-static void fit_signed(const tspk_histogram *h, uint32_t n_levels, tspk_ladder_values *out)
+static void fit_signed(const tspk_histogram *h, uint32_t n_levels, double dead_zone,
+                       tspk_ladder_values *out)
 {
     double level[2 * TSPK_MAX_LEVELS] = {0}, other[2 * TSPK_MAX_LEVELS] = {0};
     double positive_error[2 * TSPK_MAX_LEVELS + 1], negative_error[2 * TSPK_MAX_LEVELS + 1];
@@ -203,8 +211,8 @@ static void fit_signed(const tspk_histogram *h, uint32_t n_levels, tspk_ladder_v
     uint32_t n_positive = n_levels;
     side positive = {0}, negative = {0};
 
-    side_add(&positive, h, 1);
-    side_add(&negative, h, -1);
+    side_add(&positive, h, 1, dead_zone);
+    side_add(&negative, h, -1, dead_zone);
     for (uint32_t n = 0; n <= total; n++) {
         positive_error[n] = lloyd(&positive, level, n);
         negative_error[n] = lloyd(&negative, level, n);
@@ -220,7 +228,7 @@ static void fit_signed(const tspk_histogram *h, uint32_t n_levels, tspk_ladder_v
 }
 
 void tspk_fit_ladder(const tspk_histogram *histogram, tspk_ladder_kind kind, uint32_t n_levels,
-                     bool is_one_sided, tspk_ladder_values *ladder_out)
+                     bool is_one_sided, double dead_zone, tspk_ladder_values *ladder_out)
 {
     double level[2 * TSPK_MAX_LEVELS] = {0};
     const uint32_t n = is_one_sided ? 2 * n_levels : n_levels;
@@ -228,34 +236,15 @@ void tspk_fit_ladder(const tspk_histogram *histogram, tspk_ladder_kind kind, uin
 
     ladder_out->kind = kind;
     if (kind == TSPK_LADDER_SIGNED) {
-        fit_signed(histogram, n_levels, ladder_out);
+        fit_signed(histogram, n_levels, dead_zone, ladder_out);
         return;
     }
-    side_add(&s, histogram, 1);
+    side_add(&s, histogram, 1, dead_zone);
     if (!is_one_sided)
-        side_add(&s, histogram, -1);
+        side_add(&s, histogram, -1, dead_zone);
     if (kind == TSPK_LADDER_FITTED)
         lloyd(&s, level, n);
     else
         fit_series(&s, kind, level, n);
     store_both(level, n, level, is_one_sided ? 0 : n, ladder_out);
-}
-
-double tspk_ladder_error(const tspk_histogram *histogram, const tspk_ladder_values *ladder)
-{
-    double level[2 * TSPK_MAX_LEVELS] = {0};
-    double error = 0, mass;
-    side positive = {0}, negative = {0};
-    uint32_t n_negative = 0, n = 0;
-
-    side_add(&positive, histogram, 1);
-    side_add(&negative, histogram, -1);
-    while (n_negative < ladder->n && ladder->value[n_negative] < 0)
-        n_negative++;
-    for (uint32_t i = n_negative; i-- > 0;)
-        level[n++] = -ladder->value[i];
-    error += side_error(&negative, level, n);
-    error += side_error(&positive, ladder->value + n_negative, ladder->n - n_negative);
-    mass = positive.mass[HALF] + negative.mass[HALF];
-    return mass > 0 ? error / mass : 0;
 }

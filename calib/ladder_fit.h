@@ -34,12 +34,10 @@ typedef struct tspk_ladder_values {
  * POW2, GEOMETRIC and UNIFORM search their step (and ratio); FITTED is Lloyd-Max on magnitudes,
  * with n levels a sign; SIGNED is Lloyd-Max on each sign with the split of 2n chosen by error. A
  * one-sided histogram gives POW2, GEOMETRIC and UNIFORM 2n levels on its side when is_one_sided.
+ * @param dead_zone δ: the first level of each sign fires above (1 + δ)/2 of itself
  * @source Lloyd 1982 for the iteration, Panter and Dite 1951 for its start
  */
 void tspk_fit_ladder(const tspk_histogram *histogram, tspk_ladder_kind kind, uint32_t n_levels,
-                     bool is_one_sided, tspk_ladder_values *ladder_out);
-
-/** Mass-weighted squared error of a ladder on a histogram, divided by the mass. */
-double tspk_ladder_error(const tspk_histogram *histogram, const tspk_ladder_values *ladder);
+                     bool is_one_sided, double dead_zone, tspk_ladder_values *ladder_out);
 
 #endif

@@ -35,7 +35,8 @@ static tspk_status reserve(tspk_neuron_bank *bank, uint32_t channels, uint32_t n
 }
 
 static void fill_side(const double *level, uint32_t n, int sign, double scale, tspk_fire_rule rule,
-                      uint32_t channels, uint32_t c, float *threshold, float *value)
+                      double dead_zone, uint32_t channels, uint32_t c, float *threshold,
+                      float *value)
 {
     double before = 0;
 
@@ -43,7 +44,9 @@ static void fill_side(const double *level, uint32_t n, int sign, double scale, t
         const double bound =
             rule == TSPK_FIRE_NEAREST ? 0.5 * (before + level[i]) : level[i] - 0.5 * level[0];
 
-        threshold[(size_t)i * channels + c] = (float)(sign * scale * bound);
+        const double zone = i ? 1 : 1 + dead_zone;
+
+        threshold[(size_t)i * channels + c] = (float)(sign * scale * bound * zone);
         value[(size_t)i * channels + c] = (float)(sign * scale * level[i]);
         before = level[i];
     }
@@ -51,7 +54,7 @@ static void fill_side(const double *level, uint32_t n, int sign, double scale, t
 
 tspk_status tspk_neuron_bank_real(tspk_neuron_bank *bank, uint32_t channels,
                                   const tspk_ladder_values *ladder, const double *scale,
-                                  tspk_fire_rule rule, tspk_error *err)
+                                  tspk_fire_rule rule, double dead_zone, tspk_error *err)
 {
     double positive[2 * TSPK_MAX_LEVELS], negative[2 * TSPK_MAX_LEVELS];
     uint32_t n_positive = 0, n_negative = 0;
@@ -67,10 +70,10 @@ tspk_status tspk_neuron_bank_real(tspk_neuron_bank *bank, uint32_t channels,
         if (!(scale[c] > 0))
             continue;
         bank->step[c] = bank->reciprocal[c] = 1.0f;
-        fill_side(positive, n_positive, 1, scale[c], rule, channels, c, bank->positive_threshold,
-                  bank->positive_level);
-        fill_side(negative, n_negative, -1, scale[c], rule, channels, c, bank->negative_threshold,
-                  bank->negative_level);
+        fill_side(positive, n_positive, 1, scale[c], rule, dead_zone, channels, c,
+                  bank->positive_threshold, bank->positive_level);
+        fill_side(negative, n_negative, -1, scale[c], rule, dead_zone, channels, c,
+                  bank->negative_threshold, bank->negative_level);
     }
     return TSPK_OK;
 }
@@ -90,8 +93,7 @@ tspk_status tspk_neuron_bank_integer(tspk_neuron_bank *bank, const tspk_site *si
     for (uint32_t c = 0; c < site->channels; c++) {
         tspk_channel_levels levels;
 
-        tspk_derive_channel_levels(site->unit[c], s->scale[row_class], ladder, gain[c],
-                                   params->fire_rule, params->code_form, &levels);
+        tspk_derive_channel_levels(site->unit[c], gain[c], params, step, row_class, &levels);
         bank->step[c] = levels.step;
         bank->reciprocal[c] = levels.reciprocal;
         for (uint32_t i = 0; i < levels.n_positive; i++) {

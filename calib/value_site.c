@@ -58,14 +58,16 @@ static void done_banks(tspk_neuron_bank *bank)
         tspk_neuron_bank_done(&bank[k]);
 }
 
-static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib)
+static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib, uint32_t site_id)
 {
+    const tspk_site_kind kind = calib->spikes->site[site_id].kind;
     const tspk_calib_options *options = &calib->settings.options;
 
     return (tspk_channel_fit_settings){.kind = !options->has_site_ladders    ? TSPK_LADDER_POW2
                                                : options->has_signed_ladders ? TSPK_LADDER_SIGNED
                                                                              : TSPK_LADDER_FITTED,
                                        .n_levels = calib->settings.n_levels,
+                                       .dead_zone = (double)calib->settings.dead_zone[kind],
                                        .threads = calib->settings.threads};
 }
 
@@ -77,7 +79,7 @@ static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t
     tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, row_class);
     double *scale = tspk_site_fit_scale(fit, t - 1, row_class);
     const tspk_calib_options *options = &calib->settings.options;
-    const tspk_channel_fit_settings settings = ladder_settings(calib);
+    const tspk_channel_fit_settings settings = ladder_settings(calib, site_id);
     tspk_population population = {0};
     tspk_status status;
 
@@ -99,7 +101,7 @@ static tspk_status try_exponent(const tspk_calib *calib, uint32_t site_id, uint3
                                 tspk_sample_plan plan, const float *state, double *error_out,
                                 tspk_error *err)
 {
-    const tspk_channel_fit_settings settings = ladder_settings(calib);
+    const tspk_channel_fit_settings settings = ladder_settings(calib, site_id);
     tspk_site_samples fitted = {0}, judged = {0};
     tspk_population potentials = {0}, unseen = {0};
     tspk_ladder_values ladder;
@@ -185,9 +187,10 @@ static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t 
         if (s[k].n)
             status = fit_class(calib, site_id, t, k, state, &s[k], fit, err);
         if (status == TSPK_OK)
-            status =
-                tspk_neuron_bank_real(&bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
-                                      tspk_site_fit_scale(fit, t - 1, k), rule, err);
+            status = tspk_neuron_bank_real(
+                &bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
+                tspk_site_fit_scale(fit, t - 1, k), rule,
+                (double)calib->settings.dead_zone[calib->spikes->site[site_id].kind], err);
         for (uint32_t i = 0; i < s[k].n_donors && status == TSPK_OK; i++)
             tspk_neuron_bank_fire_row(&bank[k], calib->point->coding, t,
                                       s[k].x + (size_t)i * fit->channels,
@@ -259,6 +262,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
 
     status = tspk_site_fit_init(&fit, site->channels, calib->spikes->n_classes,
                                 calib->settings.n_steps, err);
+    fit.dead_zone = calib->settings.dead_zone[site->kind];
     if (status == TSPK_OK && calib->settings.options.has_prior &&
         calib->point->coding == TSPK_CODING_DIFFERENTIAL)
         status = fit_prior(calib, site_id, err);

@@ -15,6 +15,7 @@
 #define TSPK_MAX_TOKEN_CLASSES 8u
 #define TSPK_MAX_CODE 127          /* largest integer level */
 #define TSPK_MAX_SHIFT 40          /* k of a product site's 2^-k */
+#define TSPK_MAX_DEAD_ZONE 4.0f    /* of a first level, as a share of itself */
 #define TSPK_MAX_SITES 65536u
 #define TSPK_MAX_POINTS 64u        /* operating points */
 #define TSPK_MAX_CLASS_NAMES 1000000u

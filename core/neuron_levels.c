@@ -8,7 +8,8 @@
 /* Levels of one sign by rising magnitude: magnitudes in `level`, `sign` times them in the outputs.
  */
 static uint32_t derive_side(const tspk_ladder *ladder, float gain, int sign, int most,
-                            tspk_fire_rule rule, int16_t *level_out, float *threshold_out)
+                            tspk_fire_rule rule, float dead_zone, int16_t *level_out,
+                            float *threshold_out)
 {
     uint32_t n = 0;
     int before = 0;
@@ -35,23 +36,29 @@ static uint32_t derive_side(const tspk_ladder *ladder, float gain, int sign, int
         before = m;
         n++;
     }
+    if (n > 0)
+        threshold_out[0] =
+            (float)sign * 0.5f * rintf(fabsf((float)level_out[0]) * (1.0f + dead_zone));
+    if (n > 1 && fabsf(threshold_out[0]) > fabsf(threshold_out[1]))
+        threshold_out[0] = threshold_out[1];
     return n;
 }
 
-void tspk_derive_channel_levels(float unit, float scale, const tspk_ladder *ladder, float gain,
-                                tspk_fire_rule rule, tspk_code_form form,
-                                tspk_channel_levels *levels_out)
+void tspk_derive_channel_levels(float unit, float gain, const tspk_site_params *params,
+                                uint32_t step, uint32_t row_class, tspk_channel_levels *levels_out)
 {
-    const int most = form == TSPK_CODE_EXPONENT ? 128 : TSPK_MAX_CODE;
+    const int most = params->code_form == TSPK_CODE_EXPONENT ? 128 : TSPK_MAX_CODE;
+    const tspk_ladder *ladder = &params->step[step].ladder[row_class];
+    const float dead_zone = params->step[step].dead_zone[row_class];
 
     memset(levels_out, 0, sizeof *levels_out);
-    levels_out->step = unit * scale;
+    levels_out->step = unit * params->step[step].scale[row_class];
     if (!(gain > 0.0f))
         return;
-    levels_out->n_positive = derive_side(ladder, gain, 1, most, rule, levels_out->positive,
-                                         levels_out->positive_threshold);
-    levels_out->n_negative = derive_side(ladder, gain, -1, most, rule, levels_out->negative,
-                                         levels_out->negative_threshold);
+    levels_out->n_positive = derive_side(ladder, gain, 1, most, params->fire_rule, dead_zone,
+                                         levels_out->positive, levels_out->positive_threshold);
+    levels_out->n_negative = derive_side(ladder, gain, -1, most, params->fire_rule, dead_zone,
+                                         levels_out->negative, levels_out->negative_threshold);
     if (levels_out->n_positive + levels_out->n_negative > 0 && levels_out->step > 0.0f)
         levels_out->reciprocal = 1.0f / levels_out->step;
 }

@@ -89,6 +89,9 @@ static tspk_status verify_step(const tspk_spikegraph *spikes, const tspk_site *s
         if (!tspk_is_positive(step->scale[k]) || step->scale[k] < FLT_MIN)
             return TSPK_FAIL(err, TSPK_RANGE, "class %u: scale %g, expected positive and normal", k,
                              (double)step->scale[k]);
+        if (!(step->dead_zone[k] >= 0.0f && step->dead_zone[k] <= TSPK_MAX_DEAD_ZONE))
+            return TSPK_FAIL(err, TSPK_RANGE, "class %u: dead zone %g, expected 0 to %g", k,
+                             (double)step->dead_zone[k], (double)TSPK_MAX_DEAD_ZONE);
         if (is_product && ldexpf(step->scale[k], step->shift) !=
                               ldexpf(params->step[0].scale[k], params->step[0].shift))
             return TSPK_FAIL(err, TSPK_RANGE,

@@ -43,8 +43,9 @@ static tspk_status write_step(const tspk_spikegraph *spikes, const tspk_site_ste
         levels[k] = step->ladder[k].n_values;
     }
     spike__step__init(to);
-    to->n_scale = to->n_ladder_kind = to->n_ladder_levels = spikes->n_classes;
+    to->n_scale = to->n_ladder_kind = to->n_ladder_levels = to->n_dead_zone = spikes->n_classes;
     to->scale = tspk_unconst(step->scale);
+    to->dead_zone = tspk_unconst(step->dead_zone);
     to->shift = (uint32_t)step->shift;
     to->ladder_kind = kinds;
     to->ladder_levels = levels;
@@ -214,9 +215,11 @@ static tspk_status read_step(const Spike__Step *from, uint32_t n_classes, tspk_s
                              tspk_error *err)
 {
     if (from->n_scale != n_classes || from->n_ladder_kind != n_classes ||
-        from->n_ladder_levels != n_classes)
-        return TSPK_FAIL(err, TSPK_SHAPE, "%zu scales, %zu ladder kinds, %zu ladders; %u classes",
-                         from->n_scale, from->n_ladder_kind, from->n_ladder_levels, n_classes);
+        from->n_ladder_levels != n_classes || from->n_dead_zone != n_classes)
+        return TSPK_FAIL(err, TSPK_SHAPE,
+                         "%zu scales, %zu ladder kinds, %zu ladders, %zu dead zones; %u classes",
+                         from->n_scale, from->n_ladder_kind, from->n_ladder_levels,
+                         from->n_dead_zone, n_classes);
     if (from->shift > TSPK_MAX_SHIFT)
         return TSPK_FAIL(err, TSPK_RANGE, "shift %u, at most %d", from->shift, TSPK_MAX_SHIFT);
     step->shift = (int32_t)from->shift;
@@ -229,6 +232,7 @@ static tspk_status read_step(const Spike__Step *from, uint32_t n_classes, tspk_s
             return TSPK_FAIL(err, TSPK_LIMIT, "%u levels, at most %u", from->ladder_levels[k],
                              2 * TSPK_MAX_LEVELS);
         step->scale[k] = from->scale[k];
+        step->dead_zone[k] = from->dead_zone[k];
         step->ladder[k].kind = (tspk_ladder_kind)from->ladder_kind[k];
         step->ladder[k].n_values = from->ladder_levels[k];
     }

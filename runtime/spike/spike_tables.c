@@ -52,7 +52,8 @@ static void fill_side(size_t n, uint32_t n_side, const tspk_channel_levels *leve
 static tspk_status make_table(tspk_spike_plan *plan, tspk_site_plan *site, uint32_t step,
                               uint32_t class, tspk_channel_levels *levels, tspk_error *err)
 {
-    const tspk_site_step *const params = &site->params->step[step];
+    const float *const gain =
+        site->params->step[step].gain + (size_t) class * site->site->channels;
     const bool is_numerator = site->site->kind == TSPK_SITE_NUMERATOR;
     const size_t n = is_numerator ? site->site->channels * TSPK_FIRE_LANES
                                   : pad_block(site->neurons);
@@ -66,10 +67,8 @@ static tspk_status make_table(tspk_spike_plan *plan, tspk_site_plan *site, uint3
         memset(&levels[i], 0, sizeof levels[i]);
         if (c >= site->site->channels)
             continue;
-        tspk_derive_channel_levels(site->site->unit[c], params->scale[class],
-                                   &params->ladder[class],
-                                   params->gain[(size_t) class * site->site->channels + c],
-                                   site->params->fire_rule, site->params->code_form, &levels[i]);
+        tspk_derive_channel_levels(site->site->unit[c], gain[c], site->params, step, class,
+                                   &levels[i]);
         if (levels[i].n_positive > table->n_side[0])
             table->n_side[0] = levels[i].n_positive;
         if (levels[i].n_negative > table->n_side[1])

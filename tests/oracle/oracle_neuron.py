@@ -22,12 +22,13 @@ class Levels:
         levels = np.rint(gain[:, None] * values[None, :])
         levels = np.clip(levels, -most, most).astype(np.int64)
         rule = params["fire_rule"]
-        self.positive, self.above = one_side(levels, rule)
-        self.negative, self.below = one_side(-levels[:, ::-1], rule)
+        zone = np.float32(1) + np.float32(step["dead_zone"][token_class])
+        self.positive, self.above = one_side(levels, rule, zone)
+        self.negative, self.below = one_side(-levels[:, ::-1], rule, zone)
         self.negative, self.below = -self.negative, -self.below
 
 
-def one_side(levels, rule):
+def one_side(levels, rule, zone):
     """Positive levels of rows that rise: ([n, channels] with 0 first, [n - 1, channels] thresholds,
     infinite where a channel has fewer levels)."""
     channels, most = levels.shape
@@ -44,7 +45,11 @@ def one_side(levels, rule):
         theta = (magnitude[i] + magnitude[i + 1]) / 2
         if rule == "ecmt":
             theta = magnitude[i + 1] - magnitude[1] / 2
+        if i == 0:
+            theta = np.rint(magnitude[1].astype(np.float32) * zone) / 2
         threshold[i, count > i] = theta[count > i]
+    if n > 1:
+        threshold[0] = np.minimum(threshold[0], threshold[1])
     return magnitude, threshold
 
 

@@ -42,7 +42,7 @@ SCHEMA = {
     "Point": "name:s coding:differential/rate steps:u levels:u sites:SiteParams* biases:Tensor*",
     "SiteParams": "fire_rule:nearest/ecmt code_form:level/exponent steps:Step* ladder:Tensor "
                   "gain:Tensor prior:Tensor offset:Tensor",
-    "Step": "scale:f* shift:u ladder_kind:pow2/geometric/uniform/fitted/signed* ladder_levels:u*",
+    "Step": "scale:f* shift:u ladder_kind:pow2/geometric/uniform/fitted/signed* ladder_levels:u* dead_zone:f*",
     "Cost": "linear:u product:u stem:u head:u",
     "Preprocess": "resize:u crop_height:u crop_width:u interpolation:u channels:u mean:f* std:f*",
     "Provenance": "tool:s settings:s seed:u calibration:Tensor",
