@@ -18,6 +18,7 @@ void tspk_convert_default_settings(tspk_convert_settings *settings)
     settings->calibration_images = 128;
     settings->steps = 4;
     settings->levels = 8;
+    settings->is_mirrored = true;
     tspk_preprocess_default_settings(&settings->preprocess);
 }
 
@@ -149,6 +150,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
         .coding =
             settings->is_rate || settings->is_ecmt ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL,
         .options = settings->is_ecmt ? (tspk_calib_options){0} : tspk_calib_all_options(),
+        .is_mirrored = settings->is_mirrored && !settings->is_ecmt,
         .seed = settings->seed,
         .threads = settings->threads > 0 ? settings->threads : tspk_parallel_max_threads(),
         .progress = settings->progress,

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "calib/frame.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "convert/lower.h"
 #include "core/fail.h"
 
@@ -38,16 +41,38 @@ void tspk_frame_done(tspk_frame *frame)
     *frame = (tspk_frame){0};
 }
 
+/* Every image [channels, height, width] and, behind all of them, its mirror image. */
+static float *add_mirrored(const tspk_frame *frame, const float *images, size_t n)
+{
+    const tspk_graph *graph = frame->source;
+    const size_t elems = frame->image_elems;
+    const size_t width = tspk_shape_last(&graph->value[graph->input[0]].shape);
+    float *all = malloc(2 * n * elems * sizeof *all);
+
+    if (!all)
+        return NULL;
+    memcpy(all, images, n * elems * sizeof *all);
+    for (size_t i = 0; i < n * elems; i++)
+        all[n * elems + i] = images[i - i % width + (width - 1 - i % width)];
+    return all;
+}
+
 tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
                            const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
                            tspk_error *err)
 {
+    float *mirrored = settings->is_mirrored ? add_mirrored(frame, images, n_images) : NULL;
     tspk_spikegraph *spikes = NULL;
-    tspk_status status = tspk_lower(frame->source, &frame->structure, frame->keep_analog,
-                                    frame->n_keep_analog, &spikes, err);
+    tspk_status status;
 
+    if (settings->is_mirrored && !mirrored)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu mirrored images", n_images);
+    status = tspk_lower(frame->source, &frame->structure, frame->keep_analog, frame->n_keep_analog,
+                        &spikes, err);
     if (status == TSPK_OK)
-        status = tspk_calibrate(spikes, frame->source, images, n_images, settings, err);
+        status = tspk_calibrate(spikes, frame->source, mirrored ? mirrored : images,
+                                mirrored ? 2 * n_images : n_images, settings, err);
+    free(mirrored);
     if (status == TSPK_OK) {
         spikes->ann_cost = frame->cost;
         *spikes_out = spikes;

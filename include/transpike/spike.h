@@ -22,6 +22,8 @@ typedef struct tspk_convert_settings {
     uint32_t levels;           /**< n of 2n thresholds, 1 … 64; default 8 */
     bool is_rate;              /**< ECMT's rate coding instead of differential coding */
     bool is_ecmt;              /**< ECMT's published rule throughout (implies rate coding) */
+    bool is_mirrored;          /**< fit on the samples' mirror images too; default true; never
+                                    with is_ecmt */
     uint64_t seed;             /**< kept in the file: validate shuffles alike; default 0 */
     const char *const *keep_analog; /**< names of sites, or of layers: the sites under them; borrowed */
     size_t n_keep_analog;           /**< default 0 */
