@@ -94,6 +94,7 @@ int main(int argc, char **argv)
     folds = (uint32_t)atoi(argv[10]);
     first = argc > 12 ? (uint32_t)atoi(argv[11]) : 0;
     last = argc > 12 ? (uint32_t)atoi(argv[12]) : folds - 1;
+    tspk_calib_default_price(&settings);
     for (int k = 0; k < TSPK_SITE_KINDS && argc > 13 + k; k++)
         settings.dead_zone[k] = (float)atof(argv[13 + k]);
     images = read_images(model, argv + 2, &n_images, &labels);

@@ -106,6 +106,7 @@ static char *settings_json(const tspk_convert_settings *settings)
         cJSON_AddStringToObject(json, "coding", is_rate ? "rate" : "differential") &&
         cJSON_AddStringToObject(json, "preset", settings->is_ecmt ? "ecmt" : "default") &&
         cJSON_AddNumberToObject(json, "calib_images", (double)settings->calibration_images) &&
+        cJSON_AddBoolToObject(json, "mirror", settings->is_mirrored && !settings->is_ecmt) &&
         cJSON_AddRawToObject(json, "seed", seed) &&
         (kept = cJSON_AddArrayToObject(json, "keep_analog"))) {
         bool is_whole = true;
@@ -144,7 +145,7 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     const size_t available = tspk_dataset_count(data);
     const size_t n =
         settings->calibration_images < available ? settings->calibration_images : available;
-    const tspk_calib_settings calibration = {
+    tspk_calib_settings calibration = {
         .n_steps = settings->steps,
         .n_levels = settings->levels,
         .coding =
@@ -161,6 +162,9 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     tspk_spikegraph *spikes = NULL;
     tspk_frame frame = {0};
     tspk_status status = check_settings(settings, available, err);
+
+    if (!settings->is_ecmt)
+        tspk_calib_default_price(&calibration);
 
     if (status == TSPK_OK)
         status = tspk_model_check_convertible(model, err);

@@ -13,6 +13,7 @@
 
 static const char *const coding_choices[] = {"differential", "rate", NULL};
 static const char *const preset_choices[] = {"default", "ecmt", NULL};
+static const char *const switch_choices[] = {"on", "off", NULL};
 
 /* Everything that one `convert` holds. */
 typedef struct conversion {
@@ -84,6 +85,7 @@ static void take_settings(conversion *job)
         settings->levels = (uint32_t)args->levels;
     settings->is_rate = args->coding == 1 || args->preset == 1;
     settings->is_ecmt = args->preset == 1;
+    settings->is_mirrored = args->mirror != 1;
     settings->seed = args->seed;
     settings->threads = args->threads > 0 ? (int)args->threads : 0;
     settings->progress = tspk_cli_progress_step;
@@ -241,6 +243,8 @@ static const tspk_cli_option options[] = {
      "differential (default) or rate"},
     {"preset", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(preset), 0, 0, preset_choices, "PRESET",
      "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
+    {"mirror", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mirror), 0, 0, switch_choices, "on|off",
+     "calibrate on the samples' mirror images too (default on; never with --preset ecmt)"},
     {"keep-analog", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(keep_analog), 0, 0, NULL, "SITE,...",
      "sites that do not spike, or layers: all sites under them; an attention with one is computed "
      "in float as a whole (`transpike inspect` lists the sites)"},

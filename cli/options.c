@@ -199,6 +199,7 @@ static void set_defaults(tspk_cli_args *args)
     args->calib_images = args->steps = args->levels = args->threads = args->batch = args->top = -1;
     args->skip = args->limit = args->resize = args->crop = -1;
     args->coding = args->preset = args->isa = args->interpolation = args->mode = -1;
+    args->mirror = -1;
 }
 
 static tspk_status check_inputs(const tspk_cli_command *command, const tspk_cli_args *args,

@@ -22,7 +22,7 @@ typedef struct tspk_cli_args {
     bool is_help, is_verbose, is_forced, with_products, has_layers;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog;
     int64_t calib_images, steps, levels, threads, batch, top, skip, limit, resize, crop;
-    int64_t coding, preset, isa, interpolation, mode; /* index into the option's choices */
+    int64_t coding, preset, isa, interpolation, mode, mirror; /* index into the option's choices */
     uint64_t seed;
     tspk_cli_numbers mean, std;
     int n_inputs;
