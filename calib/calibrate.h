@@ -23,7 +23,7 @@ typedef struct tspk_calib_settings {
     void *progress_context;
 } tspk_calib_settings;
 
-/** Dead zones of the product sites, whose spikes are the least missed: what `convert` uses. */
+/** Dead zones of queries and keys, whose spikes are the least missed: what `convert` uses. */
 void tspk_calib_default_price(tspk_calib_settings *settings);
 
 /** Every ingredient: what `convert` uses. */
