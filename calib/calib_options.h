@@ -24,6 +24,8 @@ typedef struct tspk_calib_options {
     /* Levels are split between the signs as the data ask. Without: as many of each sign. */
     bool has_signed_ladders;
     bool has_class_populations; /* class tokens are fitted apart from the patches */
+    bool is_mirrored;           /* the mirror images count too, where the settings ask for them */
+    bool is_priced;             /* spikes have a price where one is set */
 } tspk_calib_options;
 
 #endif

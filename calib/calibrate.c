@@ -14,7 +14,9 @@ tspk_calib_options tspk_calib_all_options(void)
                                 .has_prior = true,
                                 .is_compensated = true,
                                 .has_signed_ladders = true,
-                                .has_class_populations = true};
+                                .has_class_populations = true,
+                                .is_mirrored = true,
+                                .is_priced = true};
 }
 
 static tspk_status no_memory(tspk_error *err)

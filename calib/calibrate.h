@@ -29,6 +29,12 @@ void tspk_calib_default_price(tspk_calib_settings *settings);
 /** Every ingredient: what `convert` uses. */
 tspk_calib_options tspk_calib_all_options(void);
 
+/** tspk_convert() with some ingredients left out: bench/bench_ablation.c. */
+tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
+                              const tspk_convert_settings *settings,
+                              const tspk_calib_options *options, tspk_spike **spike_out,
+                              tspk_error *err);
+
 /**
  * Fits everything of point "exact" of a lowered spike graph.
  * @param spikes    from tspk_lower(); filled in

@@ -142,6 +142,17 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
                          const tspk_convert_settings *settings, tspk_spike **spike_out,
                          tspk_error *err)
 {
+    const tspk_calib_options options =
+        settings->is_ecmt ? (tspk_calib_options){0} : tspk_calib_all_options();
+
+    return tspk_convert_with(model, data, settings, &options, spike_out, err);
+}
+
+tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
+                              const tspk_convert_settings *settings,
+                              const tspk_calib_options *options, tspk_spike **spike_out,
+                              tspk_error *err)
+{
     const size_t available = tspk_dataset_count(data);
     const size_t n =
         settings->calibration_images < available ? settings->calibration_images : available;
@@ -150,8 +161,8 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
         .n_levels = settings->levels,
         .coding =
             settings->is_rate || settings->is_ecmt ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL,
-        .options = settings->is_ecmt ? (tspk_calib_options){0} : tspk_calib_all_options(),
-        .is_mirrored = settings->is_mirrored && !settings->is_ecmt,
+        .options = *options,
+        .is_mirrored = settings->is_mirrored && options->is_mirrored,
         .seed = settings->seed,
         .threads = settings->threads > 0 ? settings->threads : tspk_parallel_max_threads(),
         .progress = settings->progress,
@@ -163,9 +174,8 @@ tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
     tspk_frame frame = {0};
     tspk_status status = check_settings(settings, available, err);
 
-    if (!settings->is_ecmt)
+    if (options->is_priced)
         tspk_calib_default_price(&calibration);
-
     if (status == TSPK_OK)
         status = tspk_model_check_convertible(model, err);
     if (status != TSPK_OK)
