@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "calib/channel_fit.h"
+#include "calib/class_fit.h"
 #include "calib/neuron_bank.h"
 #include "calib/quantise.h"
 #include "calib/site_fit.h"
@@ -376,9 +377,8 @@ static void check_bank(float dead_zone)
         for (uint32_t j = 0; j < levels.n_negative; j++)
             if (fabsf(p - levels.negative[j]) < fabsf(p - best))
                 best = levels.negative[j];
-        if (fabsf(p) <=
-            0.5f * rintf((1 + dead_zone) *
-                         fabsf((float)(p > 0 ? levels.positive : levels.negative)[0])))
+        if (fabsf(p) <= 0.5f * rintf((1 + dead_zone) *
+                                     fabsf((float)(p > 0 ? levels.positive : levels.negative)[0])))
             best = 0;
         else if (best == 0)
             best = (p > 0 ? levels.positive : levels.negative)[0];
@@ -411,6 +411,69 @@ static void dead_zone_widens_silence(void **state)
     free(h);
 }
 
+enum { FEW_CHANNELS = 3, FEW_SAMPLES = 1001 };
+
+/* Channel c is uniform on ±(c + 1), its samples shuffled. */
+static void fill_uniform(float *value)
+{
+    size_t order[FEW_SAMPLES];
+
+    tspk_rng_shuffle(SEED, order, FEW_SAMPLES);
+    for (size_t c = 0; c < FEW_CHANNELS; c++)
+        for (size_t i = 0; i < FEW_SAMPLES; i++)
+            value[c * FEW_SAMPLES + i] =
+                (float)(c + 1) * ((float)order[i] / (FEW_SAMPLES - 1) * 2 - 1);
+}
+
+/* ECMT's base is the 0.99 quantile: of each channel, or of the tensor when channels are pooled. */
+static void ecmt_bases_are_quantiles(void **state)
+{
+    tspk_calib_options options = {.is_per_channel = true};
+    const tspk_channel_fit_settings settings = {.n_levels = 8, .threads = 1};
+    float value[FEW_CHANNELS * FEW_SAMPLES];
+    tspk_population population = {.channels = FEW_CHANNELS, .n = FEW_SAMPLES, .value = value};
+    tspk_ladder_values ladder;
+    double scale[FEW_CHANNELS];
+
+    (void)state;
+    fill_uniform(value);
+    assert_int_equal(tspk_fit_class(&options, &settings, &population, &ladder, scale, NULL), 0);
+    for (int c = 0; c < FEW_CHANNELS; c++)
+        assert_true(fabs(scale[c] - (c + 1) * 0.98) < 1e-4 * (c + 1));
+    assert_int_equal(ladder.n, 16);
+    assert_true(ladder.value[8] == 1 && ladder.value[15] == 128 && ladder.value[0] == -128);
+    assert_int_equal(tspk_fire_rule_of(&options), TSPK_FIRE_ECMT);
+    options.is_per_channel = false;
+    fill_uniform(value);
+    assert_int_equal(tspk_fit_class(&options, &settings, &population, &ladder, scale, NULL), 0);
+    /* beyond 2 the widest channel is alone: P(x > b) = (1 - b / 3) / 6 = 0.01 at b = 2.82 */
+    for (int c = 0; c < FEW_CHANNELS; c++)
+        assert_true(fabs(scale[c] - 2.82) < 0.01);
+}
+
+/* Pooled, the scale of least squared error is one for all channels; alone it follows each. */
+static void pooled_channels_share_a_scale(void **state)
+{
+    tspk_calib_options options = {.is_nearest = true};
+    const tspk_channel_fit_settings settings = {
+        .kind = TSPK_LADDER_POW2, .n_levels = 4, .threads = 1};
+    float value[FEW_CHANNELS * FEW_SAMPLES];
+    tspk_population population = {.channels = FEW_CHANNELS, .n = FEW_SAMPLES, .value = value};
+    tspk_ladder_values ladder;
+    double scale[FEW_CHANNELS];
+
+    (void)state;
+    fill_uniform(value);
+    assert_int_equal(tspk_fit_class(&options, &settings, &population, &ladder, scale, NULL), 0);
+    assert_true(scale[0] > 0 && scale[1] == scale[0] && scale[2] == scale[0]);
+    assert_int_equal(tspk_fire_rule_of(&options), TSPK_FIRE_NEAREST);
+    options.is_per_channel = true;
+    fill_uniform(value);
+    assert_int_equal(tspk_fit_class(&options, &settings, &population, &ladder, scale, NULL), 0);
+    for (int c = 1; c < FEW_CHANNELS; c++)
+        assert_true(fabs(scale[c] / scale[0] - (c + 1)) < 1e-3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +488,8 @@ int main(void)
         cmocka_unit_test(feedback_saves_the_output),
         cmocka_unit_test(dead_zone_widens_silence),
         cmocka_unit_test(bank_fires_as_the_document_says),
+        cmocka_unit_test(ecmt_bases_are_quantiles),
+        cmocka_unit_test(pooled_channels_share_a_scale),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
