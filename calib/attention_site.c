@@ -204,10 +204,9 @@ static tspk_status fit_class(attention *a, uint32_t row_class, tspk_site_fit *fi
 {
     tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, a->t - 1, row_class);
     double *scale = tspk_site_fit_scale(fit, a->t - 1, row_class);
-    tspk_channel_fit_settings settings = {
-        .n_levels = a->calib->settings.n_levels,
-        .dead_zone = (double)a->calib->settings.dead_zone[TSPK_SITE_NUMERATOR],
-        .threads = a->calib->settings.threads};
+    tspk_channel_fit_settings settings = {.n_levels = a->calib->settings.n_levels,
+                                          .price = a->calib->settings.price[TSPK_SITE_NUMERATOR],
+                                          .threads = a->calib->settings.threads};
     const tspk_calib_options *options = &a->calib->settings.options;
     const bool is_first = a->t == 1 || a->calib->point->coding == TSPK_CODING_RATE;
     tspk_population population = {0};
@@ -246,8 +245,7 @@ static tspk_status fit_step(attention *a, tspk_site_fit *fit, tspk_error *err)
         if (status == TSPK_OK)
             status =
                 tspk_neuron_bank_real(&a->bank[k], a->heads, tspk_site_fit_ladder(fit, a->t - 1, k),
-                                      tspk_site_fit_scale(fit, a->t - 1, k), rule,
-                                      (double)calib->settings.dead_zone[TSPK_SITE_NUMERATOR], err);
+                                      tspk_site_fit_scale(fit, a->t - 1, k), rule, err);
     }
     free(a->sample);
     a->sample = NULL;
@@ -265,7 +263,6 @@ static tspk_status fit_numerators(attention *a, tspk_error *err)
     tspk_status status =
         tspk_site_fit_init(&fit, a->heads, calib->spikes->n_classes, calib->settings.n_steps, err);
 
-    fit.dead_zone = calib->settings.dead_zone[TSPK_SITE_NUMERATOR];
     for (a->t = 1; a->t <= calib->settings.n_steps && status == TSPK_OK; a->t++)
         status = fit_step(a, &fit, err);
     if (status == TSPK_OK)

@@ -38,7 +38,7 @@ static tspk_status merge_classes(tspk_spikegraph *spikes, tspk_error *err)
 
 void tspk_calib_default_price(tspk_calib_settings *settings)
 {
-    settings->dead_zone[TSPK_SITE_QUERY] = settings->dead_zone[TSPK_SITE_KEY] = 0.5f;
+    settings->price[TSPK_SITE_QUERY] = settings->price[TSPK_SITE_KEY] = 0.15;
 }
 
 static tspk_status make_point(tspk_spikegraph *spikes, const tspk_calib_settings *settings,

@@ -13,9 +13,9 @@ typedef struct tspk_calib_settings {
     uint32_t n_steps, n_levels;
     tspk_coding coding;
     tspk_calib_options options;
-    /* Price on spikes: the first level of each sign fires above (1 + dead zone)/2 of itself, that
-     * is where it saves more than dead zone times its square of squared error. By kind of site. */
-    float dead_zone[TSPK_SITE_KINDS];
+    /* Price on spikes, by kind of site: one fires only where it saves more squared error than this
+     * share of the potentials' mean square. */
+    double price[TSPK_SITE_KINDS];
     bool is_mirrored; /* images are fitted on together with their mirror images */
     uint64_t seed;
     int threads;
@@ -23,7 +23,7 @@ typedef struct tspk_calib_settings {
     void *progress_context;
 } tspk_calib_settings;
 
-/** Dead zones of queries and keys, whose spikes are the least missed: what `convert` uses. */
+/** Prices at queries and keys, whose spikes are the least missed: what `convert` uses. */
 void tspk_calib_default_price(tspk_calib_settings *settings);
 
 /** Every ingredient: what `convert` uses. */

@@ -40,8 +40,7 @@ static uint32_t count_below(const channel_sums *s, double bound)
 }
 
 /* Squared error of rounding every sample to the nearest of scale * {ladder, 0}. */
-static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladder, double scale,
-                           double dead_zone)
+static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladder, double scale)
 {
     double error = 0, level[2 * TSPK_MAX_LEVELS + 1];
     uint32_t n = 0, from = 0;
@@ -60,7 +59,7 @@ static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladd
         const bool is_first = i + 1 < n && (level[i] == 0 || level[i + 1] == 0);
         const double middle = i + 1 < n ? 0.5 * (level[i] + level[i + 1]) : 0;
         const uint32_t to =
-            i + 1 < n ? count_below(s, is_first ? middle * (1 + dead_zone) : middle) : s->n;
+            i + 1 < n ? count_below(s, is_first ? middle * (1 + ladder->dead_zone) : middle) : s->n;
 
         if (to > from) {
             const double moment = s->moment[to] - s->moment[from];
@@ -121,8 +120,7 @@ static void scale_channel(void *context, size_t c, int worker)
     if (f->scale[c] <= 0)
         return;
     for (int i = 0; i < N_MULTIPLES; i++, multiple *= MULTIPLE_RATIO) {
-        const double error =
-            scaled_error(&s, f->ladder, multiple * f->deviation[c], f->settings->dead_zone);
+        const double error = scaled_error(&s, f->ladder, multiple * f->deviation[c]);
 
         if (error < best) {
             best = error;
@@ -153,7 +151,7 @@ static void refit_ladder(const fit *f, tspk_histogram *histogram, tspk_ladder_va
                                s.mass[i + 1] - s.mass[i]);
     }
     tspk_fit_ladder(histogram, f->settings->kind, f->settings->n_levels, f->settings->is_one_sided,
-                    f->settings->dead_zone, ladder_out);
+                    f->settings->price, ladder_out);
 }
 
 static void start_scales(fit *f)

@@ -19,7 +19,7 @@ typedef struct tspk_channel_fit_settings {
     tspk_ladder_kind kind;
     uint32_t n_levels;
     bool is_one_sided;
-    double dead_zone;
+    double price; /* of a spike [mean square of the potentials] */
     int threads;
 } tspk_channel_fit_settings;
 

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/limits.h"
+
 #define BINS            TSPK_HISTOGRAM_BINS
 #define HALF            (BINS / 2)
 #define LLOYD_ROUNDS    200
@@ -30,16 +32,16 @@ void tspk_histogram_add(tspk_histogram *histogram, double value, double mass)
 /* One sign of a histogram as magnitudes: prefix sums of mass, first and second moment per bin. */
 typedef struct side {
     double width; /* of a bin */
-    double zone;  /* 1 + dead zone */
+    double price; /* squared error that a spike has to save */
     double mass[HALF + 1], moment[HALF + 1], square[HALF + 1];
 } side;
 
-static void side_add(side *s, const tspk_histogram *h, int sign, double dead_zone)
+static void side_add(side *s, const tspk_histogram *h, int sign, double price)
 {
     double mass = 0, moment = 0, square = 0;
 
     s->width = h->range / HALF;
-    s->zone = 1 + dead_zone;
+    s->price = price;
     for (int i = 0; i < HALF; i++) {
         const int bin = sign > 0 ? HALF + i : HALF - 1 - i;
         const double w = h->weight[bin];
@@ -64,7 +66,9 @@ static int bin_at(const side *s, double magnitude)
 /* The threshold of level i. */
 static double bound_below(const side *s, const double *level, uint32_t i)
 {
-    return i ? 0.5 * (level[i - 1] + level[i]) : 0.5 * level[0] * s->zone;
+    if (i)
+        return 0.5 * (level[i - 1] + level[i]);
+    return 0.5 * level[0] * (1 + fmin(TSPK_MAX_DEAD_ZONE, s->price / (level[0] * level[0])));
 }
 
 /* Squared error of rounding magnitudes to {0} and the ascending levels. */
@@ -201,7 +205,7 @@ static void store_both(const double *positive, uint32_t n_positive, const double
         out->value[out->n++] = positive[i];
 }
 
-static void fit_signed(const tspk_histogram *h, uint32_t n_levels, double dead_zone,
+static void fit_signed(const tspk_histogram *h, uint32_t n_levels, double price,
                        tspk_ladder_values *out)
 {
     double level[2 * TSPK_MAX_LEVELS] = {0}, other[2 * TSPK_MAX_LEVELS] = {0};
@@ -211,8 +215,8 @@ static void fit_signed(const tspk_histogram *h, uint32_t n_levels, double dead_z
     uint32_t n_positive = n_levels;
     side positive = {0}, negative = {0};
 
-    side_add(&positive, h, 1, dead_zone);
-    side_add(&negative, h, -1, dead_zone);
+    side_add(&positive, h, 1, price);
+    side_add(&negative, h, -1, price);
     for (uint32_t n = 0; n <= total; n++) {
         positive_error[n] = lloyd(&positive, level, n);
         negative_error[n] = lloyd(&negative, level, n);
@@ -227,24 +231,54 @@ static void fit_signed(const tspk_histogram *h, uint32_t n_levels, double dead_z
     store_both(level, n_positive, other, total - n_positive, out);
 }
 
+static double mean_square(const tspk_histogram *h)
+{
+    double mass = 0, square = 0;
+
+    for (int i = 0; i < BINS; i++)
+        if (h->weight[i] > 0) {
+            mass += h->weight[i];
+            square += h->moment[i] * h->moment[i] / h->weight[i];
+        }
+    return mass > 0 ? square / mass : 0;
+}
+
+/* The price over the square of the first levels, those of both signs taken together. */
+static double dead_zone_of(const tspk_ladder_values *ladder, double price)
+{
+    double first[2] = {0, 0};
+
+    for (uint32_t i = 0; i < ladder->n; i++)
+        if (ladder->value[i] < 0)
+            first[0] = -ladder->value[i];
+        else if (first[1] == 0)
+            first[1] = ladder->value[i];
+    if (first[0] == 0 || first[1] == 0)
+        first[0] = first[1] = fmax(first[0], first[1]);
+    return first[0] > 0 ? fmin(TSPK_MAX_DEAD_ZONE, price / (first[0] * first[1])) : 0;
+}
+
 void tspk_fit_ladder(const tspk_histogram *histogram, tspk_ladder_kind kind, uint32_t n_levels,
-                     bool is_one_sided, double dead_zone, tspk_ladder_values *ladder_out)
+                     bool is_one_sided, double price, tspk_ladder_values *ladder_out)
 {
     double level[2 * TSPK_MAX_LEVELS] = {0};
     const uint32_t n = is_one_sided ? 2 * n_levels : n_levels;
+    const double paid = price * mean_square(histogram);
     side s = {0};
 
     ladder_out->kind = kind;
     if (kind == TSPK_LADDER_SIGNED) {
-        fit_signed(histogram, n_levels, dead_zone, ladder_out);
+        fit_signed(histogram, n_levels, paid, ladder_out);
+        ladder_out->dead_zone = dead_zone_of(ladder_out, paid);
         return;
     }
-    side_add(&s, histogram, 1, dead_zone);
+    side_add(&s, histogram, 1, paid);
     if (!is_one_sided)
-        side_add(&s, histogram, -1, dead_zone);
+        side_add(&s, histogram, -1, paid);
     if (kind == TSPK_LADDER_FITTED)
         lloyd(&s, level, n);
     else
         fit_series(&s, kind, level, n);
     store_both(level, n, level, is_one_sided ? 0 : n, ladder_out);
+    ladder_out->dead_zone = dead_zone_of(ladder_out, paid);
 }

@@ -24,6 +24,7 @@ void tspk_histogram_add(tspk_histogram *histogram, double value, double mass);
 typedef struct tspk_ladder_values {
     tspk_ladder_kind kind;
     uint32_t n;
+    double dead_zone; /* the first level of each sign fires above (1 + dead zone)/2 of itself */
     double value[2 * TSPK_MAX_LEVELS];
 } tspk_ladder_values;
 
@@ -34,10 +35,11 @@ typedef struct tspk_ladder_values {
  * POW2, GEOMETRIC and UNIFORM search their step (and ratio); FITTED is Lloyd-Max on magnitudes,
  * with n levels a sign; SIGNED is Lloyd-Max on each sign with the split of 2n chosen by error. A
  * one-sided histogram gives POW2, GEOMETRIC and UNIFORM 2n levels on its side when is_one_sided.
- * @param dead_zone δ: the first level of each sign fires above (1 + δ)/2 of itself
+ * @param price a spike has to save so much squared error [mean square of the histogram's values];
+ *              it becomes the ladder's dead zone
  * @source Lloyd 1982 for the iteration, Panter and Dite 1951 for its start
  */
 void tspk_fit_ladder(const tspk_histogram *histogram, tspk_ladder_kind kind, uint32_t n_levels,
-                     bool is_one_sided, double dead_zone, tspk_ladder_values *ladder_out);
+                     bool is_one_sided, double price, tspk_ladder_values *ladder_out);
 
 #endif

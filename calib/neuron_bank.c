@@ -54,7 +54,7 @@ static void fill_side(const double *level, uint32_t n, int sign, double scale, t
 
 tspk_status tspk_neuron_bank_real(tspk_neuron_bank *bank, uint32_t channels,
                                   const tspk_ladder_values *ladder, const double *scale,
-                                  tspk_fire_rule rule, double dead_zone, tspk_error *err)
+                                  tspk_fire_rule rule, tspk_error *err)
 {
     double positive[2 * TSPK_MAX_LEVELS], negative[2 * TSPK_MAX_LEVELS];
     uint32_t n_positive = 0, n_negative = 0;
@@ -70,9 +70,9 @@ tspk_status tspk_neuron_bank_real(tspk_neuron_bank *bank, uint32_t channels,
         if (!(scale[c] > 0))
             continue;
         bank->step[c] = bank->reciprocal[c] = 1.0f;
-        fill_side(positive, n_positive, 1, scale[c], rule, dead_zone, channels, c,
+        fill_side(positive, n_positive, 1, scale[c], rule, ladder->dead_zone, channels, c,
                   bank->positive_threshold, bank->positive_level);
-        fill_side(negative, n_negative, -1, scale[c], rule, dead_zone, channels, c,
+        fill_side(negative, n_negative, -1, scale[c], rule, ladder->dead_zone, channels, c,
                   bank->negative_threshold, bank->negative_level);
     }
     return TSPK_OK;

@@ -19,7 +19,7 @@ typedef struct tspk_neuron_bank {
 /** Real-valued levels scale[c] * ladder, before units are known. @errors NOMEM */
 tspk_status tspk_neuron_bank_real(tspk_neuron_bank *bank, uint32_t channels,
                                   const tspk_ladder_values *ladder, const double *scale,
-                                  tspk_fire_rule rule, double dead_zone, tspk_error *err);
+                                  tspk_fire_rule rule, tspk_error *err);
 
 /** Integer levels of class `row_class` of a site at a step (0-based). @errors NOMEM */
 tspk_status tspk_neuron_bank_integer(tspk_neuron_bank *bank, const tspk_site *site,

@@ -202,7 +202,7 @@ tspk_status tspk_site_fit_fold(const tspk_site_fit *fit, tspk_coding coding, uin
         for (uint32_t k = 0; k < fit->n_classes && status == TSPK_OK; k++) {
             const double *scale = tspk_site_fit_scale(fit, t, k);
 
-            step->dead_zone[k] = fit->dead_zone;
+            step->dead_zone[k] = (float)tspk_site_fit_ladder(fit, t, k)->dead_zone;
             status = store_ladder(tspk_site_fit_ladder(fit, t, k), arena, &step->ladder[k], err);
             for (uint32_t c = 0; c < fit->channels; c++) {
                 const double per_level = (double)site->unit[c] * (double)step->scale[k];

@@ -10,7 +10,6 @@
 /* Real-valued ladders of a site, found step by step; folded into units and gains at the end. */
 typedef struct tspk_site_fit {
     uint32_t channels, n_classes, n_steps;
-    float dead_zone;            /* of every step and class */
     tspk_ladder_values *ladder; /* [n_steps, n_classes]; n = 0: no rows of that class */
     double *scale;              /* [n_steps, n_classes, channels] level = scale * ladder value */
 } tspk_site_fit;

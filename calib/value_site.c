@@ -67,7 +67,7 @@ static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib, uint32
                                                : options->has_signed_ladders ? TSPK_LADDER_SIGNED
                                                                              : TSPK_LADDER_FITTED,
                                        .n_levels = calib->settings.n_levels,
-                                       .dead_zone = (double)calib->settings.dead_zone[kind],
+                                       .price = calib->settings.price[kind],
                                        .threads = calib->settings.threads};
 }
 
@@ -187,10 +187,9 @@ static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t 
         if (s[k].n)
             status = fit_class(calib, site_id, t, k, state, &s[k], fit, err);
         if (status == TSPK_OK)
-            status = tspk_neuron_bank_real(
-                &bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
-                tspk_site_fit_scale(fit, t - 1, k), rule,
-                (double)calib->settings.dead_zone[calib->spikes->site[site_id].kind], err);
+            status =
+                tspk_neuron_bank_real(&bank[k], fit->channels, tspk_site_fit_ladder(fit, t - 1, k),
+                                      tspk_site_fit_scale(fit, t - 1, k), rule, err);
         for (uint32_t i = 0; i < s[k].n_donors && status == TSPK_OK; i++)
             tspk_neuron_bank_fire_row(&bank[k], calib->point->coding, t,
                                       s[k].x + (size_t)i * fit->channels,
@@ -262,7 +261,6 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
 
     status = tspk_site_fit_init(&fit, site->channels, calib->spikes->n_classes,
                                 calib->settings.n_steps, err);
-    fit.dead_zone = calib->settings.dead_zone[site->kind];
     if (status == TSPK_OK && calib->settings.options.has_prior &&
         calib->point->coding == TSPK_CODING_DIFFERENTIAL)
         status = fit_prior(calib, site_id, err);

@@ -406,8 +406,9 @@ static void dead_zone_widens_silence(void **state)
     (void)state;
     fill(h, 6, 100000, normal);
     tspk_fit_ladder(h, TSPK_LADDER_FITTED, 8, false, 0, &free_ladder);
-    tspk_fit_ladder(h, TSPK_LADDER_FITTED, 8, false, 0.5, &priced);
-    assert_true(priced.value[8] > 1.2 * free_ladder.value[8]);
+    tspk_fit_ladder(h, TSPK_LADDER_FITTED, 8, false, 0.1, &priced);
+    assert_true(priced.value[8] > 1.2 * free_ladder.value[8] && free_ladder.dead_zone == 0);
+    assert_true(fabs(priced.dead_zone * priced.value[8] * priced.value[8] - 0.1) < 0.02);
     free(h);
 }
 
