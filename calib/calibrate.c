@@ -38,7 +38,7 @@ static tspk_status merge_classes(tspk_spikegraph *spikes, tspk_error *err)
 
 void tspk_calib_default_price(tspk_calib_settings *settings)
 {
-    settings->price[TSPK_SITE_QUERY] = settings->price[TSPK_SITE_KEY] = 0.15;
+    settings->price[TSPK_SITE_QUERY] = settings->price[TSPK_SITE_KEY] = 0.1;
 }
 
 static tspk_status make_point(tspk_spikegraph *spikes, const tspk_calib_settings *settings,

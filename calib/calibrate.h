@@ -7,7 +7,7 @@
 #include "calib/calib_options.h"
 #include "calib/stage.h"
 #include "core/spikegraph.h"
-#include "transpike/spike.h"
+#include "transpike/transpike.h"
 
 typedef struct tspk_calib_settings {
     uint32_t n_steps, n_levels;

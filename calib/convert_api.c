@@ -6,11 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "calib/frame.h"
+#include "calib/samples.h"
+#include "calib/tune.h"
 #include "core/fail.h"
 #include "core/parallel.h"
 #include "core/spike_handle.h"
 #include "transpike/transpike.h"
+
+void tspk_budget_default(tspk_budget *budget)
+{
+    *budget = (tspk_budget){.max_loss = -1, .min_agreement = 0.94, .seconds = 600};
+}
 
 void tspk_convert_default_settings(tspk_convert_settings *settings)
 {
@@ -41,43 +47,6 @@ static tspk_status check_settings(const tspk_convert_settings *settings, size_t 
         return TSPK_FAIL(err, TSPK_RANGE, "0 calibration images, expected at least 1");
     if (n_samples < 1)
         return TSPK_FAIL(err, TSPK_RANGE, "no samples to calibrate on");
-    return TSPK_OK;
-}
-
-/* The calibration images, decoded side by side. */
-typedef struct sample_reader {
-    const tspk_dataset *data;
-    int64_t dim[3];
-    size_t elems;
-    float *image;        /* [n, elems] */
-    uint8_t (*hash)[32]; /* [n] */
-    tspk_error *error;   /* [n] */
-} sample_reader;
-
-static void read_sample(void *context, size_t i, int worker)
-{
-    sample_reader *r = context;
-
-    (void)worker;
-    tspk_error_init(&r->error[i]);
-    (void)tspk_dataset_read(r->data, i, r->dim, r->image + i * r->elems, r->hash[i], &r->error[i]);
-}
-
-static tspk_status read_samples(sample_reader *r, size_t n, int threads, tspk_error *err)
-{
-    r->elems = (size_t)(r->dim[0] * r->dim[1] * r->dim[2]);
-    r->image = calloc(n, r->elems * sizeof *r->image);
-    r->hash = calloc(n, sizeof *r->hash);
-    r->error = calloc(n, sizeof *r->error);
-    if (!r->image || !r->hash || !r->error)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu calibration images", n);
-    tspk_parallel_for(threads, n, read_sample, r);
-    for (size_t i = 0; i < n; i++)
-        if (r->error[i].status != TSPK_OK) {
-            if (err)
-                *err = r->error[i];
-            return r->error[i].status;
-        }
     return TSPK_OK;
 }
 
@@ -138,25 +107,20 @@ static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_
     return TSPK_OK;
 }
 
-tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
-                         const tspk_convert_settings *settings, tspk_spike **spike_out,
-                         tspk_error *err)
-{
-    const tspk_calib_options options =
-        settings->is_ecmt ? (tspk_calib_options){0} : tspk_calib_all_options();
+/* Everything that one conversion holds. */
+typedef struct job {
+    const tspk_convert_settings *settings;
+    tspk_calib_settings calibration;
+    tspk_samples samples;
+    tspk_frame frame;
+    tspk_spikegraph *spikes;
+} job;
 
-    return tspk_convert_with(model, data, settings, &options, spike_out, err);
-}
-
-tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
-                              const tspk_convert_settings *settings,
-                              const tspk_calib_options *options, tspk_spike **spike_out,
-                              tspk_error *err)
+static void fill_calibration(job *j, const tspk_calib_options *options)
 {
-    const size_t available = tspk_dataset_count(data);
-    const size_t n =
-        settings->calibration_images < available ? settings->calibration_images : available;
-    tspk_calib_settings calibration = {
+    const tspk_convert_settings *settings = j->settings;
+
+    j->calibration = (tspk_calib_settings){
         .n_steps = settings->steps,
         .n_levels = settings->levels,
         .coding =
@@ -168,45 +132,100 @@ tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
         .progress = settings->progress,
         .progress_context = settings->progress_context,
     };
-    sample_reader reader = {.data = data};
-    tspk_spike *spike = NULL;
-    tspk_spikegraph *spikes = NULL;
-    tspk_frame frame = {0};
-    tspk_status status = check_settings(settings, available, err);
-
     if (options->is_priced)
-        tspk_calib_default_price(&calibration);
-    if (status == TSPK_OK)
-        status = tspk_model_check_convertible(model, err);
-    if (status != TSPK_OK)
-        return tspk_in_stage(err, status, "convert");
-    memcpy(reader.dim, model->graph->value[model->graph->input[0]].shape.dim + 1,
-           sizeof reader.dim);
-    status = read_samples(&reader, n, calibration.threads, err);
+        tspk_calib_default_price(&j->calibration);
+}
+
+static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *data,
+                         const tspk_calib_options *options, tspk_error *err)
+{
+    TSPK_TRY(check_settings(j->settings, tspk_dataset_count(data), err));
+    TSPK_TRY(tspk_model_check_convertible(model, err));
+    fill_calibration(j, options);
+    TSPK_TRY(tspk_samples_read(&j->samples, data,
+                               model->graph->value[model->graph->input[0]].shape.dim + 1,
+                               j->settings->calibration_images, j->calibration.threads, err));
+    return tspk_frame_init(&j->frame, model, j->settings->keep_analog, j->settings->n_keep_analog,
+                           err);
+}
+
+static tspk_status finish(job *j, tspk_spike **spike_out, tspk_error *err)
+{
+    tspk_spike *spike;
+
+    TSPK_TRY(keep_provenance(j->settings, j->samples.hash, j->samples.n, j->spikes, err));
+    keep_preprocess(&j->settings->preprocess, j->samples.dim, &j->spikes->preprocess);
+    TSPK_TRY(tspk_spikegraph_verify(j->spikes, err));
+    spike = malloc(sizeof *spike);
+    if (!spike)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the spike graph");
+    spike->graph = j->spikes;
+    j->spikes = NULL;
+    *spike_out = spike;
+    return TSPK_OK;
+}
+
+static void done(job *j)
+{
+    tspk_spikegraph_free(j->spikes);
+    tspk_frame_done(&j->frame);
+    tspk_samples_done(&j->samples);
+}
+
+tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
+                              const tspk_convert_settings *settings,
+                              const tspk_calib_options *options, tspk_spike **spike_out,
+                              tspk_error *err)
+{
+    job j = {.settings = settings};
+    tspk_status status = begin(&j, model, data, options, err);
+
     if (status == TSPK_OK)
         status =
-            tspk_frame_init(&frame, model, settings->keep_analog, settings->n_keep_analog, err);
+            tspk_frame_fit(&j.frame, j.samples.image, j.samples.n, &j.calibration, &j.spikes, err);
     if (status == TSPK_OK)
-        status = tspk_frame_fit(&frame, reader.image, n, &calibration, &spikes, err);
+        status = finish(&j, spike_out, err);
+    done(&j);
+    return tspk_in_stage(err, status, "convert");
+}
+
+tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
+                         const tspk_convert_settings *settings, tspk_spike **spike_out,
+                         tspk_error *err)
+{
+    const tspk_calib_options options =
+        settings->is_ecmt ? (tspk_calib_options){0} : tspk_calib_all_options();
+
+    return tspk_convert_with(model, data, settings, &options, spike_out, err);
+}
+
+tspk_status tspk_convert_tuned(const tspk_model *model, const tspk_dataset *data,
+                               const tspk_convert_settings *settings, const tspk_budget *budget,
+                               tspk_spike **spike_out, char **json_out, tspk_error *err)
+{
+    const tspk_calib_options options = tspk_calib_all_options();
+    tspk_tuning *tuning = malloc(sizeof *tuning);
+    job j = {.settings = settings};
+    char *json = NULL;
+    tspk_status status;
+
+    if (!tuning)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the table of the search");
+    status = settings->is_rate || settings->is_ecmt
+                 ? TSPK_FAIL(err, TSPK_USAGE, "a budget needs differential coding")
+                 : begin(&j, model, data, &options, err);
     if (status == TSPK_OK)
-        status = keep_provenance(settings, reader.hash, n, spikes, err);
-    if (status == TSPK_OK) {
-        keep_preprocess(&settings->preprocess, reader.dim, &spikes->preprocess);
-        status = tspk_spikegraph_verify(spikes, err);
-    }
-    if (status == TSPK_OK) {
-        spike = malloc(sizeof *spike);
-        status = spike ? TSPK_OK : TSPK_FAIL(err, TSPK_NOMEM, "no memory for the spike graph");
-    }
-    if (status == TSPK_OK) {
-        spike->graph = spikes;
-        *spike_out = spike;
-    } else {
-        tspk_spikegraph_free(spikes);
-    }
-    tspk_frame_done(&frame);
-    free(reader.image);
-    free(reader.hash);
-    free(reader.error);
+        status = tspk_tune(&j.frame, j.samples.image, j.samples.label, j.samples.n, &j.calibration,
+                           settings->are_levels_pinned, budget, tuning, &j.spikes, err);
+    if (status == TSPK_OK)
+        status = tspk_tuning_json(tuning, &json, err);
+    if (status == TSPK_OK)
+        status = finish(&j, spike_out, err);
+    if (status == TSPK_OK)
+        *json_out = json;
+    else
+        tspk_text_free(json);
+    free(tuning);
+    done(&j);
     return tspk_in_stage(err, status, "convert");
 }

@@ -21,13 +21,14 @@ typedef struct tspk_judgement {
  * @param labels [n_images], −1 unknown; or NULL
  * @param source [n_images, classes] the source network's logits
  * @param sums   [settings->n_steps] added to
- * @return       in *n_judged_out the number of images judged
+ * @param n_judged_out the number of images judged
+ * @param spikes_out the network fitted on the others, owned by the caller; or NULL
  * @errors those of tspk_frame_fit(), RANGE (fewer than n_folds images)
  */
 tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const int64_t *labels,
                             const float *source, size_t n_images, uint32_t n_folds, uint32_t fold,
                             const tspk_calib_settings *settings, tspk_judgement *sums,
-                            size_t *n_judged_out, tspk_error *err);
+                            size_t *n_judged_out, tspk_spikegraph **spikes_out, tspk_error *err);
 
 /** Logits of the source network. @param logits_out [n_images, classes] @errors NOMEM */
 tspk_status tspk_source_logits(const tspk_frame *frame, const float *images, size_t n_images,

@@ -10,6 +10,7 @@
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "cli/source.h"
+#include "cli/tuning.h"
 
 static const char *const coding_choices[] = {"differential", "rate", NULL};
 static const char *const preset_choices[] = {"default", "ecmt", NULL};
@@ -24,9 +25,16 @@ typedef struct conversion {
     tspk_cli_names names;
     tspk_cli_progress progress;
     tspk_convert_settings settings;
+    tspk_budget budget;
+    char *tuning;      /* JSON of the search, or NULL */
     char *kept_text;   /* --keep-analog with its commas replaced */
     const char **kept; /* [settings.n_keep_analog] */
 } conversion;
+
+static bool is_tuned(const tspk_cli_args *args)
+{
+    return args->max_loss >= 0 || args->max_energy >= 0;
+}
 
 static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
 {
@@ -36,6 +44,13 @@ static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "-o MODEL.spike is missing");
     if (tspk_cli_is_stdout(args->output))
         return tspk_cli_fail(err, TSPK_USAGE, "-o -: a .spike needs a file");
+    if (!is_tuned(args) && (args->min_agreement >= 0 || args->time_budget >= 0))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "--min-agreement and --time-budget need --max-loss or --max-energy");
+    if (is_tuned(args) && (args->preset == 1 || args->coding == 1))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "--max-loss and --max-energy need the default preset "
+                             "and differential coding");
     if (args->preset == 1 && args->coding == 0)
         return tspk_cli_fail(err, TSPK_USAGE, "--preset ecmt means --coding rate");
     TSPK_CLI_TRY(tspk_cli_check_writable(args->output, err));
@@ -88,6 +103,16 @@ static void take_settings(conversion *job)
     settings->is_mirrored = args->mirror != 1;
     settings->seed = args->seed;
     settings->threads = args->threads > 0 ? (int)args->threads : 0;
+    settings->are_levels_pinned = args->levels > 0;
+    tspk_budget_default(&job->budget);
+    if (args->max_loss >= 0)
+        job->budget.max_loss = args->max_loss;
+    if (args->min_agreement >= 0)
+        job->budget.min_agreement = args->min_agreement;
+    if (args->max_energy >= 0)
+        job->budget.max_energy = args->max_energy;
+    if (args->time_budget > 0)
+        job->budget.seconds = args->time_budget;
     settings->progress = tspk_cli_progress_step;
     settings->progress_context = &job->progress;
 }
@@ -134,12 +159,14 @@ static tspk_status open_data(conversion *job, tspk_error *err)
 
 static tspk_status write_report(const conversion *job, double seconds, tspk_error *err)
 {
-    cJSON *json = cJSON_CreateObject();
+    cJSON *json = job->tuning ? cJSON_Parse(job->tuning) : cJSON_CreateObject();
     tspk_status status;
 
     if (!json || !cJSON_AddStringToObject(json, "schema", "transpike.convert/1") ||
-        !cJSON_AddNumberToObject(json, "seconds", seconds) || !cJSON_AddTrueToObject(json, "met") ||
-        !cJSON_AddObjectToObject(json, "chosen") || !cJSON_AddArrayToObject(json, "pareto")) {
+        !cJSON_AddNumberToObject(json, "seconds", seconds) ||
+        (!job->tuning &&
+         (!cJSON_AddTrueToObject(json, "met") || !cJSON_AddObjectToObject(json, "chosen") ||
+          !cJSON_AddArrayToObject(json, "pareto")))) {
         cJSON_Delete(json);
         return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the JSON text");
     }
@@ -177,7 +204,7 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
     tspk_spike_info info;
     double seconds;
 
-    if (tspk_cli_is_interrupted())
+    if (tspk_cli_is_interrupted() && !job->tuning)
         return tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped before %s was written", args->output);
     TSPK_CLI_TRY(tspk_spike_save(job->spike, args->output, err));
     seconds = tspk_cli_seconds() - started;
@@ -188,7 +215,15 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
         printf("%s: %u steps, %u levels, %s coding, %zu calibration images, %.1f s\n", args->output,
                info.steps, info.levels, job->settings.is_rate ? "rate" : "differential",
                info.calibration_images, seconds);
-    return tspk_cli_flush(err);
+    if (job->tuning && !tspk_cli_is_stdout(args->json))
+        TSPK_CLI_TRY(tspk_cli_print_tuning(job->tuning, &job->budget, err));
+    TSPK_CLI_TRY(tspk_cli_flush(err));
+    if (tspk_cli_is_interrupted())
+        return tspk_cli_fail(err, TSPK_INTERRUPTED,
+                             "stopped while searching; %s holds the best so far, fitted on half of "
+                             "the samples",
+                             args->output);
+    return TSPK_OK;
 }
 
 static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
@@ -214,12 +249,15 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
     if (status == TSPK_OK)
         status = open_data(&job, err);
     if (status == TSPK_OK)
-        status = tspk_convert(job.model, job.data, &job.settings, &job.spike, err);
+        status = is_tuned(args) ? tspk_convert_tuned(job.model, job.data, &job.settings,
+                                                     &job.budget, &job.spike, &job.tuning, err)
+                                : tspk_convert(job.model, job.data, &job.settings, &job.spike, err);
     tspk_cli_progress_done(&job.progress);
     if (status == TSPK_OK)
         status = set_class_names(&job, err);
     if (status == TSPK_OK)
         status = finish(&job, started, err);
+    tspk_text_free(job.tuning);
     tspk_spike_close(job.spike);
     tspk_dataset_close(job.data);
     tspk_model_close(job.model);
@@ -245,6 +283,16 @@ static const tspk_cli_option options[] = {
      "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
     {"mirror", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mirror), 0, 0, switch_choices, "on|off",
      "calibrate on the samples' mirror images too (default on; never with --preset ecmt)"},
+    {"max-loss", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(max_loss), 0, 100, NULL, "POINTS",
+     "search levels, steps and prices for the least energy that loses no more top-1; adds the "
+     "modes "
+     "balanced and fast"},
+    {"min-agreement", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(min_agreement), 0, 1, NULL, "SHARE",
+     "of the samples, with the source network's answer, in balanced (default 0.94)"},
+    {"max-energy", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(max_energy), 0, 100, NULL, "RATIO",
+     "synaptic energy of balanced, to the source network's; starts a search too"},
+    {"time-budget", 0, TSPK_CLI_DURATION, TSPK_CLI_ARG(time_budget), 0, 0, NULL, "TIME",
+     "of the search: 90s, 10m (default), 1h"},
     {"keep-analog", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(keep_analog), 0, 0, NULL, "SITE,...",
      "sites that do not spike, or layers: all sites under them; an attention with one is computed "
      "in float as a whole (`transpike inspect` lists the sites)"},
@@ -255,10 +303,6 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_THREADS_OPTION,
     TSPK_CLI_PREPROCESS_OPTIONS,
     TSPK_CLI_COMMON_OPTIONS,
-    TSPK_CLI_LATER_OPTION("max-loss"),
-    TSPK_CLI_LATER_OPTION("min-agreement"),
-    TSPK_CLI_LATER_OPTION("max-energy"),
-    TSPK_CLI_LATER_OPTION("time-budget"),
     TSPK_CLI_LATER_OPTION("calib-cache"),
     TSPK_CLI_LATER_SWITCH("deterministic"),
 };

@@ -69,14 +69,8 @@ static tspk_status run(const tspk_cli_args *args, tspk_error *err)
     if (tspk_cli_is_stdout(args->output) || tspk_cli_is_stdout(args->dump_spikes))
         return tspk_cli_fail(err, TSPK_USAGE, "-: arrays need a file to be written to");
     TSPK_CLI_TRY(tspk_cli_is_spike(model, &is_spike, err));
-    if (is_spike) {
-        if (args->mode > 0)
-            return tspk_cli_fail(err, TSPK_UNSUPPORTED,
-                                 "%s has no mode %s; leave --mode out to run exact, or choose the "
-                                 "number of steps with --steps",
-                                 model, mode_choices[args->mode]);
-        return tspk_cli_run_spike(args, err);
-    }
+    if (is_spike)
+        return tspk_cli_run_spike(args, args->mode >= 0 ? mode_choices[args->mode] : "exact", err);
     if (args->mode >= 0 || args->steps >= 0 || args->dump_spikes || args->isa >= 0)
         return tspk_cli_fail(
             err, TSPK_USAGE,

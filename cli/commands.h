@@ -11,7 +11,7 @@ const tspk_cli_command *tspk_cli_command_validate(void);
 const tspk_cli_command *tspk_cli_command_inspect(void);
 
 /** `run` of a spiking network, and of a source network. */
-tspk_status tspk_cli_run_spike(const tspk_cli_args *args, tspk_error *err);
+tspk_status tspk_cli_run_spike(const tspk_cli_args *args, const char *mode, tspk_error *err);
 tspk_status tspk_cli_run_onnx(const tspk_cli_args *args, tspk_error *err);
 
 /** True for a .spike: by its name's end, else by its first bytes. @errors IO */

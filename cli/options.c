@@ -116,6 +116,38 @@ static tspk_status parse_seed(const tspk_cli_option *option, const char *text, u
     return TSPK_OK;
 }
 
+static tspk_status parse_real(const tspk_cli_option *option, const char *text, double *out,
+                              tspk_error *err)
+{
+    char *end;
+    const double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || isspace((unsigned char)text[0]) || !isfinite(value))
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: not a number", option->name, text);
+    if (value < (double)option->least || value > (double)option->most)
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: outside %lld to %lld", option->name, text,
+                             (long long)option->least, (long long)option->most);
+    *out = value;
+    return TSPK_OK;
+}
+
+static tspk_status parse_duration(const tspk_cli_option *option, const char *text, double *out,
+                                  tspk_error *err)
+{
+    static const char units[] = "smh";
+    char *end;
+    double value = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end) : units;
+
+    if (end == text || !unit || (*end && end[1]) || !(value > 0) || !isfinite(value))
+        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected a time such as 90s, 10m or 1h",
+                             option->name, text);
+    for (; unit > units; unit--)
+        value *= 60;
+    *out = value;
+    return TSPK_OK;
+}
+
 static tspk_status parse_numbers(const tspk_cli_option *option, const char *text,
                                  tspk_cli_numbers *out, tspk_error *err)
 {
@@ -172,6 +204,10 @@ static tspk_status take_value(const tspk_cli_option *option, const char *text, t
         return parse_whole(option, text, field, err);
     case TSPK_CLI_SEED:
         return parse_seed(option, text, field, err);
+    case TSPK_CLI_REAL:
+        return parse_real(option, text, field, err);
+    case TSPK_CLI_DURATION:
+        return parse_duration(option, text, field, err);
     case TSPK_CLI_TEXT:
         if (text[0] == '\0')
             return tspk_cli_fail(err, TSPK_USAGE, "--%s: empty value", option->name);
@@ -200,6 +236,7 @@ static void set_defaults(tspk_cli_args *args)
     args->skip = args->limit = args->resize = args->crop = -1;
     args->coding = args->preset = args->isa = args->interpolation = args->mode = -1;
     args->mirror = -1;
+    args->max_loss = args->min_agreement = args->max_energy = args->time_budget = -1;
 }
 
 static tspk_status check_inputs(const tspk_cli_command *command, const tspk_cli_args *args,

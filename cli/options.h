@@ -24,6 +24,7 @@ typedef struct tspk_cli_args {
     int64_t calib_images, steps, levels, threads, batch, top, skip, limit, resize, crop;
     int64_t coding, preset, isa, interpolation, mode, mirror; /* index into the option's choices */
     uint64_t seed;
+    double max_loss, min_agreement, max_energy, time_budget; /* −1: not given */
     tspk_cli_numbers mean, std;
     int n_inputs;
     char **inputs;
@@ -33,6 +34,8 @@ typedef enum tspk_cli_kind {
     TSPK_CLI_FLAG,       /* bool */
     TSPK_CLI_WHOLE,      /* int64_t within [least, most] */
     TSPK_CLI_SEED,       /* uint64_t */
+    TSPK_CLI_REAL,       /* double within [least, most] */
+    TSPK_CLI_DURATION,   /* double [s]; "90", "90s", "10m", "1h" */
     TSPK_CLI_TEXT,       /* const char * */
     TSPK_CLI_CHOICE,     /* int64_t, index into choices */
     TSPK_CLI_NUMBERS,    /* tspk_cli_numbers */

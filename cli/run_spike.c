@@ -16,6 +16,7 @@
 /* Everything that one `run` of a .spike holds. */
 typedef struct spike_run {
     const tspk_cli_args *args;
+    const char *mode;
     tspk_spike *spike;
     tspk_spike_info info;
     tspk_session *session;
@@ -72,10 +73,13 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     if (args->steps > (int64_t)run->info.steps)
         return tspk_cli_fail(err, TSPK_RANGE, "--steps %lld: %s has %u steps",
                              (long long)args->steps, path, run->info.steps);
-    run->steps = args->steps > 0 ? (uint32_t)args->steps : run->info.steps;
+    TSPK_CLI_TRY(tspk_cli_name_file(
+        err, tspk_spike_mode_steps(run->spike, run->mode, &run->steps, err), path));
+    if (args->steps > 0)
+        run->steps = (uint32_t)args->steps;
     for (int i = 0; i < 3; i++)
         dim[i] = run->info.image_dim[i];
-    TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, "exact", run->spike, err));
+    TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, run->mode, run->spike, err));
     TSPK_CLI_TRY(tspk_cli_source_open(args, args->inputs + 1, args->n_inputs - 1, dim,
                                       &run->info.preprocess, &run->source, err));
     if (args->dump_spikes) {
@@ -91,6 +95,7 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     settings.batch = args->batch > 0 ? (uint32_t)args->batch : DEFAULT_BATCH;
     settings.steps = run->steps;
     settings.isa = tspk_cli_isa(args);
+    settings.mode = run->mode;
     TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
     return allocate(run, err);
 }
@@ -145,9 +150,9 @@ static tspk_status run_all(spike_run *run, tspk_error *err)
     return tspk_cli_report_finish(&run->report, run->args, err);
 }
 
-tspk_status tspk_cli_run_spike(const tspk_cli_args *args, tspk_error *err)
+tspk_status tspk_cli_run_spike(const tspk_cli_args *args, const char *mode, tspk_error *err)
 {
-    spike_run run = {.args = args};
+    spike_run run = {.args = args, .mode = mode};
     tspk_status status = open_all(&run, err);
 
     if (status == TSPK_OK)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/spikegraph.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/fail.h"
 
@@ -22,6 +24,23 @@ tspk_status tspk_spikegraph_new(tspk_graph *graph, tspk_spikegraph **out, tspk_e
     spikes->provenance.settings = "";
     *out = spikes;
     return TSPK_OK;
+}
+
+tspk_status tspk_find_point(const tspk_spikegraph *spikes, const char *name, uint32_t *index_out,
+                            tspk_error *err)
+{
+    char all[160] = "";
+
+    for (uint32_t i = 0; i < spikes->n_points; i++) {
+        const size_t used = strlen(all);
+
+        if (!strcmp(spikes->point[i].name, name)) {
+            *index_out = i;
+            return TSPK_OK;
+        }
+        snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", spikes->point[i].name);
+    }
+    return TSPK_FAIL(err, TSPK_UNSUPPORTED, "no mode %.32s; there is %s", name, all);
 }
 
 void tspk_spikegraph_free(tspk_spikegraph *spikes)

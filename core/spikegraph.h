@@ -198,6 +198,10 @@ void tspk_spikegraph_free(tspk_spikegraph *spikes);
  */
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err);
 
+/** Index of an operating point. @errors UNSUPPORTED: none of that name; names those there are */
+tspk_status tspk_find_point(const tspk_spikegraph *spikes, const char *name, uint32_t *index_out,
+                            tspk_error *err);
+
 /** Rows of the site in the unreduced network. */
 static inline uint32_t tspk_site_source_rows(const tspk_site *site)
 {

@@ -71,6 +71,16 @@ void tspk_spike_info_get(const tspk_spike *spike, tspk_spike_info *info_out)
     *info_out = info;
 }
 
+tspk_status tspk_spike_mode_steps(const tspk_spike *spike, const char *mode, uint32_t *steps_out,
+                                  tspk_error *err)
+{
+    uint32_t index;
+
+    TSPK_TRY(tspk_find_point(spike->graph, mode, &index, err));
+    *steps_out = spike->graph->point[index].n_steps;
+    return TSPK_OK;
+}
+
 const char *tspk_spike_class_name(const tspk_spike *spike, uint32_t i)
 {
     return i < spike->graph->n_class_names ? spike->graph->class_name[i] : NULL;

@@ -20,6 +20,7 @@ typedef struct tspk_convert_settings {
     size_t calibration_images; /**< first so many samples of the set; default 128 */
     uint32_t steps;            /**< T, 1 … 16; default 4 */
     uint32_t levels;           /**< n of 2n thresholds, 1 … 64; default 8 */
+    bool are_levels_pinned;    /**< tspk_convert_tuned() leaves them alone */
     bool is_rate;              /**< ECMT's rate coding instead of differential coding */
     bool is_ecmt;              /**< ECMT's published rule throughout (implies rate coding) */
     bool is_mirrored;          /**< fit on the samples' mirror images too; default true; never
@@ -32,6 +33,15 @@ typedef struct tspk_convert_settings {
     tspk_progress_fn progress;           /**< or NULL */
     void *progress_context;
 } tspk_convert_settings;
+
+/** What a tuned conversion may cost and lose. Set by tspk_budget_default(), then changed. */
+typedef struct tspk_budget {
+    double max_loss;      /**< points of top-1; negative: any */
+    double min_agreement; /**< share of images with the source network's answer; default 0.94 */
+    double max_energy;    /**< synaptic energy, ratio to the source network's; 0: any */
+    double seconds;       /**< of the search; default 600 */
+} tspk_budget;
+TSPK_API void tspk_budget_default(tspk_budget *budget);
 
 TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
 
@@ -46,6 +56,22 @@ TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
 TSPK_API tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
                                   const tspk_convert_settings *settings, tspk_spike **spike_out,
                                   tspk_error *err);
+
+/**
+ * Searches levels, steps and prices for the least synaptic energy within the budget, judged by
+ * cross-validation over the calibration samples, and calibrates what it found: the operating points
+ * "exact" (settings->steps steps), "balanced" and "fast". Parameters and errors as tspk_convert().
+ * When it is stopped (progress) after the first candidate it returns the best so far, fitted on half
+ * of the samples.
+ * @param json_out {"met", "partial", "chosen": {"balanced": id, "fast": id}, "pareto": [{"id",
+ *        "levels", "steps", "loss", "agreement", "kl", "energy_synaptic", "settings"}]}; freed with
+ *        tspk_text_free()
+ * @errors also USAGE (rate coding), RANGE (fewer than 2 samples)
+ */
+TSPK_API tspk_status tspk_convert_tuned(const tspk_model *model, const tspk_dataset *data,
+                                        const tspk_convert_settings *settings,
+                                        const tspk_budget *budget, tspk_spike **spike_out,
+                                        char **json_out, tspk_error *err);
 
 /** Writes `path` atomically (temporary file beside it, renamed); the same graph gives the same
  * bytes. */
@@ -75,6 +101,10 @@ TSPK_API tspk_status tspk_spike_set_class_names(tspk_spike *spike, const char *c
 /** True when an image with this content hash was used for calibration. */
 TSPK_API bool tspk_spike_has_calibrated_on(const tspk_spike *spike, const uint8_t hash[32]);
 
+/** Steps of an operating point. @errors UNSUPPORTED (no such point; names those there are) */
+TSPK_API tspk_status tspk_spike_mode_steps(const tspk_spike *spike, const char *mode,
+                                           uint32_t *steps_out, tspk_error *err);
+
 /** Instruction sets of the kernels. Every one gives the same bytes. */
 typedef enum tspk_isa {
     TSPK_ISA_AUTO = 0,
@@ -89,6 +119,7 @@ typedef struct tspk_session_settings {
     uint32_t batch; /**< images side by side at most; default 16 */
     uint32_t steps; /**< 0: all of the operating point */
     tspk_isa isa;   /**< UNSUPPORTED when this build or machine lacks it */
+    const char *mode; /**< operating point; NULL: "exact" */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 

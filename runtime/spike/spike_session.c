@@ -62,16 +62,18 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
 {
     const tspk_kernels *kernels;
     const tspk_graph *const graph = spikes->graph;
+    uint32_t point = 0;
 
     TSPK_TRY(check_settings(settings, err));
+    if (settings->mode)
+        TSPK_TRY(tspk_find_point(spikes, settings->mode, &point, err));
     TSPK_TRY(tspk_kernels_select(settings->isa, &kernels, err));
     session->threads = settings->threads ? settings->threads : tspk_parallel_max_threads();
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
-    TSPK_TRY(tspk_spike_plan_init(spikes, 0, settings->steps, kernels,
-                                  tspk_row_kernels_for(settings->isa),
-                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan,
-                                  err));
+    TSPK_TRY(tspk_spike_plan_init(
+        spikes, point, settings->steps, kernels, tspk_row_kernels_for(settings->isa),
+        tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
     return take_memory(session, err);

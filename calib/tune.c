@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "calib/tune.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/fail.h"
+#include "core/logits.h"
+
+#define N_FOLDS 2u
+/* Share of changed answers that cost a right one, where labels do not tell. */
+#define LOSS_OF_DISAGREEMENT (1.0 / 3.0)
+/* The last fit takes this much longer than a fold's, and its share of the time is kept. */
+#define LAST_FIT_FACTOR 2.2
+
+typedef struct candidate {
+    uint32_t levels;
+    double price; /* at linear sites */
+} candidate;
+
+/* In the order in which they are tried. */
+static const uint32_t other_levels[] = {16, 12, 6, 4};
+static const double other_prices[] = {0.01, 0.03};
+
+typedef struct search {
+    const tspk_frame *frame;
+    const float *images, *source;
+    const int64_t *labels;
+    size_t n_images;
+    const tspk_calib_settings *settings;
+    const tspk_budget *budget;
+    tspk_tuning *tuning;
+    uint32_t n_candidates;
+    double started, longest; /* [s] start; longest candidate so far */
+    tspk_spikegraph *kept;   /* of the best candidate so far, fitted on one fold's others */
+    bool is_labelled;
+    double source_correct; /* share of labelled images that the source network gets right */
+} search;
+
+static double now(void)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
+}
+
+/* Progress of one fit under a name of its own. */
+typedef struct phase {
+    const tspk_calib_settings *settings;
+    char name[64];
+} phase;
+
+static int report(void *context, const char *name, size_t done, size_t total)
+{
+    const phase *p = context;
+
+    (void)name;
+    return p->settings->progress(p->settings->progress_context, p->name, done, total);
+}
+
+static tspk_calib_settings settings_of(const search *s, const candidate *c)
+{
+    tspk_calib_settings settings = *s->settings;
+
+    settings.n_levels = c->levels;
+    settings.price[TSPK_SITE_LINEAR] = c->price;
+    return settings;
+}
+
+static void count_source(search *s)
+{
+    size_t labelled = 0, correct = 0;
+
+    for (size_t i = 0; s->labels && i < s->n_images; i++) {
+        const float *logits = s->source + i * s->frame->classes;
+
+        if (s->labels[i] < 0)
+            continue;
+        labelled++;
+        correct += tspk_find_largest(logits, s->frame->classes) == (size_t)s->labels[i];
+    }
+    s->is_labelled = labelled == s->n_images;
+    s->source_correct = labelled ? (double)correct / (double)labelled : 0;
+}
+
+static void add_trades(search *s, const candidate *c, const tspk_judgement *sums, size_t n)
+{
+    tspk_tuning *tuning = s->tuning;
+
+    for (uint32_t t = 0; t < s->settings->n_steps && tuning->n_trades < TSPK_MAX_TRADES; t++) {
+        const double count = (double)n;
+        tspk_trade *to = &tuning->trade[tuning->n_trades];
+
+        *to = (tspk_trade){.id = tuning->n_trades,
+                           .candidate = s->n_candidates,
+                           .levels = c->levels,
+                           .steps = t + 1,
+                           .price = c->price,
+                           .agreement = sums[t].agreed / count,
+                           .kl = sums[t].kl / count,
+                           .energy = sums[t].energy_synaptic / count};
+        to->loss = 100 * LOSS_OF_DISAGREEMENT * (1 - to->agreement);
+        if (s->is_labelled)
+            to->loss = 0.5 * (to->loss + 100 * (s->source_correct - sums[t].correct / count));
+        tuning->n_trades++;
+    }
+    s->n_candidates++;
+}
+
+static bool is_within(const tspk_budget *budget, const tspk_trade *trade, double allowance)
+{
+    return (budget->max_loss < 0 || trade->loss <= allowance * budget->max_loss) &&
+           (allowance > 1 || trade->agreement >= budget->min_agreement) &&
+           (budget->max_energy <= 0 || trade->energy <= budget->max_energy);
+}
+
+static void choose(tspk_tuning *tuning, const tspk_budget *budget)
+{
+    const tspk_trade *best = NULL, *fallback = NULL, *fast;
+
+    for (uint32_t i = 0; i < tuning->n_trades; i++) {
+        const tspk_trade *trade = &tuning->trade[i];
+        const bool is_cheap = budget->max_energy <= 0 || trade->energy <= budget->max_energy;
+
+        if (is_within(budget, trade, 1) && (!best || trade->energy < best->energy))
+            best = trade;
+        if (is_cheap && (!fallback || trade->kl < fallback->kl))
+            fallback = trade;
+    }
+    for (uint32_t i = 0; i < tuning->n_trades && !fallback; i++)
+        if (i == 0 || tuning->trade[i].energy < tuning->trade[tuning->balanced].energy)
+            tuning->balanced = i;
+    tuning->is_met = best != NULL;
+    if (best || fallback)
+        tuning->balanced = (best ? best : fallback)->id;
+    best = fast = &tuning->trade[tuning->balanced];
+    for (uint32_t i = 0; i < tuning->n_trades; i++) {
+        const tspk_trade *trade = &tuning->trade[i];
+
+        if (trade->candidate == best->candidate && trade->energy < fast->energy &&
+            is_within(budget, trade, 3))
+            fast = trade;
+    }
+    tuning->fast = fast->id;
+}
+
+static tspk_status judge(search *s, const candidate *c, tspk_error *err)
+{
+    tspk_calib_settings settings = settings_of(s, c);
+    phase named = {.settings = s->settings};
+    tspk_spikegraph *spikes = NULL;
+    const double begun = now();
+    tspk_judgement *sums = calloc(s->settings->n_steps, sizeof *sums);
+    tspk_status status = sums ? TSPK_OK : TSPK_FAIL(err, TSPK_NOMEM, "no memory to judge");
+    size_t n_judged = 0;
+
+    for (uint32_t fold = 0; fold < N_FOLDS && status == TSPK_OK; fold++) {
+        size_t n = 0;
+
+        snprintf(named.name, sizeof named.name, "%u levels, price %g, fold %u of %u", c->levels,
+                 c->price, fold + 1, N_FOLDS);
+        if (s->settings->progress) {
+            settings.progress = report;
+            settings.progress_context = &named;
+        }
+        tspk_spikegraph_free(spikes);
+        spikes = NULL;
+        status = tspk_judge_fold(s->frame, s->images, s->labels, s->source, s->n_images, N_FOLDS,
+                                 fold, &settings, sums, &n, &spikes, err);
+        n_judged += n;
+    }
+    if (status == TSPK_OK) {
+        add_trades(s, c, sums, n_judged);
+        choose(s->tuning, s->budget);
+        if (s->tuning->trade[s->tuning->balanced].candidate + 1 == s->n_candidates) {
+            tspk_spikegraph_free(s->kept);
+            s->kept = spikes;
+            spikes = NULL;
+        }
+    }
+    tspk_spikegraph_free(spikes);
+    free(sums);
+    s->longest = fmax(s->longest, now() - begun);
+    return status;
+}
+
+static bool has_time(const search *s)
+{
+    const double last_fit = s->longest / N_FOLDS * LAST_FIT_FACTOR;
+
+    return now() - s->started + s->longest + last_fit < s->budget->seconds;
+}
+
+static void mark_pareto(tspk_tuning *tuning)
+{
+    for (uint32_t i = 0; i < tuning->n_trades; i++) {
+        tspk_trade *a = &tuning->trade[i];
+
+        a->is_pareto = true;
+        for (uint32_t j = 0; j < tuning->n_trades; j++) {
+            const tspk_trade *b = &tuning->trade[j];
+
+            a->is_pareto &= !(b->energy <= a->energy && b->kl <= a->kl &&
+                              (b->energy < a->energy || b->kl < a->kl));
+        }
+    }
+}
+
+static tspk_status search_all(search *s, bool is_pinned, tspk_error *err)
+{
+    candidate next = {s->settings->n_levels, s->settings->price[TSPK_SITE_LINEAR]};
+
+    TSPK_TRY(judge(s, &next, err));
+    for (size_t i = 0; !is_pinned && i < sizeof other_levels / sizeof *other_levels; i++) {
+        next.levels = other_levels[i];
+        if (next.levels != s->settings->n_levels && has_time(s))
+            TSPK_TRY(judge(s, &next, err));
+    }
+    next.levels = s->tuning->trade[s->tuning->balanced].levels;
+    for (size_t i = 0; i < sizeof other_prices / sizeof *other_prices; i++) {
+        next.price = other_prices[i];
+        if (has_time(s))
+            TSPK_TRY(judge(s, &next, err));
+    }
+    return TSPK_OK;
+}
+
+/* The first steps of "exact" under a name of their own. */
+static tspk_status add_prefix(tspk_spikegraph *spikes, const char *name, uint32_t n_steps,
+                              tspk_error *err)
+{
+    tspk_point *points = tspk_arena_array(spikes->arena, spikes->n_points + 1, sizeof *points);
+    tspk_point *to = points + spikes->n_points;
+
+    if (!points)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point %s", name);
+    for (uint32_t i = 0; i < spikes->n_points; i++)
+        points[i] = spikes->point[i];
+    *to = spikes->point[0];
+    to->n_steps = n_steps;
+    to->name = tspk_arena_text(spikes->arena, name);
+    if (!to->name)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point %s", name);
+    spikes->point = points;
+    spikes->n_points++;
+    return TSPK_OK;
+}
+
+static tspk_status fit_chosen(const search *s, tspk_spikegraph **spikes_out, tspk_error *err)
+{
+    const tspk_trade *balanced = &s->tuning->trade[s->tuning->balanced];
+    const candidate chosen = {balanced->levels, balanced->price};
+    const tspk_calib_settings settings = settings_of(s, &chosen);
+
+    return tspk_frame_fit(s->frame, s->images, s->n_images, &settings, spikes_out, err);
+}
+
+static tspk_status add_points(const tspk_tuning *tuning, tspk_spikegraph *spikes, tspk_error *err)
+{
+    TSPK_TRY(add_prefix(spikes, "balanced", tuning->trade[tuning->balanced].steps, err));
+    return add_prefix(spikes, "fast", tuning->trade[tuning->fast].steps, err);
+}
+
+tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_t *labels,
+                      size_t n_images, const tspk_calib_settings *settings, bool is_pinned,
+                      const tspk_budget *budget, tspk_tuning *tuning_out,
+                      tspk_spikegraph **spikes_out, tspk_error *err)
+{
+    float *source = malloc(n_images * frame->classes * sizeof *source);
+    search s = {.frame = frame,
+                .images = images,
+                .source = source,
+                .labels = labels,
+                .n_images = n_images,
+                .settings = settings,
+                .budget = budget,
+                .tuning = tuning_out,
+                .started = now()};
+    tspk_status status = source ? TSPK_OK : TSPK_FAIL(err, TSPK_NOMEM, "no memory for logits");
+
+    tspk_spikegraph *spikes = NULL;
+
+    *tuning_out = (tspk_tuning){0};
+    if (status == TSPK_OK)
+        status = tspk_source_logits(frame, images, n_images, settings->threads, source, err);
+    if (status == TSPK_OK) {
+        count_source(&s);
+        status = search_all(&s, is_pinned, err);
+    }
+    if (status == TSPK_OK)
+        status = fit_chosen(&s, &spikes, err);
+    if (status == TSPK_INTERRUPTED && s.kept) {
+        spikes = s.kept;
+        s.kept = NULL;
+        tuning_out->is_partial = true;
+        tspk_error_init(err);
+        status = TSPK_OK;
+    }
+    mark_pareto(tuning_out);
+    if (status == TSPK_OK)
+        status = add_points(tuning_out, spikes, err);
+    if (status == TSPK_OK)
+        *spikes_out = spikes;
+    else
+        tspk_spikegraph_free(spikes);
+    tspk_spikegraph_free(s.kept);
+    tuning_out->seconds = now() - s.started;
+    free(source);
+    return tspk_in_stage(err, status, "tune");
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The budget tuner: levels, steps and prices against a stated budget, judged by cross-validation
+ * over the calibration images. */
+#ifndef TSPK_CALIB_TUNE_H
+#define TSPK_CALIB_TUNE_H
+
+#include "calib/cross_validate.h"
+
+/* One line of the table: a candidate after one of its steps. */
+typedef struct tspk_trade {
+    uint32_t id, candidate;
+    uint32_t levels, steps;
+    double price;     /* at linear sites, as in tspk_calib_settings */
+    double loss;      /* points of top-1, estimated: tspk_tune() */
+    double agreement; /* share of the judged images */
+    double kl;        /* [nats] */
+    double energy;    /* synaptic, ratio to the source network's */
+    bool is_pareto;   /* nothing else has both less energy and less KL */
+} tspk_trade;
+
+#define TSPK_MAX_TRADES 256u
+
+typedef struct tspk_tuning {
+    uint32_t n_trades;
+    tspk_trade trade[TSPK_MAX_TRADES];
+    bool is_met;
+    bool is_partial; /* stopped while searching: the network was fitted on half of the images */
+    uint32_t balanced, fast; /* in `trade` */
+    double seconds;
+} tspk_tuning;
+
+/**
+ * Searches until the time is up, then fits the best candidate on all images: point "exact" with
+ * settings->n_steps, and "balanced" and "fast", its first steps.
+ *
+ * Each candidate is judged by two folds. Its loss of top-1 is estimated as a third of the images
+ * that change their answer, and where labels are known as the mean of that and the loss counted:
+ * with few images a count alone moves by points for nothing. "balanced" is the trade of least
+ * energy within the budget, or, where none is, the one of least KL within max_energy; "fast" that
+ * of least energy within three times max_loss among the steps of the same candidate.
+ *
+ * @param labels   [n_images], −1 unknown, or NULL
+ * @param settings n_levels is tried first; alone where is_pinned
+ * @errors those of tspk_judge_fold(). An interruption after the first candidate is none: the best
+ * so far is returned, is_partial.
+ */
+tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_t *labels,
+                      size_t n_images, const tspk_calib_settings *settings, bool is_pinned,
+                      const tspk_budget *budget, tspk_tuning *tuning_out,
+                      tspk_spikegraph **spikes_out, tspk_error *err);
+
+/** The table as JSON: tspk_convert_tuned(). @param json_out freed with tspk_text_free() @errors
+ * NOMEM */
+tspk_status tspk_tuning_json(const tspk_tuning *tuning, char **json_out, tspk_error *err);
+
+#endif
