@@ -125,10 +125,18 @@ class Line(Case):
             self.refused("USAGE", "convert", "m", "--data", "d", "-o", "x.spike", "--keep-analog",
                          names, naming="--keep-analog")
 
+    def test_budgets(self):
+        line = ("convert", "m", "--data", "d", "-o", "x.spike")
+        for words in (["--max-loss", "-1"], ["--max-loss", "much"], ["--max-loss", "101"],
+                      ["--min-agreement", "94"], ["--max-energy", "nan"],
+                      ["--time-budget", "0"], ["--time-budget", "10x"], ["--time-budget", "m"]):
+            self.refused("USAGE", *line, *words, naming=words[0])
+        for words in (["--min-agreement", "0.9"], ["--time-budget", "10m"]):
+            self.refused("USAGE", *line, *words, naming="need --max-loss or --max-energy")
+        self.refused("USAGE", *line, "--max-loss", "1", "--preset", "ecmt", naming="--max-loss")
+
     def test_reserved_options_are_said_to_be_missing(self):
-        for words in (["--max-loss", "1"], ["--min-agreement", "0.9"], ["--max-energy", "0.2"],
-                      ["--time-budget", "10m"], ["--calib-cache", "2GiB"],
-                      ["--deterministic"]):
+        for words in (["--calib-cache", "2GiB"], ["--deterministic"]):
             self.refused("USAGE", "convert", "m.onnx", *words,
                          naming=f"{words[0]} is not in this version")
         for words in (["--policy", "net"], ["--exit", "0.5"], ["--halt", "on"], ["--merge", "on"],

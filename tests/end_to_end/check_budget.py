@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""convert with a budget: the table, the modes, what a file without them says, an unmet budget.
+
+usage: check_budget.py TRANSPIKE SAMPLES_FOLDER
+Skips (77) without Debian's dataset-fashion-mnist.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from check_end_to_end import PREPROCESS, Checks, call, find_data, write_images
+
+
+def refused(status, *args):
+    result = subprocess.run([str(a) for a in args], capture_output=True, text=True)
+    lines = result.stderr.splitlines()
+    return result.returncode != 0 and len(lines) == 1 and lines[0].endswith(f"[{status}]")
+
+
+def convert(transpike, onnx, data, out, *budget):
+    report = out.with_suffix(".json")
+    call(transpike, "convert", onnx, "--data", data / "train-images-idx3-ubyte.gz", *PREPROCESS,
+         "--calib-images", 32, "--steps", 3, "-o", out, "--json", report, *budget)
+    return json.loads(report.read_text())
+
+
+def check_met(checks, transpike, onnx, data, folder):
+    spike = folder / "met.spike"
+    report = convert(transpike, onnx, data, spike, "--levels", 8, "--max-loss", 3,
+                     "--time-budget", "20s")
+    rows = {row["id"]: row for row in report["pareto"]}
+    balanced, fast = (rows[report["chosen"][mode]] for mode in ("balanced", "fast"))
+    checks.check(report["met"] and report["schema"] == "transpike.convert/1", "the budget is met")
+    checks.check(balanced["loss"] <= 3 and balanced["agreement"] >= 0.94, "balanced is within it")
+    checks.check(fast["energy_synaptic"] <= balanced["energy_synaptic"], "fast costs no more")
+    checks.check(all(row["levels"] == 8 for row in rows.values()), "--levels pins the levels")
+    ordered = sorted(rows.values(), key=lambda row: row["energy_synaptic"])
+    checks.check(all(a["kl"] > b["kl"] for a, b in zip(ordered, ordered[1:])),
+                 "the table is a Pareto front")
+    modes = {m["mode"]: m for m in
+             json.loads(call(transpike, "inspect", spike, "--json", "-"))["modes"]}
+    checks.check(modes["exact"]["steps"] == 3 and modes["balanced"]["steps"] == balanced["steps"]
+                 and modes["fast"]["steps"] == fast["steps"], "inspect lists the modes")
+    images = folder / "images-idx3-ubyte"
+    write_images(images, data, 0, 40)
+    image = folder / "image.png"
+    from PIL import Image
+    import numpy as np
+    pixels = np.frombuffer(images.read_bytes()[16:16 + 784], np.uint8).reshape(28, 28)
+    Image.fromarray(pixels).save(image)
+    by_mode, by_steps = (json.loads(call(transpike, "run", spike, image, *args, "--json", "-"))
+                         for args in (["--mode", "balanced"], ["--steps", balanced["steps"]]))
+    checks.check(by_mode["mode"] == "balanced" and by_mode["images"] == by_steps["images"],
+                 "run --mode balanced is the first steps of exact")
+
+
+def check_unmet(checks, transpike, onnx, data, folder):
+    spike = folder / "unmet.spike"
+    report = convert(transpike, onnx, data, spike, "--levels", 2, "--max-loss", 0,
+                     "--min-agreement", 1, "--max-energy", 0.05, "--time-budget", "1s")
+    checks.check(not report["met"] and spike.exists(), "an unmet budget is said, the best is saved")
+    plain = folder / "plain.spike"
+    call(transpike, "convert", onnx, "--data", data / "train-images-idx3-ubyte.gz", *PREPROCESS,
+         "--calib-images", 8, "--steps", 1, "-o", plain)
+    checks.check(refused("UNSUPPORTED", transpike, "run", plain, folder / "image.png", "--mode",
+                         "fast"), "a mode that the file lacks is refused")
+    checks.check(refused("USAGE", transpike, "convert", onnx, "--data", data, "-o", plain,
+                         "--time-budget", "1m"), "a time without a budget is refused")
+
+
+def main():
+    transpike, onnx = sys.argv[1], pathlib.Path(sys.argv[2]) / "fashion_vit.onnx"
+    data = find_data()
+    if not data:
+        print("dataset-fashion-mnist is not installed")
+        sys.exit(77)
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        print("Pillow is not installed")
+        sys.exit(77)
+    checks = Checks()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        check_met(checks, transpike, onnx, data, folder)
+        check_unmet(checks, transpike, onnx, data, folder)
+    sys.exit(checks.failed > 0)
+
+
+if __name__ == "__main__":
+    main()
