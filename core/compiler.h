@@ -49,6 +49,12 @@
 #define TSPK_HAVE_X86 0
 #endif
 
+#if defined(__aarch64__) && defined(__linux__) && !defined(TSPK_NO_SIMD)
+#define TSPK_HAVE_NEON 1
+#else
+#define TSPK_HAVE_NEON 0
+#endif
+
 /* Compiles a loop-heavy function for AVX2 too and picks at load time. Only for code whose float
  * operations are one rounding each, in any lane order: both copies give the same bytes. */
 #if TSPK_HAVE_X86 && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)

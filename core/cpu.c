@@ -5,6 +5,11 @@
 
 #include "core/compiler.h"
 
+#if TSPK_HAVE_NEON
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 bool tspk_isa_is_supported(tspk_isa isa)
 {
     switch (isa) {
@@ -18,6 +23,10 @@ bool tspk_isa_is_supported(tspk_isa isa)
         return tspk_isa_is_supported(TSPK_ISA_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#endif
+#if TSPK_HAVE_NEON
+    case TSPK_ISA_NEON:
+        return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
     default:
         return false;

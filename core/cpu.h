@@ -8,7 +8,8 @@
 #include "transpike/spike.h"
 
 /** True when kernels of this instruction set can run here; SCALAR and AUTO always can. AVX2 means
- * AVX2 and FMA, AVX512VNNI these and AVX-512 F, BW, DQ, VL and VNNI. */
+ * AVX2 and FMA, AVX512VNNI these and AVX-512 F, BW, DQ, VL and VNNI, NEON the
+ * dot products of ARMv8.2. */
 bool tspk_isa_is_supported(tspk_isa isa);
 
 /** AUTO becomes the best supported set; others stay. */

@@ -11,7 +11,8 @@ purpose=${1:-build}
 packages="gcc libc6-dev dpkg-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler
   libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev nettle-dev zlib1g-dev"
 demo_packages="dataset-fashion-mnist"
-test_packages="$demo_packages libcmocka-dev python3 python3-venv"
+test_packages="$demo_packages libcmocka-dev python3 python3-venv gcc-aarch64-linux-gnu
+  libc6-dev-arm64-cross qemu-user"
 case $purpose in
 build) ;;
 demo) packages="$packages $demo_packages" ;;

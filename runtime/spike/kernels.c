@@ -17,6 +17,10 @@ static const tspk_kernels *kernels_of(tspk_isa isa)
     case TSPK_ISA_AVX512VNNI:
         return &tspk_kernels_avx512vnni;
 #endif
+#if TSPK_HAVE_NEON
+    case TSPK_ISA_NEON:
+        return &tspk_kernels_neon;
+#endif
     default:
         return NULL;
     }

@@ -77,6 +77,25 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i load_pair(const int16_t *level)
     return _mm256_set1_epi32(both);
 }
 
+/* One pair of positions of a block of rows and a tile. */
+static AVX2 TSPK_ALWAYS_INLINE void sum_pair(const size_t rows, const bool is_byte,
+                                             const int16_t *panel, const void *weight, size_t at,
+                                             __m256i *sum)
+{
+    const __m256i w0 = load_weights(weight, at, is_byte);
+    const __m256i w1 = load_weights(weight, at + TSPK_LANES, is_byte);
+
+#pragma GCC unroll 6
+    for (size_t r = 0; r < rows; r++) {
+        const __m256i two = load_pair(panel + r * CHUNK);
+
+        sum[2 * r] = _mm256_add_epi32(sum[2 * r], _mm256_madd_epi16(two, w0));
+        sum[2 * r + 1] = _mm256_add_epi32(sum[2 * r + 1], _mm256_madd_epi16(two, w1));
+        TSPK_IN_REGISTER(sum[2 * r]);
+        TSPK_IN_REGISTER(sum[2 * r + 1]);
+    }
+}
+
 /* sum[2 r], sum[2 r + 1]: 16 lanes of row r over the pairs of a group. */
 static AVX2 TSPK_ALWAYS_INLINE void sum_group(const size_t rows, const bool is_byte, size_t pairs,
                                               const int16_t *panel, const void *weight, size_t at,
@@ -85,24 +104,14 @@ static AVX2 TSPK_ALWAYS_INLINE void sum_group(const size_t rows, const bool is_b
 #pragma GCC unroll 12
     for (size_t r = 0; r < 2 * rows; r++)
         sum[r] = _mm256_setzero_si256();
-    for (size_t from = 0; from < pairs; from += CHUNK / 2, panel += BLOCK_ROWS * CHUNK) {
-        const size_t n = pairs - from < CHUNK / 2 ? pairs - from : CHUNK / 2;
-
-        for (size_t p = 0; p < n; p++, at += 2 * TSPK_LANES) {
-            const __m256i w0 = load_weights(weight, at, is_byte);
-            const __m256i w1 = load_weights(weight, at + TSPK_LANES, is_byte);
-
-#pragma GCC unroll 6
-            for (size_t r = 0; r < rows; r++) {
-                const __m256i two = load_pair(panel + r * CHUNK + 2 * p);
-
-                sum[2 * r] = _mm256_add_epi32(sum[2 * r], _mm256_madd_epi16(two, w0));
-                sum[2 * r + 1] = _mm256_add_epi32(sum[2 * r + 1], _mm256_madd_epi16(two, w1));
-                TSPK_IN_REGISTER(sum[2 * r]);
-                TSPK_IN_REGISTER(sum[2 * r + 1]);
-            }
-        }
+    for (; pairs >= CHUNK / 2; pairs -= CHUNK / 2, at += CHUNK * TSPK_LANES) {
+#pragma GCC unroll 16
+        for (size_t p = 0; p < CHUNK / 2; p++)
+            sum_pair(rows, is_byte, panel + 2 * p, weight, at + 2 * p * TSPK_LANES, sum);
+        panel += BLOCK_ROWS * CHUNK;
     }
+    for (size_t p = 0; p < pairs; p++)
+        sum_pair(rows, is_byte, panel + 2 * p, weight, at + 2 * p * TSPK_LANES, sum);
 }
 
 /* Eight columns at the end of a row of n; only those that are there are read and written. */

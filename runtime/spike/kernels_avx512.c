@@ -237,7 +237,7 @@ static AVX512 TSPK_ALWAYS_INLINE void finish(const size_t tiles, const tspk_line
     const float *const bias = args->bias + class * args->ldbias + column;
     const __m512 rho = _mm512_set1_ps(args->rho[class]);
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++) {
         __m512 y;
 
@@ -478,26 +478,37 @@ static AVX512 void product(const tspk_product_args *args)
 
 /* --- from the list of what fired --- */
 
-#define EVENT_TILES 4
+/* Tiles that an event reaches at once; rows whose lists are made before any weight is read; events
+ * a group is filled up to a multiple of, so that the loop's end can be foreseen. */
+#define EVENT_TILES 8
+#define EVENT_ROWS  24
+#define EVENT_FILL  4
 
 typedef struct event_list {
-    uint32_t *at;    /* [steps + 16] offset of the step's weights in a tile [bytes] */
-    int32_t *value;  /* [steps + 16] its levels as bytes or words */
-    uint32_t *end;   /* [n_groups] events up to the end of each group */
-    int32_t *start;  /* [n_groups] bytes: where the sums start */
+    uint32_t *at;   /* [most] offset of the step's weights in a tile [bytes] */
+    int32_t *value; /* [most] its levels as bytes or words; 0 fills up */
+    uint32_t *end;  /* [n_groups] events up to the end of each group */
+    int32_t *start; /* [n_groups] bytes: where the sums start */
 } event_list;
+
+static size_t most_events(size_t n_groups, size_t group)
+{
+    const size_t steps = tspk_pad_step(group) / 2;
+
+    return n_groups * ((steps + EVENT_FILL - 1) / EVENT_FILL * EVENT_FILL) + CHUNK_STEPS;
+}
 
 static size_t event_bytes(size_t n_groups, size_t group)
 {
-    return (n_groups * (tspk_pad_step(group) / 2) + 16) * 8 + n_groups * 8;
+    return (2 * most_events(n_groups, group) + 2 * n_groups) * sizeof(uint32_t);
 }
 
-static event_list carve_events(size_t n_groups, size_t group, void *scratch)
+static event_list carve_events(size_t n_groups, size_t group, void *scratch, size_t row)
 {
-    const size_t most = n_groups * (tspk_pad_step(group) / 2) + 16;
+    const size_t most = most_events(n_groups, group);
     event_list events;
 
-    events.at = scratch;
+    events.at = (uint32_t *)((uint8_t *)scratch + row * event_bytes(n_groups, group));
     events.value = (int32_t *)(events.at + most);
     events.end = (uint32_t *)(events.value + most);
     events.start = (int32_t *)(events.end + n_groups);
@@ -505,13 +516,12 @@ static event_list carve_events(size_t n_groups, size_t group, void *scratch)
 }
 
 static AVX512 TSPK_ALWAYS_INLINE void list_events(const bool is_byte, size_t n_groups, size_t group,
-                                                  const int16_t *level, event_list *events)
+                                                  const int16_t *level, const event_list *events)
 {
     const size_t positions = CHUNK_STEPS * step_of(is_byte);
     const size_t group_bytes = tspk_pad_step(group) / step_of(is_byte) * CHUNK_BYTES;
-    const __m512i step = _mm512_mullo_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-        _mm512_set1_epi32(CHUNK_BYTES));
+    const __m512i step = _mm512_slli_epi32(
+        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 6);
     uint32_t n = 0;
 
     for (size_t g = 0; g < n_groups; g++) {
@@ -534,6 +544,10 @@ static AVX512 TSPK_ALWAYS_INLINE void list_events(const bool is_byte, size_t n_g
             _mm512_storeu_si512(events->value + n, _mm512_maskz_compress_epi32(fired, v));
             n += (uint32_t)__builtin_popcount(fired);
         }
+        while ((n - before) % EVENT_FILL) {
+            events->at[n] = 0;
+            events->value[n++] = 0;
+        }
         events->end[g] = n;
         events->start[g] = is_byte && n > before ? -BYTE_OFFSET * _mm512_reduce_add_epi32(sum) : 0;
     }
@@ -545,67 +559,106 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_events(const bool is_byte, const size_
                                                  const uint8_t *weight, size_t tile_bytes,
                                                  __m512i *sum)
 {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++)
         sum[c] = _mm512_set1_epi32(start);
-    for (uint32_t e = from; e < to; e++) {
-        const uint8_t *const w = weight + events->at[e];
-        const __m512i x = _mm512_set1_epi32(events->value[e]);
-
+    for (uint32_t e = from; e < to; e += EVENT_FILL)
 #pragma GCC unroll 4
-        for (size_t c = 0; c < tiles; c++)
-            sum[c] = multiply_add(is_byte, sum[c], _mm512_loadu_si512(w + c * tile_bytes), x);
-    }
+        for (uint32_t i = 0; i < EVENT_FILL; i++) {
+            const uint8_t *const w = weight + events->at[e + i];
+            const __m512i x = _mm512_set1_epi32(events->value[e + i]);
+
+#pragma GCC unroll 8
+            for (size_t c = 0; c < tiles; c++)
+                sum[c] = multiply_add(is_byte, sum[c], _mm512_loadu_si512(w + c * tile_bytes), x);
+        }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void linear_event_tiles(const bool is_byte, const size_t tiles,
-                                                         const tspk_linear_args *args,
-                                                         const event_list *events, size_t r,
-                                                         size_t tile)
+/* Some groups of one row in some tiles; z is kept in memory between passes over the groups. */
+static AVX512 TSPK_ALWAYS_INLINE void linear_event_row(const bool is_byte, const size_t tiles,
+                                                       const tspk_linear_args *args,
+                                                       const event_list *events, size_t r,
+                                                       size_t tile, size_t first, size_t end,
+                                                       const __mmask16 *mask, float *kept)
 {
     const size_t n_groups = args->n_groups;
     const size_t tile_bytes = n_groups * (args->group / step_of(is_byte)) * CHUNK_BYTES;
     const uint8_t *const weight = (const uint8_t *)args->weight + tile * tile_bytes;
     const float *const scale = args->scale + tile * n_groups * TSPK_LANES;
-    __mmask16 mask[EVENT_TILES];
+    uint32_t from = first ? events->end[first - 1] : 0;
     __m512 z[EVENT_TILES];
-    uint32_t from = 0;
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++)
-        z[c] = _mm512_setzero_ps();
-    for (size_t g = 0; g < n_groups; from = events->end[g++]) {
+        z[c] = first ? _mm512_loadu_ps(kept + c * TSPK_LANES) : _mm512_setzero_ps();
+    for (size_t g = first; g < end; from = events->end[g++]) {
         __m512i sum[EVENT_TILES];
 
         if (from == events->end[g])
             continue;
         sum_events(is_byte, tiles, from, events->end[g], events, events->start[g], weight,
                    tile_bytes, sum);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t c = 0; c < tiles; c++)
             z[c] = _mm512_fmadd_ps(_mm512_loadu_ps(scale + (c * n_groups + g) * TSPK_LANES),
                                    _mm512_cvtepi32_ps(sum[c]), z[c]);
     }
-#pragma GCC unroll 4
+    if (end == n_groups) {
+        finish(tiles, args, r, tile * TSPK_LANES, mask, z);
+        return;
+    }
+#pragma GCC unroll 8
+    for (size_t c = 0; c < tiles; c++)
+        _mm512_storeu_ps(kept + c * TSPK_LANES, z[c]);
+}
+
+/* The rows whose lists are there, in some tiles: as many groups at a time as stay near. */
+static AVX512 TSPK_ALWAYS_INLINE void linear_event_tiles(const bool is_byte, const size_t tiles,
+                                                         const tspk_linear_args *args,
+                                                         uint8_t *lists, float *z, size_t first,
+                                                         size_t rows, size_t tile)
+{
+    const size_t n_groups = args->n_groups;
+    const size_t a_group = tiles * (args->group / step_of(is_byte)) * CHUNK_BYTES;
+    const size_t near = a_group < NEAR_BYTES ? NEAR_BYTES / a_group : 1;
+    __mmask16 mask[EVENT_TILES];
+
+#pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++)
         mask[c] = mask_of(args->n, (tile + c) * TSPK_LANES);
-    finish(tiles, args, r, tile * TSPK_LANES, mask, z);
+    for (size_t g = 0; g < n_groups; g += near)
+        for (size_t r = 0; r < rows; r++) {
+            const event_list events = carve_events(n_groups, args->group, lists, r);
+
+            linear_event_row(is_byte, tiles, args, &events, first + r, tile, g,
+                             g + near < n_groups ? g + near : n_groups, mask,
+                             z + r * EVENT_TILES * TSPK_LANES);
+        }
 }
 
 static AVX512 TSPK_ALWAYS_INLINE void linear_from_events(const bool is_byte,
                                                          const tspk_linear_args *args)
 {
     const size_t tiles = tspk_pad_lanes(args->n) / TSPK_LANES;
-    event_list events = carve_events(args->n_groups, args->group, args->scratch);
+    float *const z = args->scratch;
+    uint8_t *const lists = (uint8_t *)(z + EVENT_ROWS * EVENT_TILES * TSPK_LANES);
 
-    for (size_t r = 0; r < args->rows; r++) {
+    for (size_t first = 0; first < args->rows; first += EVENT_ROWS) {
+        const size_t left = args->rows - first, rows = left < EVENT_ROWS ? left : EVENT_ROWS;
         size_t tile = 0;
 
-        list_events(is_byte, args->n_groups, args->group, args->level + r * args->ldl, &events);
+        for (size_t r = 0; r < rows; r++) {
+            const event_list events = carve_events(args->n_groups, args->group, lists, r);
+
+            list_events(is_byte, args->n_groups, args->group,
+                        args->level + (first + r) * args->ldl, &events);
+        }
         for (; tile + EVENT_TILES <= tiles; tile += EVENT_TILES)
-            linear_event_tiles(is_byte, EVENT_TILES, args, &events, r, tile);
+            linear_event_tiles(is_byte, EVENT_TILES, args, lists, z, first, rows, tile);
+        for (; tile + EVENT_TILES / 2 <= tiles; tile += EVENT_TILES / 2)
+            linear_event_tiles(is_byte, EVENT_TILES / 2, args, lists, z, first, rows, tile);
         for (; tile < tiles; tile++)
-            linear_event_tiles(is_byte, 1, args, &events, r, tile);
+            linear_event_tiles(is_byte, 1, args, lists, z, first, rows, tile);
     }
 }
 
@@ -622,15 +675,14 @@ static AVX512 TSPK_ALWAYS_INLINE void product_event_tiles(const bool is_byte, co
                                                           const event_list *events, size_t r,
                                                           size_t column)
 {
-    const size_t tile_bytes =
-        tspk_pad_step(args->inner) / step_of(is_byte) * CHUNK_BYTES;
+    const size_t tile_bytes = tspk_pad_step(args->inner) / step_of(is_byte) * CHUNK_BYTES;
     const __m512 factor = _mm512_set1_ps(args->factor);
     float *const out = args->out + r * args->ldo + column;
     __m512i sum[EVENT_TILES];
 
     sum_events(is_byte, tiles, 0, events->end[0], events, events->start[0],
                (const uint8_t *)args->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++) {
         const __m512 before =
             args->is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + c * TSPK_LANES);
@@ -643,7 +695,8 @@ static AVX512 TSPK_ALWAYS_INLINE void product_event_tiles(const bool is_byte, co
 static AVX512 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
                                                           const tspk_product_args *args)
 {
-    event_list events = carve_events(1, args->inner, args->scratch);
+    const event_list events = carve_events(1, args->inner, args->scratch, 0);
+    const size_t most = EVENT_TILES * TSPK_LANES, half = most / 2;
 
     for (size_t r = 0; r < args->rows; r++) {
         size_t column = 0;
@@ -651,9 +704,10 @@ static AVX512 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
         list_events(is_byte, 1, args->inner, args->a + r * args->lda, &events);
         if (!events.end[0] && !args->is_first)
             continue;
-        for (; column + EVENT_TILES * TSPK_LANES <= args->columns;
-             column += EVENT_TILES * TSPK_LANES)
+        for (; column + most <= args->columns; column += most)
             product_event_tiles(is_byte, EVENT_TILES, args, &events, r, column);
+        for (; column + half <= args->columns; column += half)
+            product_event_tiles(is_byte, EVENT_TILES / 2, args, &events, r, column);
         for (; column < args->columns; column += TSPK_LANES)
             product_event_tiles(is_byte, 1, args, &events, r, column);
     }
@@ -671,7 +725,8 @@ static size_t scratch_bytes(size_t n_groups, size_t group)
 {
     const size_t panel = z_bytes() + panel_bytes(false, n_groups, group) +
                          PANEL_BLOCKS * n_groups * START_ROWS * sizeof(int32_t);
-    const size_t events = event_bytes(n_groups, group);
+    const size_t events = EVENT_ROWS * (event_bytes(n_groups, group) +
+                                        EVENT_TILES * TSPK_LANES * sizeof(float));
 
     return panel > events ? panel : events;
 }
@@ -792,7 +847,7 @@ const tspk_kernels tspk_kernels_avx512vnni = {
     .name = "avx512vnni",
     .step = {4, 2},
     .byte_offset = BYTE_OFFSET,
-    .event_rate = 0.1f,
+    .event_rate = 0.04f,
     .scratch_bytes = scratch_bytes,
     .linear = linear,
     .linear_events = linear_events,
