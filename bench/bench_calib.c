@@ -6,7 +6,7 @@
  *   bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS
  *               [FIRST_FOLD LAST_FOLD [PRICES]]
  *
- * PRICES: five numbers, of linear, query, key, value and numerator sites.
+ * PRICES: five numbers, of linear, query, key, value and numerator sites from step 2 on.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
     last = argc > 12 ? (uint32_t)atoi(argv[12]) : folds - 1;
     tspk_calib_default_price(&settings);
     for (int k = 0; k < TSPK_SITE_KINDS && argc > 13 + k; k++)
-        settings.price[k] = atof(argv[13 + k]);
+        settings.later_price[k] = atof(argv[13 + k]);
     images = read_images(model, argv + 2, &n_images, &labels);
     must(tspk_frame_init(&frame, model, NULL, 0, &error));
     source = must_have(malloc(n_images * frame.classes * sizeof *source));

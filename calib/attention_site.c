@@ -204,9 +204,10 @@ static tspk_status fit_class(attention *a, uint32_t row_class, tspk_site_fit *fi
 {
     tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, a->t - 1, row_class);
     double *scale = tspk_site_fit_scale(fit, a->t - 1, row_class);
-    tspk_channel_fit_settings settings = {.n_levels = a->calib->settings.n_levels,
-                                          .price = a->calib->settings.price[TSPK_SITE_NUMERATOR],
-                                          .threads = a->calib->settings.threads};
+    tspk_channel_fit_settings settings = {
+        .n_levels = a->calib->settings.n_levels,
+        .price = tspk_calib_price(&a->calib->settings, TSPK_SITE_NUMERATOR, a->t),
+        .threads = a->calib->settings.threads};
     const tspk_calib_options *options = &a->calib->settings.options;
     const bool is_first = a->t == 1 || a->calib->point->coding == TSPK_CODING_RATE;
     tspk_population population = {0};

@@ -36,9 +36,15 @@ static tspk_status merge_classes(tspk_spikegraph *spikes, tspk_error *err)
     return TSPK_OK;
 }
 
+double tspk_calib_price(const tspk_calib_settings *settings, tspk_site_kind kind, uint32_t t)
+{
+    return t > 1 ? settings->later_price[kind] : settings->first_price[kind];
+}
+
 void tspk_calib_default_price(tspk_calib_settings *settings)
 {
-    settings->price[TSPK_SITE_QUERY] = settings->price[TSPK_SITE_KEY] = 0.1;
+    settings->first_price[TSPK_SITE_QUERY] = settings->first_price[TSPK_SITE_KEY] = 0.03;
+    settings->later_price[TSPK_SITE_QUERY] = settings->later_price[TSPK_SITE_KEY] = 0.15;
 }
 
 static tspk_status make_point(tspk_spikegraph *spikes, const tspk_calib_settings *settings,

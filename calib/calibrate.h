@@ -14,8 +14,8 @@ typedef struct tspk_calib_settings {
     tspk_coding coding;
     tspk_calib_options options;
     /* Price on spikes, by kind of site: one fires only where it saves more squared error than this
-     * share of the potentials' mean square. */
-    double price[TSPK_SITE_KINDS];
+     * share of the potentials' mean square. At step 1, and at all later ones. */
+    double first_price[TSPK_SITE_KINDS], later_price[TSPK_SITE_KINDS];
     bool is_mirrored; /* images are fitted on together with their mirror images */
     uint64_t seed;
     int threads;
@@ -25,6 +25,9 @@ typedef struct tspk_calib_settings {
 
 /** Prices at queries and keys, whose spikes are the least missed: what `convert` uses. */
 void tspk_calib_default_price(tspk_calib_settings *settings);
+
+/** The price at step t (1-based). */
+double tspk_calib_price(const tspk_calib_settings *settings, tspk_site_kind kind, uint32_t t);
 
 /** Every ingredient: what `convert` uses. */
 tspk_calib_options tspk_calib_all_options(void);

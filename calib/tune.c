@@ -17,7 +17,7 @@
 
 typedef struct candidate {
     uint32_t levels;
-    double price; /* at linear sites */
+    double price; /* at linear sites, from step 2 on */
 } candidate;
 
 /* In the order in which they are tried. */
@@ -66,7 +66,7 @@ static tspk_calib_settings settings_of(const search *s, const candidate *c)
     tspk_calib_settings settings = *s->settings;
 
     settings.n_levels = c->levels;
-    settings.price[TSPK_SITE_LINEAR] = c->price;
+    settings.later_price[TSPK_SITE_LINEAR] = c->price;
     return settings;
 }
 
@@ -211,7 +211,7 @@ static void mark_pareto(tspk_tuning *tuning)
 
 static tspk_status search_all(search *s, bool is_pinned, tspk_error *err)
 {
-    candidate next = {s->settings->n_levels, s->settings->price[TSPK_SITE_LINEAR]};
+    candidate next = {s->settings->n_levels, s->settings->later_price[TSPK_SITE_LINEAR]};
 
     TSPK_TRY(judge(s, &next, err));
     for (size_t i = 0; !is_pinned && i < sizeof other_levels / sizeof *other_levels; i++) {

@@ -10,7 +10,7 @@
 typedef struct tspk_trade {
     uint32_t id, candidate;
     uint32_t levels, steps;
-    double price;     /* at linear sites, as in tspk_calib_settings */
+    double price;     /* at linear sites, from step 2 on: tspk_calib_settings */
     double loss;      /* points of top-1, estimated: tspk_tune() */
     double agreement; /* share of the judged images */
     double kl;        /* [nats] */

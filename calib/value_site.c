@@ -58,7 +58,8 @@ static void done_banks(tspk_neuron_bank *bank)
         tspk_neuron_bank_done(&bank[k]);
 }
 
-static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib, uint32_t site_id)
+static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib, uint32_t site_id,
+                                                 uint32_t t)
 {
     const tspk_site_kind kind = calib->spikes->site[site_id].kind;
     const tspk_calib_options *options = &calib->settings.options;
@@ -67,7 +68,7 @@ static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib, uint32
                                                : options->has_signed_ladders ? TSPK_LADDER_SIGNED
                                                                              : TSPK_LADDER_FITTED,
                                        .n_levels = calib->settings.n_levels,
-                                       .price = calib->settings.price[kind],
+                                       .price = tspk_calib_price(&calib->settings, kind, t),
                                        .threads = calib->settings.threads};
 }
 
@@ -79,7 +80,7 @@ static tspk_status fit_class(const tspk_calib *calib, uint32_t site_id, uint32_t
     tspk_ladder_values *ladder = tspk_site_fit_ladder(fit, t - 1, row_class);
     double *scale = tspk_site_fit_scale(fit, t - 1, row_class);
     const tspk_calib_options *options = &calib->settings.options;
-    const tspk_channel_fit_settings settings = ladder_settings(calib, site_id);
+    const tspk_channel_fit_settings settings = ladder_settings(calib, site_id, t);
     tspk_population population = {0};
     tspk_status status;
 
@@ -101,7 +102,7 @@ static tspk_status try_exponent(const tspk_calib *calib, uint32_t site_id, uint3
                                 tspk_sample_plan plan, const float *state, double *error_out,
                                 tspk_error *err)
 {
-    const tspk_channel_fit_settings settings = ladder_settings(calib, site_id);
+    const tspk_channel_fit_settings settings = ladder_settings(calib, site_id, 1);
     tspk_site_samples fitted = {0}, judged = {0};
     tspk_population potentials = {0}, unseen = {0};
     tspk_ladder_values ladder;
