@@ -350,7 +350,8 @@ int main(int argc, char **argv)
             continue;
         measure_dense(&use, kernels, (tspk_isa)isa, TSPK_WIDTH_BYTE);
         measure_dense(&use, kernels, (tspk_isa)isa, TSPK_WIDTH_WORD);
-        measure_events(&use, kernels);
+        if (kernels->linear_events != kernels->linear)
+            measure_events(&use, kernels);
     }
     return 0;
 }
