@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/onnx_importer.h"
+#include "convert/onnx_ops.h"
 #include "core/fail.h"
 
 static const char *text_of(const char *text)
@@ -44,6 +44,15 @@ tspk_status tspk_onnx_index_functions(tspk_onnx_importer *importer, tspk_error *
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu functions", n);
     importer->n_functions = n;
     qsort(importer->function, n, sizeof *importer->function, compare_functions);
+    for (size_t i = 0; i < n; i++) {
+        const char *const name = text_of(importer->function[i]->name);
+        const tspk_onnx_op *nearest;
+
+        if (!tspk_onnx_domain(importer->function[i]->domain)[0] &&
+            (tspk_onnx_find_op("", name, TSPK_ONNX_OPSET_MOST, &nearest) || nearest))
+            return TSPK_FAIL(err, TSPK_FORMAT,
+                             "function \"%.80s\" has the name of an operator of ai.onnx", name);
+    }
     for (size_t i = 1; i < n; i++)
         if (!compare_functions(&importer->function[i - 1], &importer->function[i]))
             return TSPK_FAIL(err, TSPK_FORMAT, "function \"%.80s\" is defined twice",
@@ -130,7 +139,8 @@ static tspk_status set_attributes(tspk_onnx_importer *importer, tspk_onnx_scope 
 }
 
 static tspk_status bind_inputs(tspk_onnx_scope *scope, const onnx_function *function,
-                               const tspk_value_id *in, size_t n_in, tspk_error *err)
+                               const tspk_value_id *in, const int *in_type, size_t n_in,
+                               tspk_error *err)
 {
     if (n_in > function->n_input)
         return TSPK_FAIL(err, TSPK_FORMAT, "the call has %zu inputs, the function %zu", n_in,
@@ -149,6 +159,7 @@ static tspk_status bind_inputs(tspk_onnx_scope *scope, const onnx_function *func
         slot->state =
             i < n_in && in[i] != TSPK_ID_NONE ? TSPK_ONNX_NAME_READY : TSPK_ONNX_NAME_ABSENT;
         slot->id = i < n_in ? in[i] : TSPK_ID_NONE;
+        slot->type = i < n_in ? in_type[i] : 0;
     }
     return TSPK_OK;
 }
@@ -156,8 +167,8 @@ static tspk_status bind_inputs(tspk_onnx_scope *scope, const onnx_function *func
 tspk_status tspk_onnx_call_function(tspk_onnx_importer *importer, tspk_onnx_scope *caller,
                                     const onnx_function *function, const onnx_node *call,
                                     const char *call_name, const onnx_attribute *const *attr,
-                                    size_t n_attrs, const tspk_value_id *in, size_t n_in,
-                                    tspk_value_id *out, tspk_error *err)
+                                    size_t n_attrs, const tspk_value_id *in, const int *in_type,
+                                    size_t n_in, tspk_value_id *out, int *out_type, tspk_error *err)
 {
     tspk_onnx_scope scope = {.caller = caller, .function = function};
 
@@ -171,19 +182,20 @@ tspk_status tspk_onnx_call_function(tspk_onnx_importer *importer, tspk_onnx_scop
         &scope, importer->scratch,
         function->n_input + count_outputs(function->node, function->n_node) + function->n_output,
         err));
-    TSPK_TRY(bind_inputs(&scope, function, in, n_in, err));
+    TSPK_TRY(bind_inputs(&scope, function, in, in_type, n_in, err));
     TSPK_TRY(tspk_onnx_scope_add_nodes(&scope, function->node, function->n_node, err));
     TSPK_TRY(tspk_onnx_import_nodes(importer, &scope, function->node, function->n_node, err));
     for (size_t i = 0; i < call->n_output; i++)
         if (call->output[i][0])
-            TSPK_TRY(tspk_onnx_scope_read(importer, &scope, function->output[i], &out[i], err));
+            TSPK_TRY(tspk_onnx_scope_read(importer, &scope, function->output[i], &out[i],
+                                          &out_type[i], err));
     importer->depth--;
     return TSPK_OK;
 }
 
 tspk_status tspk_onnx_import_subgraph(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
                                       const onnx_graph *graph, const char *node_name,
-                                      tspk_value_id *out, tspk_error *err)
+                                      tspk_value_id *out, int *out_type, tspk_error *err)
 {
     tspk_onnx_scope inner = {.parent = scope,
                              .caller = scope,
@@ -204,8 +216,9 @@ tspk_status tspk_onnx_import_subgraph(tspk_onnx_importer *importer, tspk_onnx_sc
     TSPK_TRY(tspk_onnx_scope_add_nodes(&inner, graph->node, graph->n_node, err));
     TSPK_TRY(tspk_onnx_import_nodes(importer, &inner, graph->node, graph->n_node, err));
     for (size_t i = 0; i < graph->n_output; i++)
-        TSPK_TRY(tspk_onnx_scope_read(
-            importer, &inner, graph->output[i]->name ? graph->output[i]->name : "", &out[i], err));
+        TSPK_TRY(tspk_onnx_scope_read(importer, &inner,
+                                      graph->output[i]->name ? graph->output[i]->name : "", &out[i],
+                                      &out_type[i], err));
     importer->depth--;
     return TSPK_OK;
 }

@@ -157,8 +157,7 @@ static tspk_status read_port(const onnx_value_info *port, batch_axis *batch, tsp
     if (!type || !type->tensor_type)
         return TSPK_FAIL(err, TSPK_FORMAT, "the input has no type");
     elem = type->tensor_type->elem_type;
-    if (!tspk_onnx_dtype(elem, dtype_out) ||
-        (*dtype_out == TSPK_DTYPE_I64 && elem != ONNX_INT64 && elem != ONNX_INT32))
+    if (!tspk_onnx_dtype(elem, dtype_out))
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
                          "input type %s is not supported: FLOAT [N, C, H, W] is "
                          "expected",
@@ -206,6 +205,7 @@ static tspk_status add_input(tspk_onnx_importer *importer, tspk_onnx_scope *scop
     }
     TSPK_TRY(tspk_graph_add_value(graph, port->name, dtype, &shape, &slot->id, err));
     slot->state = TSPK_ONNX_NAME_READY;
+    slot->type = port->type->tensor_type->elem_type;
     graph->input[graph->n_inputs++] = slot->id;
     return TSPK_OK;
 }
@@ -238,7 +238,7 @@ static tspk_status add_output(tspk_onnx_importer *importer, tspk_onnx_scope *sco
     const char *kept;
     bool is_taken = false;
 
-    TSPK_TRY(tspk_onnx_scope_read(importer, scope, name, &id, err));
+    TSPK_TRY(tspk_onnx_scope_read(importer, scope, name, &id, NULL, err));
     for (uint32_t i = 0; i < graph->n_outputs; i++) {
         if (!strcmp(graph->value[graph->output[i]].name, name))
             return TSPK_FAIL(err, TSPK_FORMAT, "the output is listed twice");

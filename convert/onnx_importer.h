@@ -88,6 +88,7 @@ typedef struct tspk_onnx_name {
     const char *name;
     tspk_onnx_name_state state;
     tspk_value_id id;          /* READY */
+    int type;                  /* READY: element type in the file's terms, 0 when not known */
     const onnx_tensor *tensor; /* TENSOR */
     const onnx_node *writer;   /* PENDING, ABSENT */
 } tspk_onnx_name;
@@ -125,9 +126,14 @@ tspk_status tspk_onnx_scope_add_nodes(tspk_onnx_scope *scope, onnx_node *const *
 tspk_status tspk_onnx_scope_add_tensors(tspk_onnx_scope *scope, onnx_tensor *const *tensors,
                                         size_t n, tspk_error *err);
 
-/** The value of `name`; an initializer is converted when it is first read. @errors FORMAT */
+/**
+ * The value of `name`; an initializer is converted when it is first read.
+ * @param type_out element type in the file's terms, 0 when not known; NULL is allowed
+ * @errors FORMAT
+ */
 tspk_status tspk_onnx_scope_read(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
-                                 const char *name, tspk_value_id *id_out, tspk_error *err);
+                                 const char *name, tspk_value_id *id_out, int *type_out,
+                                 tspk_error *err);
 
 /** Version of an operator set ("" is ai.onnx), 0 when it is not imported. */
 int64_t tspk_onnx_scope_opset(const tspk_onnx_scope *scope, const char *domain);
@@ -170,18 +176,20 @@ const onnx_function *tspk_onnx_find_function(const tspk_onnx_importer *importer,
 
 /**
  * Inlines a call.
- * @param in   [n_in] values, TSPK_ID_NONE where absent
- * @param out  [function->n_output] out; TSPK_ID_NONE where the body leaves it absent
+ * @param in       [n_in] values, TSPK_ID_NONE where absent; in_type their element types
+ * @param out      [function->n_output] out; TSPK_ID_NONE where the body leaves it absent
+ * @param out_type the element types of `out`
  */
 tspk_status tspk_onnx_call_function(tspk_onnx_importer *importer, tspk_onnx_scope *caller,
                                     const onnx_function *function, const onnx_node *call,
                                     const char *call_name, const onnx_attribute *const *attr,
-                                    size_t n_attrs, const tspk_value_id *in, size_t n_in,
-                                    tspk_value_id *out, tspk_error *err);
+                                    size_t n_attrs, const tspk_value_id *in, const int *in_type,
+                                    size_t n_in, tspk_value_id *out, int *out_type,
+                                    tspk_error *err);
 
-/** Imports a subgraph without inputs (a branch of If); out: [graph->n_output]. */
+/** Imports a subgraph without inputs (a branch of If); out, out_type: [graph->n_output]. */
 tspk_status tspk_onnx_import_subgraph(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
                                       const onnx_graph *graph, const char *node_name,
-                                      tspk_value_id *out, tspk_error *err);
+                                      tspk_value_id *out, int *out_type, tspk_error *err);
 
 #endif

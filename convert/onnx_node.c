@@ -82,13 +82,14 @@ static tspk_status resolve_inputs(tspk_onnx_call *call, tspk_error *err)
 
     call->n_in = node->n_input;
     call->in = tspk_arena_array(call->importer->scratch, node->n_input, sizeof *call->in);
-    if (!call->in)
+    call->in_type = tspk_arena_array(call->importer->scratch, node->n_input, sizeof *call->in_type);
+    if (!call->in || !call->in_type)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for inputs");
     for (size_t i = 0; i < node->n_input; i++) {
         call->in[i] = TSPK_ID_NONE;
         if (node->input[i][0])
             TSPK_TRY(tspk_onnx_scope_read(call->importer, call->scope, node->input[i], &call->in[i],
-                                          err));
+                                          &call->in_type[i], err));
     }
     return TSPK_OK;
 }
@@ -109,6 +110,7 @@ static tspk_status bind_results(tspk_onnx_call *call, tspk_error *err)
             return TSPK_FAIL(err, TSPK_NOMEM, "no memory for names");
         slot->state = id == TSPK_ID_NONE ? TSPK_ONNX_NAME_ABSENT : TSPK_ONNX_NAME_READY;
         slot->id = id;
+        slot->type = call->result_type[i];
         if (id != TSPK_ID_NONE && !graph->value[id].name[0] && !call->scope->function) {
             const char *const kept = tspk_arena_text(graph->arena, node->output[i]);
 
@@ -181,8 +183,10 @@ static tspk_status run_op(tspk_onnx_call *call, const char *domain, tspk_error *
         return refuse_op(call, domain, nearest, err);
     TSPK_TRY(check_arity(call, err));
     TSPK_TRY(resolve_inputs(call, err));
+    TSPK_TRY(tspk_onnx_check_types(call, err));
     TSPK_TRY(call->op->import(call, err));
-    return check_attrs_read(call, err);
+    TSPK_TRY(check_attrs_read(call, err));
+    return tspk_onnx_type_results(call, err);
 }
 
 static tspk_status import_node(tspk_onnx_call *call, tspk_error *err)
@@ -200,7 +204,9 @@ static tspk_status import_node(tspk_onnx_call *call, tspk_error *err)
                          node->n_output);
     call->results =
         tspk_arena_array(call->importer->scratch, node->n_output, sizeof *call->results);
-    if (!call->results)
+    call->result_type =
+        tspk_arena_array(call->importer->scratch, node->n_output, sizeof *call->result_type);
+    if (!call->results || !call->result_type)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for outputs");
     for (size_t i = 0; i < node->n_output; i++)
         call->results[i] = TSPK_ID_NONE;
@@ -212,8 +218,8 @@ static tspk_status import_node(tspk_onnx_call *call, tspk_error *err)
             return TSPK_FAIL(err, TSPK_FORMAT, "the call has %zu outputs, the function %zu",
                              node->n_output, function->n_output);
         TSPK_TRY(tspk_onnx_call_function(call->importer, call->scope, function, node, call->name,
-                                         call->attr, call->n_attrs, call->in, call->n_in,
-                                         call->results, err));
+                                         call->attr, call->n_attrs, call->in, call->in_type,
+                                         call->n_in, call->results, call->result_type, err));
     } else {
         if (!node->output[0][0])
             return TSPK_FAIL(err, TSPK_FORMAT, "output 0 has an empty name");

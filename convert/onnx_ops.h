@@ -22,10 +22,12 @@ typedef struct tspk_onnx_call {
     int64_t opset;    /* of the operator's domain */
     size_t n_in;
     tspk_value_id *in;           /* [n_in] TSPK_ID_NONE where absent */
+    int *in_type;                /* [n_in] element types in the file's terms, 0: not known */
     const onnx_attribute **attr; /* [n_attrs] */
     bool *is_attr_read;          /* [n_attrs] */
     size_t n_attrs;
     tspk_value_id *results; /* [proto->n_output] out; TSPK_ID_NONE: not computed */
+    int *result_type;       /* [proto->n_output] out; 0: as the operator's row says */
 } tspk_onnx_call;
 
 typedef tspk_status (*tspk_onnx_op_fn)(tspk_onnx_call *call, tspk_error *err);
@@ -37,7 +39,8 @@ typedef struct tspk_onnx_op {
     int32_t since, until;     /* opset versions of the domain, inclusive */
     uint16_t n_least, n_most; /* inputs */
     tspk_onnx_op_fn import;
-    tspk_op core; /* what `import` makes of it, where one function serves several operators */
+    tspk_op core;      /* what `import` makes of it, where one function serves several operators */
+    const char *types; /* of inputs and results, see onnx_types.c */
 } tspk_onnx_op;
 
 /**
@@ -69,6 +72,18 @@ tspk_status tspk_onnx_attr_ints(tspk_onnx_call *call, const char *name, const in
 /** Text of at most size - 1 bytes, "" when absent. @errors LIMIT when longer */
 tspk_status tspk_onnx_attr_text(tspk_onnx_call *call, const char *name, char *buf, size_t size,
                                 tspk_error *err);
+
+/* --- onnx_types.c: element types --- */
+
+/** Checks the inputs against the row. @errors UNSUPPORTED (a type that the operator does not take),
+ * SHAPE (types that differ) */
+tspk_status tspk_onnx_check_types(const tspk_onnx_call *call, tspk_error *err);
+
+/** Fills result_type where the import function left it 0, and wraps narrow integers. */
+tspk_status tspk_onnx_type_results(tspk_onnx_call *call, tspk_error *err);
+
+/** Whether an element type is a float of any width. */
+bool tspk_onnx_is_float(int64_t onnx_type);
 
 /* --- inputs --- */
 

@@ -23,6 +23,7 @@ static tspk_status constant_tensor(tspk_onnx_call *call, const onnx_attribute *a
         return TSPK_FAIL(err, TSPK_FORMAT, "attribute value holds no tensor");
     TSPK_TRY(tspk_at_tensor(err, tspk_onnx_tensor_read(call->importer, attr->t, &tensor, err),
                             call->proto->output[0]));
+    call->result_type[0] = attr->t->data_type;
     return tspk_graph_add_constant(call->importer->graph, "", &tensor, &call->results[0], err);
 }
 
@@ -36,6 +37,9 @@ tspk_status tspk_onnx_constant(tspk_onnx_call *call, tspk_error *err)
                          call->n_attrs);
     if ((attr = tspk_onnx_attr(call, "value")))
         return constant_tensor(call, attr, err);
+    call->result_type[0] = ONNX_INT64;
+    if (strstr(call->attr[0]->name, "float"))
+        call->result_type[0] = ONNX_FLOAT;
     if ((attr = tspk_onnx_attr(call, "value_float"))) {
         TSPK_TRY(new_list(call, TSPK_DTYPE_F32, 1, true, &data, err));
         *(float *)data = attr->f;
@@ -89,6 +93,7 @@ tspk_status tspk_onnx_constant_of_shape(tspk_onnx_call *call, tspk_error *err)
         return TSPK_FAIL(err, TSPK_SHAPE, "value has %zu elements, expected 1",
                          tspk_shape_elems(&value.shape));
     TSPK_TRY(tspk_onnx_new_constant(call, value.dtype, &shape, &data, &call->results[0], err));
+    call->result_type[0] = attr ? attr->t->data_type : ONNX_FLOAT;
     elems = tspk_shape_elems(&shape);
     size = tspk_dtype_bytes(value.dtype);
     for (size_t i = 0; i < elems; i++)
@@ -145,5 +150,5 @@ tspk_status tspk_onnx_if(tspk_onnx_call *call, tspk_error *err)
         return TSPK_FAIL(err, TSPK_FORMAT, "the branch has %zu outputs, the node %zu",
                          chosen->g->n_output, call->proto->n_output);
     return tspk_onnx_import_subgraph(call->importer, call->scope, chosen->g, call->name,
-                                     call->results, err);
+                                     call->results, call->result_type, err);
 }

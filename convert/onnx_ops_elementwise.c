@@ -179,6 +179,7 @@ tspk_status tspk_onnx_cast(tspk_onnx_call *call, tspk_error *err)
     TSPK_TRY(tspk_onnx_attr_int(call, "saturate", 1, &ignored, err));
     if (to == 0)
         return TSPK_FAIL(err, TSPK_FORMAT, "Cast needs the attribute to");
+    call->result_type[0] = (int)to;
     return tspk_onnx_emit_cast(call, call->in[0], to, &call->results[0], err);
 }
 
@@ -190,11 +191,11 @@ tspk_status tspk_onnx_cast_like(tspk_onnx_call *call, tspk_error *err)
     TSPK_TRY(tspk_onnx_need_in(call, 2, err));
     TSPK_TRY(tspk_onnx_attr_int(call, "saturate", 1, &ignored, err));
     like = tspk_onnx_in(call, 1)->dtype;
-    return tspk_onnx_emit_cast(call, call->in[0],
-                               like == TSPK_DTYPE_F32   ? ONNX_FLOAT
-                               : like == TSPK_DTYPE_I64 ? ONNX_INT64
-                                                        : ONNX_BOOL,
-                               &call->results[0], err);
+    call->result_type[0] = call->in_type[1]         ? call->in_type[1]
+                           : like == TSPK_DTYPE_F32 ? ONNX_FLOAT
+                           : like == TSPK_DTYPE_I64 ? ONNX_INT64
+                                                    : ONNX_BOOL;
+    return tspk_onnx_emit_cast(call, call->in[0], call->result_type[0], &call->results[0], err);
 }
 
 tspk_status tspk_onnx_hard_sigmoid(tspk_onnx_call *call, tspk_error *err)

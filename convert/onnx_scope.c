@@ -133,7 +133,8 @@ tspk_status tspk_onnx_scope_add_tensors(tspk_onnx_scope *scope, onnx_tensor *con
 }
 
 tspk_status tspk_onnx_scope_read(tspk_onnx_importer *importer, tspk_onnx_scope *scope,
-                                 const char *name, tspk_value_id *id_out, tspk_error *err)
+                                 const char *name, tspk_value_id *id_out, int *type_out,
+                                 tspk_error *err)
 {
     tspk_onnx_name *const slot = tspk_onnx_scope_find(scope, name);
 
@@ -149,6 +150,7 @@ tspk_status tspk_onnx_scope_read(tspk_onnx_importer *importer, tspk_onnx_scope *
             tspk_at_tensor(err, tspk_onnx_tensor_read(importer, slot->tensor, &tensor, err), name));
         TSPK_TRY(tspk_graph_add_constant(importer->graph, name, &tensor, &slot->id, err));
         slot->state = TSPK_ONNX_NAME_READY;
+        slot->type = slot->tensor->data_type;
         break;
     }
     case TSPK_ONNX_NAME_ABSENT:
@@ -164,5 +166,7 @@ tspk_status tspk_onnx_scope_read(tspk_onnx_importer *importer, tspk_onnx_scope *
                          name, describe_writer(slot->writer));
     }
     *id_out = slot->id;
+    if (type_out)
+        *type_out = slot->type;
     return TSPK_OK;
 }

@@ -12,16 +12,6 @@ import sys
 import tarfile
 import tempfile
 
-# Where this importer decides otherwise, and why.
-ACCEPTED = {
-    'real_bf16_conv_op20': 'OK',    # every float type is computed in float32
-    'real_f16conv_sdpa': 'OK',      # declared types of inner values are not read
-    'mlp_mixer': 'OK',              # a Linear over tokens can be driven by spikes
-    'swin': 'OK',                   # windows are read as heads
-    'fn_shadows_std': 'UNSUPPORTED',  # imported; its input is no image
-}
-
-
 def status_of(line):
     if line.endswith(': OK'):
         return 'OK'
@@ -43,7 +33,7 @@ def check_listed(tool, base):
             continue
         lines = done.stdout.decode(errors='replace').splitlines()
         got = status_of(lines[0]) if len(lines) == 1 and done.returncode == 0 else 'CRASH'
-        expected = re.findall(r'[A-Z]{2,}', row['expect']) + [ACCEPTED.get(name)]
+        expected = re.findall(r'[A-Z]{2,}', row['expect'])
         if got not in expected:
             wrong += 1
             print(f'{name}: {got}, expected {row["expect"]}: {lines[:1]} {done.stderr[-300:]!r}')
