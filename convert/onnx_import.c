@@ -10,8 +10,9 @@
 #include "convert/onnx_scan.h"
 #include "core/fail.h"
 
-#define FILE_FACTOR 8                           /* default cap: so many times the files … */
-#define BASE_BYTES  ((size_t)256 * 1024 * 1024) /* … plus this [bytes] */
+#define FILE_FACTOR     8 /* default cap: so many times the files … */
+#define MAX_IMAGE_SIZES 16
+#define BASE_BYTES      ((size_t)256 * 1024 * 1024) /* … plus this [bytes] */
 
 static void *arena_alloc(void *data, size_t bytes)
 {
@@ -118,7 +119,8 @@ typedef struct batch_axis {
 } batch_axis;
 
 static tspk_status bind_dim(const Tspk__Onnx__TensorShapeProto__Dimension *dim, size_t axis,
-                            batch_axis *batch, int64_t *size_out, tspk_error *err)
+                            batch_axis *batch, int64_t image_size, int64_t *size_out,
+                            tspk_error *err)
 {
     const char *const symbol = dim->dim_param ? dim->dim_param : "";
 
@@ -135,6 +137,10 @@ static tspk_status bind_dim(const Tspk__Onnx__TensorShapeProto__Dimension *dim, 
         *size_out = batch->size;
         return TSPK_OK;
     }
+    if (image_size && (axis == 2 || axis == 3)) {
+        *size_out = image_size;
+        return TSPK_OK;
+    }
     return TSPK_FAIL(
         err, TSPK_SHAPE,
         "axis %zu (\"%.60s\") has no fixed size: only the batch may be dynamic, height and "
@@ -142,8 +148,8 @@ static tspk_status bind_dim(const Tspk__Onnx__TensorShapeProto__Dimension *dim, 
         axis, symbol);
 }
 
-static tspk_status read_port(const onnx_value_info *port, batch_axis *batch, tspk_dtype *dtype_out,
-                             tspk_shape *shape_out, tspk_error *err)
+static tspk_status read_port(const onnx_value_info *port, batch_axis *batch, int64_t image_size,
+                             tspk_dtype *dtype_out, tspk_shape *shape_out, tspk_error *err)
 {
     const Tspk__Onnx__TypeProto *const type = port->type;
     const Tspk__Onnx__TensorShapeProto *shape;
@@ -170,7 +176,7 @@ static tspk_status read_port(const onnx_value_info *port, batch_axis *batch, tsp
                          shape->n_dim, TSPK_MAX_RANK);
     shape_out->rank = (uint8_t)shape->n_dim;
     for (size_t i = 0; i < shape->n_dim; i++)
-        TSPK_TRY(bind_dim(shape->dim[i], i, batch, &shape_out->dim[i], err));
+        TSPK_TRY(bind_dim(shape->dim[i], i, batch, image_size, &shape_out->dim[i], err));
     return TSPK_OK;
 }
 
@@ -189,7 +195,7 @@ static tspk_status add_input(tspk_onnx_importer *importer, tspk_onnx_scope *scop
         return TSPK_OK;
     if (slot->state != TSPK_ONNX_NAME_EMPTY)
         return TSPK_FAIL(err, TSPK_FORMAT, "the input is listed twice");
-    TSPK_TRY(read_port(port, batch, &dtype, &shape, err));
+    TSPK_TRY(read_port(port, batch, importer->image_size, &dtype, &shape, err));
     for (int i = 0; i < shape.rank; i++) {
         elems *= (size_t)shape.dim[i];
         if (elems > TSPK_MAX_TENSOR_ELEMS)
@@ -346,6 +352,63 @@ static tspk_status build(tspk_onnx_importer *importer, const tspk_import_setting
     return tspk_graph_verify(importer->graph, err);
 }
 
+/* A graph of its own for every attempt. */
+static tspk_status attempt(tspk_onnx_importer *importer, const tspk_import_settings *settings,
+                           tspk_error *err)
+{
+    const tspk_arena_mark mark = tspk_arena_mark_now(importer->scratch);
+    tspk_status status;
+
+    tspk_graph_free(importer->graph);
+    importer->graph = NULL;
+    importer->n_visited = importer->depth = 0;
+    importer->is_batch_dynamic = false;
+    status = tspk_graph_new(cap_for(settings, importer->files), &importer->graph, err);
+    if (status == TSPK_OK)
+        status = build(importer, settings, err);
+    tspk_arena_reset(importer->scratch, mark);
+    return status;
+}
+
+/* Whether the first image is [batch, C, height, width] with names for the sizes, and the outputs
+ * are declared for the same batch: only then a size is guessed. */
+static bool has_open_size(const onnx_graph *graph)
+{
+    const Tspk__Onnx__TensorShapeProto *in, *out;
+
+    if (graph->n_input < 1 || graph->n_output < 1 || !graph->input[0]->type ||
+        !graph->input[0]->type->tensor_type || !graph->output[0]->type ||
+        !graph->output[0]->type->tensor_type || !graph->input[0]->name)
+        return false;
+    in = graph->input[0]->type->tensor_type->shape;
+    out = graph->output[0]->type->tensor_type->shape;
+    if (!in || in->n_dim != 4 || !in->dim[1]->has_dim_value ||
+        (in->dim[2]->has_dim_value && in->dim[3]->has_dim_value) || !out || out->n_dim < 1)
+        return false;
+    if (in->dim[0]->has_dim_value)
+        return out->dim[0]->has_dim_value && out->dim[0]->dim_value == in->dim[0]->dim_value;
+    return in->dim[0]->dim_param && out->dim[0]->dim_param &&
+           !strcmp(in->dim[0]->dim_param, out->dim[0]->dim_param);
+}
+
+/* Sizes that the position embedding implies, until one makes a network. */
+static tspk_status attempt_sizes(tspk_onnx_importer *importer, const tspk_import_settings *settings,
+                                 tspk_error *err)
+{
+    const onnx_graph *const source = importer->model->graph;
+    int64_t size[MAX_IMAGE_SIZES];
+    const size_t n =
+        tspk_onnx_guess_image_sizes(source, source->input[0]->name, size, TSPK_COUNT_OF(size));
+
+    for (size_t i = 0; i < n; i++) {
+        importer->image_size = size[i];
+        if (attempt(importer, settings, NULL) == TSPK_OK)
+            return TSPK_OK;
+    }
+    importer->image_size = 0;
+    return attempt(importer, settings, err);
+}
+
 static tspk_status import(tspk_onnx_importer *importer, const char *path,
                           const tspk_import_settings *settings, tspk_error *err)
 {
@@ -356,8 +419,9 @@ static tspk_status import(tspk_onnx_importer *importer, const char *path,
     TSPK_TRY(parse(importer, err));
     TSPK_TRY(check_header(importer->model, err));
     TSPK_TRY(open_external_files(importer, err));
-    TSPK_TRY(tspk_graph_new(cap_for(settings, importer->files), &importer->graph, err));
-    return build(importer, settings, err);
+    if (has_open_size(importer->model->graph))
+        return attempt_sizes(importer, settings, err);
+    return attempt(importer, settings, err);
 }
 
 tspk_status tspk_onnx_import(const char *path, const tspk_import_settings *settings,

@@ -69,6 +69,7 @@ typedef struct tspk_onnx_importer {
     const onnx_model *model;
     const onnx_function **function; /* [n_functions], sorted by domain, name, overload */
     size_t n_functions;
+    int64_t image_size;    /* for a symbolic height or width; 0: refuse it */
     bool is_batch_dynamic; /* the file leaves the number of images open */
     uint32_t n_visited;    /* ONNX nodes visited, inlined ones counted each time */
     uint32_t depth;        /* functions and subgraphs entered */
@@ -160,6 +161,12 @@ const char *tspk_onnx_type_name(int64_t onnx_type);
 /** Opens the external file of a tensor, so that its size and hash are known. Others: nothing. */
 tspk_status tspk_onnx_tensor_open_external(tspk_onnx_importer *importer, const onnx_tensor *proto,
                                            tspk_error *err);
+
+/* --- onnx_image_size.c --- */
+
+/** Heights (and widths) that the position embedding implies, likely ones first; at most `most`. */
+size_t tspk_onnx_guess_image_sizes(const onnx_graph *graph, const char *image, int64_t *size,
+                                   size_t most);
 
 /* --- onnx_node.c, onnx_function.c --- */
 

@@ -21,7 +21,6 @@
 /* Files that are refused, and why. */
 static const char *const refused[] = {
     "hand-min__legacy+ortall__op17__b1", /* bound to one CPU by onnxruntime */
-    "timm-dynimg__legacy__op17__dynhw",  /* height and width symbolic */
 };
 
 static size_t elems_of(const tspk_port *port)
