@@ -404,3 +404,25 @@ tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
         *spikes_out = spikes;
     return tspk_in_stage(err, status, "lower");
 }
+
+tspk_status tspk_lower_class_output(const tspk_graph *graph, const char *const *keep_analog,
+                                    size_t n_keep, tspk_graph **source_out,
+                                    tspk_spikegraph **spikes_out, tspk_error *err)
+{
+    tspk_arena *const scratch = tspk_arena_new(0);
+    tspk_structure structure;
+    tspk_status status;
+
+    *source_out = NULL;
+    if (!scratch)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to analyse the network");
+    status = tspk_graph_clone(graph, source_out, err);
+    if (status == TSPK_OK)
+        status = tspk_keep_class_output(*source_out, err);
+    if (status == TSPK_OK)
+        status = tspk_find_structure(*source_out, scratch, &structure, err);
+    if (status == TSPK_OK)
+        status = tspk_lower(*source_out, &structure, keep_analog, n_keep, spikes_out, err);
+    tspk_arena_free(scratch);
+    return status;
+}

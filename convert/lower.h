@@ -9,11 +9,11 @@
  * Finds the sites of a canonical graph and makes a spike graph without units, weights and points,
  * which calibration fills in. Its graph is a copy: nodes keep their ids, values are renumbered, and
  * spike-driven Linears lose their weights (read them from `graph`, under the same node id).
- * @param graph      swept and convertible; borrowed for the call
  *
  * Sites that are named in `keep_analog` do not spike: Linears behind such a site keep their
  * weights; an Attention with such an operand is computed in float as a whole, and none of its four
  * sites spikes. They are listed in spikes->analog_site.
+ * @param graph       swept and convertible; borrowed for the call
  * @param structure   of that graph
  * @param keep_analog [n_keep] names of sites, or of layers: the sites under them
  * @param spikes_out  owned by the caller
@@ -22,5 +22,15 @@
 tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
                        const char *const *keep_analog, size_t n_keep, tspk_spikegraph **spikes_out,
                        tspk_error *err);
+
+/**
+ * Lowers the class output of a canonical graph alone: what `convert` makes of it.
+ * @param keep_analog [n_keep] as above
+ * @param source_out the graph that was lowered, freed before `graph`; set on failure too, or NULL
+ * @errors those of tspk_keep_class_output() and tspk_lower()
+ */
+tspk_status tspk_lower_class_output(const tspk_graph *graph, const char *const *keep_analog,
+                                    size_t n_keep, tspk_graph **source_out,
+                                    tspk_spikegraph **spikes_out, tspk_error *err);
 
 #endif

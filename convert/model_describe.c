@@ -11,6 +11,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "convert/lower.h"
 #include "convert/model.h"
 #include "core/fail.h"
 
@@ -94,69 +95,30 @@ static bool add_macs(cJSON *json, const tspk_ann_cost *cost)
            add_number(macs, "head", (double)cost->head);
 }
 
-static bool add_site(cJSON *list, const char *layer, const char *operand, const char *kind,
-                     size_t tokens, size_t channels, size_t fan_out)
+static bool add_site(cJSON *list, const tspk_spikegraph *spikes, uint32_t i)
 {
+    const tspk_site *const site = &spikes->site[i];
     cJSON *const entry = append(list);
-    char name[256];
+    uint32_t fan_out = 0;
 
-    snprintf(name, sizeof name, "%.200s.%s", layer, operand);
-    return entry && add_text(entry, "name", name) && add_text(entry, "kind", kind) &&
-           add_number(entry, "tokens", (double)tokens) &&
-           add_number(entry, "channels", (double)channels) &&
-           add_number(entry, "fan_out", (double)fan_out);
+    for (uint32_t row = 0; row < site->rows; row++) {
+        const uint32_t here = tspk_site_fan_out(spikes, i, row);
+
+        fan_out = here > fan_out ? here : fan_out;
+    }
+    return entry && add_text(entry, "name", site->name) &&
+           add_text(entry, "kind", tspk_site_kind_name(site->kind)) &&
+           add_number(entry, "tokens", site->rows) &&
+           add_number(entry, "channels", site->channels) && add_number(entry, "fan_out", fan_out);
 }
 
-static bool add_attention_sites(cJSON *list, const tspk_graph *graph, const tspk_node *node)
-{
-    const tspk_shape *const q = in_shape(graph, node, 0), *const k = in_shape(graph, node, 1);
-    const tspk_shape *const v = in_shape(graph, node, 2);
-    const size_t queries = tspk_shape_rows(q), keys = tspk_shape_rows(k);
-    const size_t heads = node->attr.heads ? node->attr.heads : 1;
-
-    return add_site(list, node->name, "query", "query", queries, tspk_shape_last(q), keys) &&
-           add_site(list, node->name, "key", "key", keys, tspk_shape_last(k), queries) &&
-           add_site(list, node->name, "numerator", "numerator", queries, heads,
-                    tspk_shape_last(v) / heads) &&
-           add_site(list, node->name, "value", "value", keys, tspk_shape_last(v), queries);
-}
-
-/* A Linear that reads the input of an earlier one shares its site. */
-static bool is_first_reader(const tspk_graph *graph, uint32_t at)
-{
-    for (uint32_t i = 0; i < at; i++)
-        if (graph->node[i].op == TSPK_OP_LINEAR && graph->node[i].in[0] == graph->node[at].in[0])
-            return false;
-    return true;
-}
-
-static size_t count_readers(const tspk_graph *graph, tspk_value_id id)
-{
-    size_t fan_out = 0;
-
-    for (uint32_t i = 0; i < graph->n_nodes; i++)
-        if (graph->node[i].op == TSPK_OP_LINEAR && graph->node[i].in[0] == id)
-            fan_out += tspk_shape_last(&graph->value[graph->node[i].out[0]].shape);
-    return fan_out;
-}
-
-static bool add_sites(cJSON *json, const tspk_graph *graph, const tspk_structure *structure)
+static bool add_sites(cJSON *json, const tspk_spikegraph *spikes)
 {
     cJSON *const list = cJSON_AddArrayToObject(json, "sites");
 
-    for (uint32_t i = 0; list && i < graph->n_nodes; i++) {
-        const tspk_node *const node = &graph->node[i];
-
-        if (structure->is_stem[i])
-            continue;
-        if (node->op == TSPK_OP_ATTENTION && !add_attention_sites(list, graph, node))
+    for (uint32_t i = 0; list && i < spikes->n_sites; i++)
+        if (!add_site(list, spikes, i))
             return false;
-        if (node->op == TSPK_OP_LINEAR && is_first_reader(graph, i) &&
-            !add_site(list, node->name, "input", "linear",
-                      tspk_shape_rows(in_shape(graph, node, 0)),
-                      tspk_shape_last(in_shape(graph, node, 0)), count_readers(graph, node->in[0])))
-            return false;
-    }
     return list != NULL;
 }
 
@@ -198,7 +160,8 @@ static bool add_passes(cJSON *json, const tspk_pass_report *report)
     return list != NULL;
 }
 
-static bool fill(cJSON *json, const tspk_model *model, const tspk_structure *structure)
+/* spikes NULL: the network cannot be converted */
+static bool fill(cJSON *json, const tspk_model *model, const tspk_spikegraph *spikes)
 {
     const tspk_graph *const graph = model->graph;
 
@@ -211,25 +174,24 @@ static bool fill(cJSON *json, const tspk_model *model, const tspk_structure *str
            add_ports(json, "inputs", graph, graph->input, graph->n_inputs) &&
            add_ports(json, "outputs", graph, graph->output, graph->n_outputs) &&
            add_blocks(json, graph) && add_macs(json, &model->report.source_cost) &&
-           (!structure || add_sites(json, graph, structure)) && add_operators(json, graph) &&
+           (!spikes || add_sites(json, spikes)) && add_operators(json, graph) &&
            (model->is_raw || add_passes(json, &model->report));
 }
 
 tspk_status tspk_model_describe(const tspk_model *model, char **json_out, tspk_error *err)
 {
-    tspk_arena *const scratch = tspk_arena_new(0);
     cJSON *const json = cJSON_CreateObject();
-    const bool has_sites = !model->is_raw && tspk_check_convertible(model->graph, NULL) == TSPK_OK;
-    tspk_structure structure = {0};
+    tspk_spikegraph *spikes = NULL;
+    tspk_graph *source = NULL;
     tspk_status status = TSPK_OK;
     char *text = NULL;
 
-    if (!scratch || !json)
-        status = TSPK_FAIL(err, TSPK_NOMEM, "no memory to describe the model");
-    else if (has_sites)
-        status = tspk_find_structure(model->graph, scratch, &structure, err);
+    if (!json)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory to describe the model");
+    if (!model->is_raw && tspk_check_convertible(model->graph, NULL) == TSPK_OK)
+        status = tspk_lower_class_output(model->graph, NULL, 0, &source, &spikes, err);
     if (status == TSPK_OK) {
-        if (fill(json, model, has_sites ? &structure : NULL))
+        if (fill(json, model, spikes))
             text = cJSON_PrintUnformatted(json);
         if (text)
             *json_out = text;
@@ -237,6 +199,7 @@ tspk_status tspk_model_describe(const tspk_model *model, char **json_out, tspk_e
             status = TSPK_FAIL(err, TSPK_NOMEM, "no memory to describe the model");
     }
     cJSON_Delete(json);
-    tspk_arena_free(scratch);
+    tspk_spikegraph_free(spikes);
+    tspk_graph_free(source);
     return tspk_in_stage(err, status, "describe");
 }

@@ -48,6 +48,19 @@ void tspk_unmap_file(tspk_mapped_file *file)
     *file = (tspk_mapped_file){0};
 }
 
+#define HASHED_BYTES  ((size_t)4 << 20)
+#define RELEASE_BYTES ((size_t)1 << 20) /* below this many it is not worth the call */
+
+void tspk_release_mapped(const uint8_t *bytes, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)bytes + page - 1) / page * page;
+    const uintptr_t last = ((uintptr_t)bytes + n) / page * page;
+
+    if (n >= RELEASE_BYTES && last > first)
+        madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
 typedef struct external_file {
     struct external_file *next;
     tspk_mapped_file file;
@@ -208,17 +221,26 @@ size_t tspk_onnx_files_bytes(const tspk_onnx_files *files)
     return total;
 }
 
+/* Piece by piece: what was hashed need not stay in memory. */
+static void hash_file(struct sha256_ctx *context, const tspk_mapped_file *file)
+{
+    for (size_t at = 0; at < file->n_bytes; at += HASHED_BYTES) {
+        const size_t left = file->n_bytes - at, n = left < HASHED_BYTES ? left : HASHED_BYTES;
+
+        sha256_update(context, n, file->bytes + at);
+        tspk_release_mapped(file->bytes + at, n);
+    }
+}
+
 void tspk_onnx_files_sha256(const tspk_onnx_files *files, char hex_out[65])
 {
     struct sha256_ctx context;
     uint8_t digest[SHA256_DIGEST_SIZE];
 
     sha256_init(&context);
-    if (files->model.n_bytes)
-        sha256_update(&context, files->model.n_bytes, files->model.bytes);
+    hash_file(&context, &files->model);
     for (const external_file *f = files->first; f; f = f->next)
-        if (f->file.n_bytes)
-            sha256_update(&context, f->file.n_bytes, f->file.bytes);
+        hash_file(&context, &f->file);
     sha256_digest(&context, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++)
         snprintf(hex_out + 2 * i, 3, "%02x", digest[i]);

@@ -17,6 +17,10 @@ typedef struct tspk_mapped_file {
 tspk_status tspk_map_file(const char *path, tspk_mapped_file *file_out, tspk_error *err);
 void tspk_unmap_file(tspk_mapped_file *file);
 
+/** Gives the pages of mapped bytes back to the system; they are read again when they are used. Few
+ * bytes stay. */
+void tspk_release_mapped(const uint8_t *bytes, size_t n);
+
 #define TSPK_ONNX_MAX_EXTERNAL_FILES 16384u
 
 /** The model file and the external files opened so far. */

@@ -41,7 +41,9 @@ static tspk_status parse(tspk_onnx_importer *importer, tspk_error *err)
     ProtobufCAllocator allocator = {arena_alloc, arena_free, importer->scratch};
 
     TSPK_TRY(tspk_onnx_scan(file->bytes, file->n_bytes, err));
-    importer->model = tspk__onnx__model_proto__unpack(&allocator, file->n_bytes, file->bytes);
+    TSPK_TRY(tspk_onnx_lean(file->bytes, file->n_bytes, importer->scratch, &importer->lean, err));
+    importer->model =
+        tspk__onnx__model_proto__unpack(&allocator, importer->lean.n_bytes, importer->lean.bytes);
     if (!importer->model)
         return TSPK_FAIL(err, TSPK_NOMEM,
                          "the model of %zu bytes cannot be parsed within the memory "

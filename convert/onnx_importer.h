@@ -3,6 +3,7 @@
  * What the parts of the importer share: the state of one import, name scopes, the view of one node.
  *
  *   onnx_file      bytes, external files, hash        onnx_scan      wire bytes checked
+ *   onnx_lean      large tensors stay in the file     onnx_types     element types
  *   onnx_import    header, ports, order of work        onnx_scope     names to values
  *   onnx_node      one node: arity, attributes, emit   onnx_function  local functions, subgraphs
  *   onnx_tensor    TensorProto to constant             onnx_registry  operators: name, opsets,
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 
 #include "convert/onnx_file.h"
+#include "convert/onnx_lean.h"
 #include "core/graph.h"
 #include "onnx_proto/onnx.pb-c.h"
 
@@ -66,6 +68,7 @@ typedef struct tspk_onnx_importer {
     tspk_graph *graph;   /* being built */
     tspk_arena *scratch; /* the parsed file, name tables; dies with the import */
     tspk_onnx_files *files;
+    tspk_onnx_lean_file lean; /* the model file, large tensors apart */
     const onnx_model *model;
     const onnx_function **function; /* [n_functions], sorted by domain, name, overload */
     size_t n_functions;

@@ -107,6 +107,13 @@ static float float_of_double_bits(uint64_t bits)
 
 static void convert_raw_floats(int type, const uint8_t *raw, float *out, size_t n)
 {
+    const uint16_t one = 1;
+
+    if (type == ONNX_FLOAT && *(const uint8_t *)&one) { /* the file's order is this machine's */
+        if (n)
+            memcpy(out, raw, n * sizeof *out);
+        return;
+    }
     for (size_t i = 0; i < n; i++)
         switch (type) {
         case ONNX_FLOAT:
@@ -371,7 +378,7 @@ tspk_status tspk_onnx_tensor_read(tspk_onnx_importer *importer, const onnx_tenso
     tspk_tensor tensor = {0};
     const uint8_t *raw = NULL;
     const char *field;
-    size_t n = 0, n_raw, n_typed;
+    size_t n = 0, n_raw, n_have, n_typed;
 
     TSPK_TRY(check_type(proto, &tensor.dtype, err));
     TSPK_TRY(read_shape(proto, &tensor, &n, err));
@@ -385,11 +392,11 @@ tspk_status tspk_onnx_tensor_read(tspk_onnx_importer *importer, const onnx_tenso
     } else if (proto->has_raw_data && n_typed) {
         return TSPK_FAIL(err, TSPK_FORMAT, "both raw_data and %s are set", field);
     } else if (proto->has_raw_data) {
-        if (proto->raw_data.len != n_raw)
+        tspk_onnx_lean_raw(&importer->lean, proto->raw_data.data, proto->raw_data.len, &raw,
+                           &n_have);
+        if (n_have != n_raw)
             return TSPK_FAIL(err, TSPK_FORMAT,
-                             "raw_data has %zu bytes, its shape and type need %zu",
-                             proto->raw_data.len, n_raw);
-        raw = proto->raw_data.data;
+                             "raw_data has %zu bytes, its shape and type need %zu", n_have, n_raw);
     } else if (n_typed != n) {
         return TSPK_FAIL(err, TSPK_FORMAT, "%s has %zu elements, its shape needs %zu", field,
                          n_typed, n);
@@ -397,9 +404,10 @@ tspk_status tspk_onnx_tensor_read(tspk_onnx_importer *importer, const onnx_tenso
     tensor.data = tspk_arena_array(importer->graph->arena, n, tspk_dtype_bytes(tensor.dtype));
     if (!tensor.data)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu elements within the cap", n);
-    if (raw)
+    if (raw) {
         TSPK_TRY(convert_raw(proto->data_type, raw, &tensor, n, err));
-    else
+        tspk_release_mapped(raw, n_raw);
+    } else
         TSPK_TRY(convert_typed(proto, &tensor, n_typed, err));
     TSPK_TRY(check_finite(&tensor, n, err));
     *tensor_out = tensor;

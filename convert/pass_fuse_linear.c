@@ -28,28 +28,61 @@ static tspk_shape linear_shape(const tspk_shape *x, int64_t n_out)
     return shape;
 }
 
-/* [1 …, in, out] as [out, in]; a matrix that several products share is turned once. */
-static tspk_status transposed(tspk_graph *graph, tspk_value_id id, tspk_value_id *turned,
-                              tspk_error *err)
+#define TILE 32 /* elements a side that are turned at a time */
+
+static void transpose(const float *from, int64_t n_in, int64_t n_out, float *to)
+{
+    for (int64_t o0 = 0; o0 < n_out; o0 += TILE)
+        for (int64_t i0 = 0; i0 < n_in; i0 += TILE)
+            for (int64_t o = o0; o < n_out && o < o0 + TILE; o++)
+                for (int64_t i = i0; i < n_in && i < i0 + TILE; i++)
+                    to[o * n_in + i] = from[i * n_out + o];
+}
+
+/* Whether nothing but one operand of one node reads the elements of a constant. */
+static bool is_alone(const tspk_graph *graph, const tspk_uses *uses, tspk_value_id id)
+{
+    if (graph->is_clone || tspk_only_user(graph, uses, id) == TSPK_ID_NONE)
+        return false;
+    for (uint32_t i = 0; i < graph->n_values; i++)
+        if (i != id && graph->value[i].data == graph->value[id].data)
+            return false;
+    return true;
+}
+
+/* [1 …, in, out] as [out, in]; a matrix that several products share is turned once. What nothing
+ * else reads is turned in its own place: weights are most of the memory. */
+static tspk_status transposed(tspk_graph *graph, tspk_value_id id, const tspk_uses *uses,
+                              tspk_value_id *turned, tspk_arena *scratch, tspk_error *err)
 {
     const tspk_shape from = graph->value[id].shape;
     const int64_t n_in = from.dim[from.rank - 2], n_out = from.dim[from.rank - 1];
     const tspk_shape shape = {.rank = 2, .dim = {n_out, n_in}};
+    const size_t bytes = (size_t)(n_in * n_out) * sizeof(float);
     float *w;
 
     if (turned[id] != TSPK_ID_NONE)
         return TSPK_OK;
-    TSPK_TRY(tspk_new_floats(graph, graph->value[id].name, &shape, &turned[id], &w, err));
-    const float *source = graph->value[id].data;
+    if (is_alone(graph, uses, id)) {
+        const tspk_arena_mark mark = tspk_arena_mark_now(scratch);
+        const float *const copy = tspk_arena_copy(scratch, graph->value[id].data, bytes);
 
-    for (int64_t o = 0; o < n_out; o++)
-        for (int64_t i = 0; i < n_in; i++)
-            w[o * n_in + i] = source[i * n_out + o];
+        if (!copy)
+            return TSPK_FAIL(err, TSPK_NOMEM, "no memory to turn %zu bytes", bytes);
+        transpose(copy, n_in, n_out, (float *)(uintptr_t)graph->value[id].data);
+        tspk_arena_reset(scratch, mark);
+        graph->value[id].shape = shape;
+        turned[id] = id;
+        return TSPK_OK;
+    }
+    TSPK_TRY(tspk_new_floats(graph, graph->value[id].name, &shape, &turned[id], &w, err));
+    transpose(graph->value[id].data, n_in, n_out, w);
     return TSPK_OK;
 }
 
-static tspk_status from_matmul(tspk_graph *graph, tspk_node_id id, tspk_value_id *turned,
-                               size_t *changes, tspk_error *err)
+static tspk_status from_matmul(tspk_graph *graph, tspk_node_id id, const tspk_uses *uses,
+                               tspk_value_id *turned, tspk_arena *scratch, size_t *changes,
+                               tspk_error *err)
 {
     const tspk_node *node = &graph->node[id];
     const tspk_value_id x = node->in[0], w = node->in[1];
@@ -65,7 +98,7 @@ static tspk_status from_matmul(tspk_graph *graph, tspk_node_id id, tspk_value_id
             return TSPK_OK;
     if (!tspk_shape_equal(&shape, &graph->value[node->out[0]].shape))
         return TSPK_OK;
-    TSPK_TRY(transposed(graph, w, turned, err));
+    TSPK_TRY(transposed(graph, w, uses, turned, scratch, err));
     const tspk_value_id in[2] = {x, turned[w]};
 
     (*changes)++;
@@ -175,7 +208,7 @@ tspk_status tspk_pass_fuse_linear(tspk_graph *graph, tspk_arena *scratch, size_t
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         if (graph->node[n].is_dead)
             continue;
-        TSPK_TRY(from_matmul(graph, n, turned, changes, err));
+        TSPK_TRY(from_matmul(graph, n, &uses, turned, scratch, changes, err));
         TSPK_TRY(with_bias(graph, n, &uses, changes, err));
         TSPK_TRY(without_reshapes(graph, n, &uses, changes, err));
     }

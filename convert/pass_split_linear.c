@@ -61,12 +61,48 @@ static bool find_ends(const tspk_graph *graph, tspk_node_id linear, bool *is_mov
     return true;
 }
 
+/* Counts through the elements of a part: the row and the column of the Linear's output. */
+typedef struct place {
+    size_t at[TSPK_MAX_RANK];
+    size_t row_step[TSPK_MAX_RANK], column_step[TSPK_MAX_RANK]; /* of one step along an axis */
+    size_t row, column;
+} place;
+
+static place first_place(const part *p, const tspk_shape *shape)
+{
+    size_t row_step = 1, column_step = 1;
+    place first = {0};
+
+    for (int a = shape->rank; a-- > 0;)
+        if (p->is_row_axis[a]) {
+            first.row_step[a] = row_step;
+            row_step *= (size_t)shape->dim[a];
+        } else {
+            first.column_step[a] = column_step;
+            column_step *= (size_t)shape->dim[a];
+        }
+    return first;
+}
+
+static void next_place(place *at, const tspk_shape *shape)
+{
+    for (int a = shape->rank; a-- > 0;) {
+        at->row += at->row_step[a];
+        at->column += at->column_step[a];
+        if (++at->at[a] < (size_t)shape->dim[a])
+            return;
+        at->row -= at->row_step[a] * at->at[a];
+        at->column -= at->column_step[a] * at->at[a];
+        at->at[a] = 0;
+    }
+}
+
 /* Positions of every element from one step a axis; false when they are not rows times columns. */
 static bool describe(const tspk_shape *shape, const int64_t *index, int64_t rows, int64_t width,
                      part *p)
 {
-    size_t stride[TSPK_MAX_RANK], at[TSPK_MAX_RANK] = {0}, elems = 1;
-    size_t n_rows = 1, row = 0, column = 0;
+    size_t stride[TSPK_MAX_RANK] = {0}, elems = 1, n_rows = 1;
+    place at;
 
     p->n_columns = 1;
     for (int a = shape->rank; a-- > 0;) {
@@ -84,32 +120,17 @@ static bool describe(const tspk_shape *shape, const int64_t *index, int64_t rows
     }
     if ((int64_t)n_rows != rows)
         return false;
-    for (size_t i = 0; i < elems; i++) {
-        row = column = 0;
-        for (int a = 0; a < shape->rank; a++) {
-            at[a] = i / stride[a] % (size_t)shape->dim[a];
-            if (p->is_row_axis[a])
-                row = row * (size_t)shape->dim[a] + at[a];
-            else
-                column = column * (size_t)shape->dim[a] + at[a];
-        }
-        if (row == 0)
-            p->column[column] = index[i];
-        if (row == 0 && (index[i] < 0 || index[i] >= width))
+    at = first_place(p, shape);
+    for (size_t i = 0; i < elems; i++, next_place(&at, shape)) {
+        if (at.row == 0)
+            p->column[at.column] = index[i];
+        if (at.row == 0 && (index[i] < 0 || index[i] >= width))
             return false;
     }
-    for (size_t i = 0; i < elems; i++) {
-        row = column = 0;
-        for (int a = 0; a < shape->rank; a++) {
-            at[a] = i / stride[a] % (size_t)shape->dim[a];
-            if (p->is_row_axis[a])
-                row = row * (size_t)shape->dim[a] + at[a];
-            else
-                column = column * (size_t)shape->dim[a] + at[a];
-        }
-        if (index[i] != (int64_t)row * width + p->column[column])
+    at = first_place(p, shape);
+    for (size_t i = 0; i < elems; i++, next_place(&at, shape))
+        if (index[i] != (int64_t)at.row * width + p->column[at.column])
             return false;
-    }
     return true;
 }
 

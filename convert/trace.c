@@ -50,15 +50,6 @@ static bool step_back(const tspk_graph *graph, bool with_scalars, tspk_value_id 
     return false;
 }
 
-tspk_value_id tspk_trace_root(const tspk_graph *graph, tspk_value_id id, bool with_scalars)
-{
-    double factor = 1.0;
-
-    for (int i = 0; i < MAX_CHAIN && step_back(graph, with_scalars, &id, &factor); i++)
-        ;
-    return id;
-}
-
 tspk_status tspk_move_labels(const tspk_graph *graph, const tspk_node *node, const int64_t *from,
                              int64_t *buffer, tspk_arena *scratch, const int64_t **to_out,
                              tspk_error *err)

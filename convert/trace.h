@@ -23,9 +23,6 @@ typedef struct tspk_trace {
 /** Whether the node only moves elements of in[0], in a way known now (Gather: constant index). */
 bool tspk_is_mover(const tspk_graph *graph, const tspk_node *node);
 
-/** The source of the chain that ends in `id`, without positions. */
-tspk_value_id tspk_trace_root(const tspk_graph *graph, tspk_value_id id, bool with_scalars);
-
 /**
  * Traces `id` back. With scalars, products with constant scalars are passed too and multiplied up.
  * @param scratch holds the positions

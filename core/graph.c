@@ -42,6 +42,7 @@ tspk_status tspk_graph_clone(const tspk_graph *graph, tspk_graph **clone_out, ts
     arena = clone->arena;
     *clone = *graph;
     clone->arena = arena;
+    clone->is_clone = true;
     clone->cap_values = graph->n_values;
     clone->cap_nodes = graph->n_nodes;
     clone->value = tspk_arena_copy(arena, graph->value, graph->n_values * sizeof *graph->value);
@@ -162,17 +163,6 @@ tspk_status tspk_graph_insert_node(tspk_graph *graph, uint32_t at, tspk_op op, c
     return TSPK_OK;
 }
 
-void tspk_graph_replace_uses(tspk_graph *graph, tspk_value_id from, tspk_value_id to)
-{
-    for (uint32_t n = 0; n < graph->n_nodes; n++)
-        for (uint32_t i = 0; i < graph->node[n].n_in; i++)
-            if (graph->node[n].in[i] == from)
-                graph->node[n].in[i] = to;
-    for (uint32_t i = 0; i < graph->n_outputs; i++)
-        if (graph->output[i] == from)
-            graph->output[i] = to;
-}
-
 size_t tspk_graph_count_uses(const tspk_graph *graph, tspk_value_id id)
 {
     size_t uses = 0;
@@ -183,23 +173,6 @@ size_t tspk_graph_count_uses(const tspk_graph *graph, tspk_value_id id)
     for (uint32_t i = 0; i < graph->n_outputs; i++)
         uses += graph->output[i] == id;
     return uses;
-}
-
-tspk_node_id tspk_graph_single_user(const tspk_graph *graph, tspk_value_id id)
-{
-    tspk_node_id user = TSPK_ID_NONE;
-
-    for (uint32_t i = 0; i < graph->n_outputs; i++)
-        if (graph->output[i] == id)
-            return TSPK_ID_NONE;
-    for (uint32_t n = 0; n < graph->n_nodes; n++)
-        for (uint32_t i = 0; !graph->node[n].is_dead && i < graph->node[n].n_in; i++)
-            if (graph->node[n].in[i] == id) {
-                if (user != TSPK_ID_NONE && user != n)
-                    return TSPK_ID_NONE;
-                user = n;
-            }
-    return user;
 }
 
 void tspk_graph_kill_node(tspk_graph *graph, tspk_node_id id)

@@ -57,6 +57,7 @@ typedef struct tspk_graph {
     int64_t opset;          /* of the default ONNX domain, as the file says */
     char source_sha256[65]; /* hex digest of the .onnx and of its external data, in order of use */
     const char *producer;   /* exporter, "" when not given */
+    bool is_clone;          /* constants belong to another graph: their elements must stay */
 } tspk_graph;
 
 /** An empty graph with an arena of its own; cap_bytes caps the arena (0: none). */
@@ -84,15 +85,8 @@ tspk_status tspk_graph_insert_node(tspk_graph *graph, uint32_t at, tspk_op op, c
                                    const tspk_value_id *out, uint32_t n_out, const tspk_attr *attr,
                                    tspk_node_id *id_out, tspk_error *err);
 
-/** Every node input and graph output that reads `from` reads `to` afterwards. */
-void tspk_graph_replace_uses(tspk_graph *graph, tspk_value_id from, tspk_value_id to);
-
 /** Readers of a value: node inputs and graph outputs together. */
 size_t tspk_graph_count_uses(const tspk_graph *graph, tspk_value_id id);
-
-/** The only live node that reads `id`; TSPK_ID_NONE when there are none, several, or it is an
- * output. */
-tspk_node_id tspk_graph_single_user(const tspk_graph *graph, tspk_value_id id);
 
 /** Marks a node dead; its outputs lose their producer. */
 void tspk_graph_kill_node(tspk_graph *graph, tspk_node_id id);
