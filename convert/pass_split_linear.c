@@ -62,16 +62,16 @@ static bool find_ends(const tspk_graph *graph, tspk_node_id linear, bool *is_mov
 }
 
 /* Counts through the elements of a part: the row and the column of the Linear's output. */
-typedef struct place {
+typedef struct cursor {
     size_t at[TSPK_MAX_RANK];
     size_t row_step[TSPK_MAX_RANK], column_step[TSPK_MAX_RANK]; /* of one step along an axis */
     size_t row, column;
-} place;
+} cursor;
 
-static place first_place(const part *p, const tspk_shape *shape)
+static cursor first_cursor(const part *p, const tspk_shape *shape)
 {
     size_t row_step = 1, column_step = 1;
-    place first = {0};
+    cursor first = {0};
 
     for (int a = shape->rank; a-- > 0;)
         if (p->is_row_axis[a]) {
@@ -84,7 +84,7 @@ static place first_place(const part *p, const tspk_shape *shape)
     return first;
 }
 
-static void next_place(place *at, const tspk_shape *shape)
+static void next_cursor(cursor *at, const tspk_shape *shape)
 {
     for (int a = shape->rank; a-- > 0;) {
         at->row += at->row_step[a];
@@ -102,7 +102,7 @@ static bool describe(const tspk_shape *shape, const int64_t *index, int64_t rows
                      part *p)
 {
     size_t stride[TSPK_MAX_RANK] = {0}, elems = 1, n_rows = 1;
-    place at;
+    cursor at;
 
     p->n_columns = 1;
     for (int a = shape->rank; a-- > 0;) {
@@ -120,15 +120,15 @@ static bool describe(const tspk_shape *shape, const int64_t *index, int64_t rows
     }
     if ((int64_t)n_rows != rows)
         return false;
-    at = first_place(p, shape);
-    for (size_t i = 0; i < elems; i++, next_place(&at, shape)) {
+    at = first_cursor(p, shape);
+    for (size_t i = 0; i < elems; i++, next_cursor(&at, shape)) {
         if (at.row == 0)
             p->column[at.column] = index[i];
         if (at.row == 0 && (index[i] < 0 || index[i] >= width))
             return false;
     }
-    at = first_place(p, shape);
-    for (size_t i = 0; i < elems; i++, next_place(&at, shape))
+    at = first_cursor(p, shape);
+    for (size_t i = 0; i < elems; i++, next_cursor(&at, shape))
         if (index[i] != (int64_t)at.row * width + p->column[at.column])
             return false;
     return true;

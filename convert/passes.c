@@ -77,7 +77,7 @@ static tspk_status run_all(tspk_graph *graph, tspk_arena *scratch, tspk_pass_rep
 
 tspk_status tspk_run_passes(tspk_graph *graph, tspk_pass_report *report_out, tspk_error *err)
 {
-    tspk_arena *const scratch = tspk_arena_new(0);
+    tspk_arena *const scratch = tspk_arena_new(graph->cap_bytes);
     tspk_pass_report report = {0};
     tspk_status status;
 

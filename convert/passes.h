@@ -54,7 +54,8 @@ typedef struct tspk_pass_report {
     tspk_ann_cost source_cost; /* of the whole network, counted before the liveness pass */
 } tspk_pass_report;
 
-/** Runs every pass to its fixpoint, verifying the graph after each. */
+/** Runs every pass to its fixpoint, verifying the graph after each, with at most the graph's cap of
+ * memory beside it. @errors LIMIT, NOMEM, and what verification finds */
 tspk_status tspk_run_passes(tspk_graph *graph, tspk_pass_report *report_out, tspk_error *err);
 
 /** Structure of a canonical graph: what each token is and what each product is for. */
@@ -68,7 +69,7 @@ typedef struct tspk_structure {
                                   Attention between */
 } tspk_structure;
 
-/** Analyses a canonical graph; arrays come from `arena`. */
+/** Analyses a canonical graph; arrays come from `arena`. @errors LIMIT, NOMEM */
 tspk_status tspk_find_structure(const tspk_graph *graph, tspk_arena *arena,
                                 tspk_structure *structure_out, tspk_error *err);
 
@@ -76,10 +77,12 @@ tspk_status tspk_find_structure(const tspk_graph *graph, tspk_arena *arena,
  */
 uint32_t tspk_find_class_output(const tspk_graph *graph);
 
-/** Drops every other output, and runs the passes again when there were others. */
+/** Drops every other output, and runs the passes again when there were others.
+ * @errors UNSUPPORTED (no such output), and those of the passes */
 tspk_status tspk_keep_class_output(tspk_graph *graph, tspk_error *err);
 
-/** TSPK_OK when the canonical graph can become a spike graph, else the refusal naming the node. */
+/** TSPK_OK when the canonical graph can become a spike graph, else the refusal naming the node.
+ * @errors UNSUPPORTED, SHAPE, NOMEM */
 tspk_status tspk_check_convertible(const tspk_graph *graph, tspk_error *err);
 
 #endif

@@ -19,6 +19,7 @@ tspk_status tspk_graph_new(size_t cap_bytes, tspk_graph **graph_out, tspk_error 
         free(graph);
         return NO_MEMORY(err);
     }
+    graph->cap_bytes = cap_bytes;
     graph->batch = 1;
     graph->producer = "";
     *graph_out = graph;

@@ -57,21 +57,24 @@ typedef struct tspk_graph {
     int64_t opset;          /* of the default ONNX domain, as the file says */
     char source_sha256[65]; /* hex digest of the .onnx and of its external data, in order of use */
     const char *producer;   /* exporter, "" when not given */
+    size_t cap_bytes;       /* most that the arena, and a pass beside it, may take; 0: no cap */
     bool is_clone;          /* constants belong to another graph: their elements must stay */
 } tspk_graph;
 
-/** An empty graph with an arena of its own; cap_bytes caps the arena (0: none). */
+/** An empty graph with an arena of its own; cap_bytes caps the arena (0: none). @errors NOMEM */
 tspk_status tspk_graph_new(size_t cap_bytes, tspk_graph **graph_out, tspk_error *err);
 void tspk_graph_free(tspk_graph *graph);
 
-/** A copy to rewrite. Names, constants and rows are shared: borrowed until `graph` is freed. */
+/** A copy to rewrite. Names, constants and rows are shared: borrowed until `graph` is freed.
+ * @errors NOMEM */
 tspk_status tspk_graph_clone(const tspk_graph *graph, tspk_graph **clone_out, tspk_error *err);
 
-/** Adds a value without data; name is copied (NULL means ""). */
+/** Adds a value without data; name is copied (NULL means ""). @errors LIMIT, NOMEM */
 tspk_status tspk_graph_add_value(tspk_graph *graph, const char *name, tspk_dtype dtype,
                                  const tspk_shape *shape, tspk_value_id *id_out, tspk_error *err);
 
-/** Adds a constant; `data` must live as long as the graph (allocate it from graph->arena). */
+/** Adds a constant; `data` must live as long as the graph (allocate it from graph->arena).
+ * @errors LIMIT, NOMEM */
 tspk_status tspk_graph_add_constant(tspk_graph *graph, const char *name, const tspk_tensor *tensor,
                                     tspk_value_id *id_out, tspk_error *err);
 
@@ -79,6 +82,7 @@ tspk_status tspk_graph_add_constant(tspk_graph *graph, const char *name, const t
  * Inserts a node at position `at` (≤ n_nodes; n_nodes appends); ids in `in` and `out` are copied,
  * the names too. Node ids at and after `at` move up by one, producers are kept right. `attr` NULL:
  * zeros.
+ * @errors LIMIT, NOMEM
  */
 tspk_status tspk_graph_insert_node(tspk_graph *graph, uint32_t at, tspk_op op, const char *name,
                                    const char *onnx_op, const tspk_value_id *in, uint32_t n_in,

@@ -55,6 +55,7 @@ TSPK_API const char *tspk_model_sha256(const tspk_model *model);
 /**
  * Can it be converted to spikes? TSPK_OK, or the refusal that names the node in the way.
  * The one check of its kind; nothing else assumes what a network looks like.
+ * @errors UNSUPPORTED, SHAPE, USAGE (a raw model), NOMEM
  */
 TSPK_API tspk_status tspk_model_check_convertible(const tspk_model *model, tspk_error *err);
 
@@ -62,6 +63,7 @@ TSPK_API tspk_status tspk_model_check_convertible(const tspk_model *model, tspk_
  * The recognised structure as JSON text (schema "transpike.inspect/1"): ports, blocks, heads, widths,
  * tokens, sites, operators, what each pass rewrote.
  * @param json_out  owned by the caller, freed with tspk_text_free()
+ * @errors NOMEM
  */
 TSPK_API tspk_status tspk_model_describe(const tspk_model *model, char **json_out, tspk_error *err);
 
@@ -75,6 +77,7 @@ typedef struct tspk_ann tspk_ann;
  * Plans and allocates an executor.
  * @param model    borrowed until the executor is closed
  * @param threads  ≥ 1; 0: all cores. Runs of several batches go side by side.
+ * @errors RANGE, LIMIT, NOMEM
  */
 TSPK_API tspk_status tspk_ann_open(const tspk_model *model, int threads, tspk_ann **ann_out,
                                    tspk_error *err);
@@ -84,6 +87,8 @@ TSPK_API void tspk_ann_close(tspk_ann *ann);
  * Runs `n_runs` independent passes of tspk_model_batch() images each.
  * @param inputs   one pointer an input: [n_runs, elements of the port], borrowed, of the port's dtype
  * @param outputs  one pointer an output, the same way; NULL entries are skipped
+ * @errors UNSUPPORTED (an element type that an operator lacks), RANGE (integer division by 0, an index
+ * out of range)
  * @note allocates nothing; the result of a run does not depend on threads or on its neighbours
  */
 TSPK_API tspk_status tspk_ann_run(tspk_ann *ann, size_t n_runs, const void *const *inputs,

@@ -7,9 +7,10 @@
  *   onnx_tool run MODEL PREFIX IN.npy…    raw, executed once a batch; output i goes to PREFIXi.npy
  *   onnx_tool serve                       `run` for each line MODEL<tab>PREFIX<tab>IN.npy… of the
  *                                         standard input; answers "OK" or the refusal
- *   onnx_tool registry                    a row an operator form: domain, name, first, last opset
- *   onnx_tool opsets                      the oldest and the newest opset that are read
- *   onnx_tool mutate MODEL SEED N FILE    opens N damaged copies (written to FILE), counts refusals
+ *   onnx_tool registry                    a row an operator form: domain, name, first and last
+ * opset, inputs at least and at most, types, operator of the graph onnx_tool opsets the oldest and
+ * the newest opset that are read onnx_tool mutate MODEL SEED N FILE    opens N damaged copies
+ * (written to FILE), counts refusals
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -157,8 +158,9 @@ static int print_registry(void)
     const tspk_onnx_op *const ops = tspk_onnx_ops(&n);
 
     for (size_t i = 0; i < n; i++)
-        printf("%s\t%s\t%d\t%d\n", ops[i].domain, ops[i].name, (int)ops[i].since,
-               (int)ops[i].until);
+        printf("%s\t%s\t%d\t%d\t%u\t%u\t%s\t%s\n", ops[i].domain, ops[i].name, (int)ops[i].since,
+               (int)ops[i].until, ops[i].n_least, ops[i].n_most, ops[i].types,
+               ops[i].core ? tspk_op_name(ops[i].core) : "");
     return 0;
 }
 
