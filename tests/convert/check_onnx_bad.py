@@ -35,8 +35,8 @@ def check_listed(tool, base):
         _, status, usage = os.wait4(process.pid, 0)
         got = status_of(lines[0]) if len(lines) == 1 and status == 0 else 'CRASH'
         seconds, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-        memory -= sum(entry.stat().st_size for entry in os.scandir(os.path.dirname(path))
-                      if entry.is_file())
+        memory -= sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(os.path.dirname(path))
+                      if entry.is_file(follow_symlinks=False))
         slowest, largest = max(slowest, (seconds, name)), max(largest, (memory, name))
         if got not in re.findall(r'[A-Z]{2,}', row['expect']):
             wrong += 1
