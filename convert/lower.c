@@ -405,8 +405,7 @@ tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
     return tspk_in_stage(err, status, "lower");
 }
 
-tspk_status tspk_lower_class_output(const tspk_graph *graph, const char *const *keep_analog,
-                                    size_t n_keep, tspk_graph **source_out,
+tspk_status tspk_lower_class_output(const tspk_graph *graph, tspk_graph **source_out,
                                     tspk_spikegraph **spikes_out, tspk_error *err)
 {
     tspk_arena *const scratch = tspk_arena_new(0);
@@ -422,7 +421,7 @@ tspk_status tspk_lower_class_output(const tspk_graph *graph, const char *const *
     if (status == TSPK_OK)
         status = tspk_find_structure(*source_out, scratch, &structure, err);
     if (status == TSPK_OK)
-        status = tspk_lower(*source_out, &structure, keep_analog, n_keep, spikes_out, err);
+        status = tspk_lower(*source_out, &structure, NULL, 0, spikes_out, err);
     tspk_arena_free(scratch);
     return status;
 }

@@ -24,13 +24,12 @@ tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
                        tspk_error *err);
 
 /**
- * Lowers the class output of a canonical graph alone: what `convert` makes of it.
- * @param keep_analog [n_keep] as above
+ * Lowers the class output of a canonical graph alone: what `convert` makes of it, every site
+ * spiking.
  * @param source_out the graph that was lowered, freed before `graph`; set on failure too, or NULL
  * @errors those of tspk_keep_class_output() and tspk_lower()
  */
-tspk_status tspk_lower_class_output(const tspk_graph *graph, const char *const *keep_analog,
-                                    size_t n_keep, tspk_graph **source_out,
+tspk_status tspk_lower_class_output(const tspk_graph *graph, tspk_graph **source_out,
                                     tspk_spikegraph **spikes_out, tspk_error *err);
 
 #endif

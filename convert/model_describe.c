@@ -189,7 +189,7 @@ tspk_status tspk_model_describe(const tspk_model *model, char **json_out, tspk_e
     if (!json)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to describe the model");
     if (!model->is_raw && tspk_check_convertible(model->graph, NULL) == TSPK_OK)
-        status = tspk_lower_class_output(model->graph, NULL, 0, &source, &spikes, err);
+        status = tspk_lower_class_output(model->graph, &source, &spikes, err);
     if (status == TSPK_OK) {
         if (fill(json, model, spikes))
             text = cJSON_PrintUnformatted(json);
