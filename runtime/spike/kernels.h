@@ -56,6 +56,7 @@ typedef struct tspk_linear_args {
     size_t ldbias;
     float divisor; /* t in rate coding; 0: none */
     bool is_first; /* Y starts at 0, whatever y holds */
+    bool is_last;  /* nobody reads y again: it is not written */
     float *y;      /* [rows, ldo] Y; in/out; NULL: starts at 0 and is not kept */
     float *out;    /* [rows, ldo]; out */
     size_t ldo;

@@ -131,7 +131,7 @@ static AVX2 TSPK_ALWAYS_INLINE void finish(const tspk_linear_args *args, size_t 
         args->y && !args->is_first ? _mm256_maskload_ps(args->y + at, mask) : _mm256_setzero_ps();
     __m256 y = _mm256_fmadd_ps(_mm256_set1_ps(args->rho[class]), z, before);
 
-    if (args->y)
+    if (args->y && !args->is_last)
         _mm256_maskstore_ps(args->y + at, mask, y);
     if (args->divisor > 0.0f)
         y = _mm256_div_ps(y, _mm256_set1_ps(args->divisor));

@@ -246,7 +246,8 @@ static AVX512 TSPK_ALWAYS_INLINE void finish(const size_t tiles, const tspk_line
 
             y = args->is_first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask[c], kept);
             y = _mm512_fmadd_ps(rho, z[c], y);
-            _mm512_mask_storeu_ps(kept, mask[c], y);
+            if (!args->is_last)
+                _mm512_mask_storeu_ps(kept, mask[c], y);
         } else {
             y = _mm512_fmadd_ps(rho, z[c], _mm512_setzero_ps());
         }

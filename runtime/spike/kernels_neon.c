@@ -139,7 +139,7 @@ static NEON void finish(const tspk_linear_args *args, size_t r, size_t column, f
     if (args->y && !args->is_first)
         y = load_some(args->y + at, n);
     y = vfmaq_f32(y, vdupq_n_f32(args->rho[class]), z);
-    if (args->y)
+    if (args->y && !args->is_last)
         store_some(args->y + at, n, y);
     if (args->divisor > 0.0f)
         y = vdivq_f32(y, vdupq_n_f32(args->divisor));

@@ -49,7 +49,7 @@ static void finish(const tspk_linear_args *args, size_t r, size_t column, size_t
     for (size_t i = 0; i < n; i++) {
         const float y = fmaf(rho, z[i], kept && !args->is_first ? kept[i] : 0.0f);
 
-        if (kept)
+        if (kept && !args->is_last)
             kept[i] = y;
         out[i] = (args->divisor > 0.0f ? y / args->divisor : y) + bias[i];
     }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/cpu.h"
+#include "core/spikegraph.h"
 #include "runtime/spike/kernels.h"
 
 /* Inner elements that gemm_f32 sums in one chain. */
@@ -73,7 +74,7 @@ typedef struct tspk_row_kernels {
     /**
      * Brings levels into the order of positions: to[r, p] = from[r, order[p]].
      * @param n     positions, a multiple of LANES
-     * @param order [n] channel, or UINT32_MAX: 0
+     * @param order [n] channel
      * @param channels < TSPK_MAX_ORDERED
      * @param from  [rows, ldf] int8, or int16 when is_wide; read up to `channels` rounded up to
      *              TSPK_FIRE_LANES, of which those beyond `channels` may hold anything
@@ -94,9 +95,17 @@ typedef struct tspk_row_kernels {
     void (*gemm_f32)(size_t rows, size_t inner, const float *a, size_t lda, const float *b,
                      const float *bias, size_t n, float *out, size_t ldo);
 
-    /** l[j] = fma(factor * key_factor[j], l[j], add[j]) (+ bias[j] unless NULL) */
+    /** out[j] = fma(factor * key_factor[j], l[j], add[j]) (+ bias[j] unless NULL); out may be l */
     void (*logits)(size_t n, float factor, const float *key_factor, const float *add,
-                   const float *bias, float *l);
+                   const float *bias, const float *l, float *out);
+
+    /** o[i] = before[i] + m * step[i] with two roundings, what fire() did to a state; m is the level
+     * that a code stands for. `before` may be o; NULL: zeros. is_alike: step[0] for all. */
+    void (*add_codes)(size_t n, const float *step, bool is_alike, tspk_code_form form,
+                      const int8_t *code, const float *before, float *o);
+
+    /** Codes of levels. */
+    void (*encode)(size_t n, tspk_code_form form, const int16_t *level, int8_t *code);
 
     /** out[c] = fma(factor * unit[c], acc[c], offset[c]); offset NULL: zeros. */
     void (*scale_out)(size_t n, float factor, const float *unit, const float *acc,

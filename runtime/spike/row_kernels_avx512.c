@@ -250,6 +250,9 @@ static AVX512 void fire(const tspk_fire_args *args)
 /* Rows that are brought into order together. */
 #define ORDER_ROWS 8
 
+/* Channels up to which permutations of whole vectors beat a load and a store an element. */
+#define MOST_PERMUTED 1024
+
 static AVX512 TSPK_ALWAYS_INLINE __m512i load_words(const void *from, size_t at, bool is_wide)
 {
     if (is_wide)
@@ -271,9 +274,8 @@ static AVX512 TSPK_ALWAYS_INLINE void reorder_block(size_t rows, size_t lanes, s
                                                     size_t ldt)
 {
     const __mmask32 there = lanes == 32 ? ~(__mmask32)0 : ((__mmask32)1 << lanes) - 1;
-    const __m512i none = _mm512_set1_epi32(-1);
-    const __m512i low = _mm512_mask_loadu_epi32(none, (__mmask16)there, order);
-    const __m512i high = _mm512_mask_loadu_epi32(none, (__mmask16)(there >> 16), order + 16);
+    const __m512i low = _mm512_maskz_loadu_epi32((__mmask16)there, order);
+    const __m512i high = _mm512_maskz_loadu_epi32((__mmask16)(there >> 16), order + 16);
     const __m512i index = join_words(low, high);
     const __m512i block = join_words(_mm512_srli_epi32(low, 6), _mm512_srli_epi32(high, 6));
     __m512i sum[ORDER_ROWS];
@@ -324,7 +326,9 @@ static AVX512 TSPK_ALWAYS_INLINE void reorder_rows(size_t rows, size_t n, size_t
 static AVX512 void reorder(size_t rows, size_t n, size_t channels, const uint32_t *order,
                            bool is_wide, const void *from, size_t ldf, void *to, size_t ldt)
 {
-    if (is_wide)
+    if (channels > MOST_PERMUTED)
+        tspk_reorder_levels(rows, n, channels, order, is_wide, from, ldf, to, ldt);
+    else if (is_wide)
         reorder_rows(rows, n, channels, order, true, from, ldf, to, ldt);
     else
         reorder_rows(rows, n, channels, order, false, from, ldf, to, ldt);
@@ -384,6 +388,8 @@ const tspk_row_kernels tspk_row_kernels_avx512 = {
     .finish = finish,
     .gemm_f32 = gemm_f32,
     .logits = logits,
+    .add_codes = add_codes,
+    .encode = encode,
     .scale_out = scale_out,
     .add_scaled = add_scaled,
     .dot = dot,

@@ -6,6 +6,8 @@
  */
 #include <math.h>
 
+#include "core/mathfun.h"
+
 KERNEL void finish(size_t n, float rho, const float *z, float *y_kept, bool is_first, float divisor,
                    const float *bias, float *out)
 {
@@ -20,14 +22,68 @@ KERNEL void finish(size_t n, float rho, const float *z, float *y_kept, bool is_f
 }
 
 KERNEL void logits(size_t n, float factor, const float *key_factor, const float *add,
-                   const float *bias, float *l)
+                   const float *bias, const float *l, float *out)
 {
     if (bias)
+        TSPK_IVDEP
         for (size_t j = 0; j < n; j++)
-            l[j] = fmaf(factor * key_factor[j], l[j], add[j]) + bias[j];
+            out[j] = fmaf(factor * key_factor[j], l[j], add[j]) + bias[j];
     else
+        TSPK_IVDEP
         for (size_t j = 0; j < n; j++)
-            l[j] = fmaf(factor * key_factor[j], l[j], add[j]);
+            out[j] = fmaf(factor * key_factor[j], l[j], add[j]);
+}
+
+/* The float of ±2^(|code| - 1), or of the code itself. */
+static TSPK_ALWAYS_INLINE float decoded_level(tspk_code_form form, int8_t code)
+{
+    const int32_t magnitude = code < 0 ? -code : code;
+    const float power = tspk_float_from_bits((uint32_t)(magnitude + 126) << 23);
+
+    if (form == TSPK_CODE_LEVEL)
+        return (float)code;
+    return code < 0 ? -power : code > 0 ? power : 0.0f;
+}
+
+static TSPK_ALWAYS_INLINE void add_coded(size_t n, const float *step, size_t stride,
+                                         tspk_code_form form, const int8_t *code,
+                                         const float *before, float *o)
+{
+    if (before)
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            o[i] = before[i] + decoded_level(form, code[i]) * step[i * stride];
+    else
+        TSPK_IVDEP
+        for (size_t i = 0; i < n; i++)
+            o[i] = 0.0f + decoded_level(form, code[i]) * step[i * stride];
+}
+
+KERNEL void add_codes(size_t n, const float *step, bool is_alike, tspk_code_form form,
+                      const int8_t *code, const float *before, float *o)
+{
+    if (form == TSPK_CODE_EXPONENT)
+        add_coded(n, step, !is_alike, TSPK_CODE_EXPONENT, code, before, o);
+    else if (is_alike)
+        add_coded(n, step, 0, TSPK_CODE_LEVEL, code, before, o);
+    else
+        add_coded(n, step, 1, TSPK_CODE_LEVEL, code, before, o);
+}
+
+KERNEL void encode(size_t n, tspk_code_form form, const int16_t *level, int8_t *code)
+{
+    if (form == TSPK_CODE_LEVEL) {
+        for (size_t i = 0; i < n; i++)
+            code[i] = (int8_t)level[i];
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int8_t exponent = 0;
+
+        for (int magnitude = level[i] < 0 ? -level[i] : level[i]; magnitude; magnitude >>= 1)
+            exponent++;
+        code[i] = level[i] < 0 ? (int8_t)-exponent : exponent;
+    }
 }
 
 KERNEL void scale_out(size_t n, float factor, const float *unit, const float *acc,

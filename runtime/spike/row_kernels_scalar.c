@@ -83,14 +83,16 @@ static void fire(const tspk_fire_args *args)
 
 static void reorder_bytes(size_t n, const uint32_t *order, const int8_t *from, int8_t *to)
 {
+#pragma GCC unroll 8
     for (size_t i = 0; i < n; i++)
-        to[i] = order[i] == UINT32_MAX ? 0 : from[order[i]];
+        to[i] = from[order[i]];
 }
 
 static void reorder_words(size_t n, const uint32_t *order, const int16_t *from, int16_t *to)
 {
+#pragma GCC unroll 8
     for (size_t i = 0; i < n; i++)
-        to[i] = order[i] == UINT32_MAX ? 0 : from[order[i]];
+        to[i] = from[order[i]];
 }
 
 void tspk_reorder_levels(size_t rows, size_t n, size_t channels, const uint32_t *order,
@@ -132,6 +134,8 @@ const tspk_row_kernels tspk_row_kernels_scalar = {
     .finish = finish,
     .gemm_f32 = gemm_f32,
     .logits = logits,
+    .add_codes = add_codes,
+    .encode = encode,
     .scale_out = scale_out,
     .add_scaled = add_scaled,
     .dot = dot,

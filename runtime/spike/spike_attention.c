@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/compiler.h"
 #include "runtime/spike/spike_exec.h"
 
 static const float LN_4 = 1.38629436f; /* docs/spikefile.md: the fixed maximum moves beyond it */
@@ -25,6 +26,7 @@ typedef struct attention_job {
 typedef struct block_memory {
     float *logit;    /* [rows, keys_padded] L of the block: kept, or x itself */
     float *x;        /* [rows, keys_padded] logits, then numerators */
+    float *o;        /* [rows, keys_padded] the numerators' state; one step: NULL */
     float *acc;      /* [rows, width_padded] */
     float *sum;      /* [rows] S */
     float *special;  /* [rows, n_classes] P_κ */
@@ -49,6 +51,7 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
     const size_t wide = TSPK_ATTENTION_ROWS * at->keys_padded;
 
     memory->x = tspk_carve(&p, wide * sizeof(float));
+    memory->o = plan->steps > 1 ? tspk_carve(&p, wide * sizeof(float)) : NULL;
     memory->acc = tspk_carve(&p, TSPK_ATTENTION_ROWS * at->width_padded * sizeof(float));
     memory->sum = tspk_carve(&p, TSPK_ATTENTION_ROWS * sizeof(float));
     memory->special = tspk_carve(&p, TSPK_ATTENTION_ROWS * plan->n_classes * sizeof(float));
@@ -61,9 +64,16 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
 
 size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan, const tspk_attention_plan *at)
 {
+    const tspk_site_plan *const sites[] = {at->query, at->key, at->value};
     block_memory memory;
+    size_t most = carve_block(plan, at, NULL, &memory);
 
-    return carve_block(plan, at, NULL, &memory);
+    for (size_t i = 0; i < TSPK_COUNT_OF(sites); i++) {
+        const size_t fire = tspk_fire_scratch_bytes(plan, sites[i]);
+
+        most = fire > most ? fire : most;
+    }
+    return most;
 }
 
 static float plane_factor(const tspk_site_plan *a, uint32_t ta, const tspk_site_plan *b,
@@ -181,8 +191,8 @@ static void add_logits(const attention_job *job, size_t head, size_t first, size
 }
 
 /* Numerators x and their sums of one query row. */
-static void soften_row(const attention_job *job, size_t head, size_t row, float *x, float *sum_out,
-                       float *special, float *query)
+static void soften_row(const attention_job *job, size_t head, size_t row, const float *logit,
+                       float *x, float *sum_out, float *special, float *query)
 {
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_run *const run = job->run;
@@ -202,7 +212,7 @@ static void soften_row(const attention_job *job, size_t head, size_t row, float 
         at->keys, factor, at->key_factor,
         (const float *)(run->slot + at->add_at) +
             (token_class * at->heads + head) * at->keys_padded,
-        job->bias ? job->bias + head * job->bias_head + row * job->bias_row : NULL, x);
+        job->bias ? job->bias + head * job->bias_head + row * job->bias_row : NULL, logit, x);
     if (at->key_offset && at->n_special) {
         const float *const o = (const float *)(run->slot + at->query->o_at) + row * n + first;
         const float *const prior =
@@ -241,56 +251,102 @@ static void soften_row(const attention_job *job, size_t head, size_t row, float 
     memset(x + at->keys, 0, (at->keys_padded - at->keys) * sizeof *x);
 }
 
-/* Fires the numerators of one row; counts and keeps the codes. */
-static uint64_t fire_row(const attention_job *job, size_t head, size_t row, const float *x,
-                         int16_t *level, int worker)
+/* Levels of a row in a dump. */
+static void record_row(const attention_job *job, size_t head, size_t row, const float *x,
+                       const int16_t *level)
+{
+    const tspk_attention_plan *const at = job->at;
+    const size_t to = (((job->run->t - 1) * at->heads + head) * at->queries + row) * at->keys;
+
+    for (size_t j = 0; job->record->code && j < at->keys; j++)
+        job->record->code[to + j] =
+            tspk_code_of_level(at->numerator->params->code_form, level[j]);
+    if (job->record->input)
+        memcpy(job->record->input + to, x, at->keys * sizeof *x);
+}
+
+/* Levels of an earlier step; returns how many fired. */
+static uint64_t expand_codes(tspk_code_form form, const int8_t *code, size_t n, int16_t *level)
+{
+    uint32_t spikes = 0;
+
+    if (form == TSPK_CODE_LEVEL)
+        for (size_t j = 0; j < n; j++)
+            level[j] = code[j];
+    else
+        for (size_t j = 0; j < n; j++)
+            level[j] = (int16_t)tspk_level_of_code(form, code[j]);
+    for (size_t j = 0; j < n; j++)
+        spikes += code[j] != 0;
+    return spikes;
+}
+
+/* The state of a block of numerators, from the codes of all earlier steps: fewer bytes than it. */
+static void restore_states(const attention_job *job, size_t head, size_t first, size_t rows,
+                           const block_memory *memory)
+{
+    const tspk_attention_plan *const at = job->at;
+    const tspk_spike_plan *const plan = job->run->plan;
+    const tspk_site_plan *const site = at->numerator;
+    const size_t keys = at->keys_padded;
+
+    for (uint32_t t = 1; t < job->run->t; t++)
+        for (size_t r = 0; r < rows; r++) {
+            const tspk_fire_table *const table =
+                tspk_site_table(plan, site, t, site->site->row_class[first + r]);
+            float *const o = memory->o + r * keys;
+
+            plan->row_kernels->add_codes(keys, table->step + head * TSPK_FIRE_LANES, true,
+                                         site->params->code_form,
+                                         code_plane(job, t, head) + (first + r) * keys,
+                                         t > 1 ? o : NULL, o);
+        }
+}
+
+/* Fires a block of numerators; counts and keeps the codes; returns how many fired. */
+static uint64_t fire_block(const attention_job *job, size_t head, size_t first, size_t rows,
+                           const block_memory *memory, int worker)
 {
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_run *const run = job->run;
     const tspk_site_plan *const site = at->numerator;
+    const uint8_t *const row_class = site->site->row_class + first;
     const size_t keys = at->keys_padded;
-    float *const state = site->o_at == TSPK_NOWHERE ? NULL
-                                                    : (float *)(run->slot + site->o_at) +
-                                                          (head * at->queries + row) * keys;
-    tspk_level_count count;
-    const tspk_fire_args args = {
-        .table = tspk_site_table(run->plan, site, run->t, site->site->row_class[row]),
-        .rows = 1,
-        .n = keys,
-        .is_alike = true,
-        .block = head,
-        .t = tspk_fire_factor(run),
-        .x = x,
-        .ldx = keys,
-        .o_in = run->t > 1 ? state : NULL,
-        .o_out = state,
-        .level = level,
-        .is_wide = true,
-        .ldl = keys,
-        .count = &count};
+    tspk_level_count count[TSPK_ATTENTION_ROWS];
+    tspk_fire_args args = {.n = keys,
+                           .is_alike = true,
+                           .block = head,
+                           .t = tspk_fire_factor(run),
+                           .ldx = keys,
+                           .ldo_in = keys,
+                           .is_wide = true,
+                           .ldl = keys};
+    uint64_t spikes = 0;
 
-    run->plan->row_kernels->fire(&args);
-    tspk_count_spikes(run, site, worker, &count, site->fan_out[row]);
-    run->counter[worker].neurons += at->keys;
-    if (run->t < run->plan->steps) {
-        int8_t *const code = code_plane(job, run->t, head) + row * keys;
-
-        if (site->params->code_form == TSPK_CODE_LEVEL)
-            for (size_t j = 0; j < keys; j++)
-                code[j] = (int8_t)level[j];
-        else
-            for (size_t j = 0; j < keys; j++)
-                code[j] = tspk_code_of_level(TSPK_CODE_EXPONENT, level[j]);
+    if (run->t > 1)
+        restore_states(job, head, first, rows, memory);
+    for (size_t r = 0; r < rows; r += args.rows) {
+        args.rows = 1;
+        while (r + args.rows < rows && row_class[r + args.rows] == row_class[r])
+            args.rows++;
+        args.table = tspk_site_table(run->plan, site, run->t, row_class[r]);
+        args.x = memory->x + r * keys;
+        args.o_in = run->t > 1 ? memory->o + r * keys : NULL;
+        args.level = memory->level + r * keys;
+        args.count = count + r;
+        run->plan->row_kernels->fire(&args);
     }
-    if (job->record) {
-        const size_t to = (((run->t - 1) * at->heads + head) * at->queries + row) * at->keys;
-
-        for (size_t j = 0; job->record->code && j < at->keys; j++)
-            job->record->code[to + j] = tspk_code_of_level(site->params->code_form, level[j]);
-        if (job->record->input)
-            memcpy(job->record->input + to, x, at->keys * sizeof *x);
+    for (size_t r = 0; r < rows; r++) {
+        tspk_count_spikes(run, site, worker, &count[r], site->fan_out[first + r]);
+        spikes += count[r].spikes;
+        if (job->record)
+            record_row(job, head, first + r, memory->x + r * keys, memory->level + r * keys);
     }
-    return count.spikes;
+    run->counter[worker].neurons += rows * at->keys;
+    if (run->t < run->plan->steps)
+        run->plan->row_kernels->encode(rows * keys, site->params->code_form, memory->level,
+                                       code_plane(job, run->t, head) + first * keys);
+    return spikes;
 }
 
 /* Acc += levels times one plane of v. */
@@ -314,22 +370,6 @@ static void add_values(const attention_job *job, size_t head, size_t rows, const
                                     .scratch = memory->scratch};
 
     (is_sparse ? kernels->product_events : kernels->product)(&args);
-}
-
-/* Levels of an earlier step; returns how many fired. */
-static uint64_t expand_codes(tspk_code_form form, const int8_t *code, size_t n, int16_t *level)
-{
-    uint32_t spikes = 0;
-
-    if (form == TSPK_CODE_LEVEL)
-        for (size_t j = 0; j < n; j++)
-            level[j] = code[j];
-    else
-        for (size_t j = 0; j < n; j++)
-            level[j] = (int16_t)tspk_level_of_code(form, code[j]);
-    for (size_t j = 0; j < n; j++)
-        spikes += code[j] != 0;
-    return spikes;
 }
 
 static bool is_sparse_block(const attention_job *job, size_t rows, uint64_t spikes)
@@ -374,7 +414,7 @@ static void attend_block(void *context, size_t block, int worker)
     const size_t rows =
         at->queries - first < TSPK_ATTENTION_ROWS ? at->queries - first : TSPK_ATTENTION_ROWS;
     const size_t keys = at->keys_padded;
-    uint64_t spikes = 0;
+    uint64_t spikes;
     block_memory memory;
     float *acc;
 
@@ -387,14 +427,10 @@ static void attend_block(void *context, size_t block, int worker)
     if (at->acc_at != TSPK_NOWHERE)
         acc = (float *)(run->slot + at->acc_at) + (head * at->queries + first) * at->width_padded;
     add_logits(job, head, first, rows, memory.scratch, memory.logit);
-    if (memory.logit != memory.x)
-        memcpy(memory.x, memory.logit, rows * keys * sizeof *memory.x);
-    for (size_t r = 0; r < rows; r++) {
-        soften_row(job, head, first + r, memory.x + r * keys, &memory.sum[r],
-                   memory.special + r * run->plan->n_classes, memory.query);
-        spikes +=
-            fire_row(job, head, first + r, memory.x + r * keys, memory.level + r * keys, worker);
-    }
+    for (size_t r = 0; r < rows; r++)
+        soften_row(job, head, first + r, memory.logit + r * keys, memory.x + r * keys,
+                   &memory.sum[r], memory.special + r * run->plan->n_classes, memory.query);
+    spikes = fire_block(job, head, first, rows, &memory, worker);
     for (uint32_t i = 1; i < t; i++)
         add_values(job, head, rows, memory.level, t, i, false, is_sparse_block(job, rows, spikes),
                    &memory, acc);

@@ -107,7 +107,7 @@ void tspk_run_analog(const tspk_spike_run *run, tspk_node_id node);
  * Fires a site of rows: x [rows, channels] to levels [rows, n] (of computed rows) and state.
  * Levels of linear sites come in their sorted order.
  */
-size_t tspk_fire_scratch_bytes(const tspk_site_plan *site);
+size_t tspk_fire_scratch_bytes(const tspk_spike_plan *plan, const tspk_site_plan *site);
 void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level);
 
 /** What the input of a neuron is multiplied by. */

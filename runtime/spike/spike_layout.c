@@ -148,10 +148,6 @@ static void keep_attention(layout *l, tspk_attention_plan *at)
     at->key_at = keep(l, steps * at->key_plane);
     at->value_at = keep(l, steps * at->value_plane);
     site[at->query_id].level_at = keep(l, steps * at->queries * at->query->n * sizeof(int16_t));
-    site[at->query_id].o_at = keep(l, at->queries * at->query->n * sizeof(float));
-    site[at->key_id].o_at = keep(l, at->keys * at->key->n * sizeof(float));
-    site[at->value_id].o_at = keep(l, at->keys * at->value->n * sizeof(float));
-    site[at->numerator_id].o_at = keep(l, rows * at->keys_padded * sizeof(float));
 }
 
 static void keep_states(layout *l)
@@ -167,9 +163,12 @@ static void keep_states(layout *l)
         tspk_linear_plan *const at = &plan->linear[i];
 
         at->y_at = keep(l, at->rows * at->linear->n_out * sizeof(float));
-        if (plan->site[at->site_id].o_at == TSPK_NOWHERE)
-            plan->site[at->site_id].o_at =
-                keep(l, at->site->site->rows * at->site->neurons * sizeof(float));
+    }
+    for (uint32_t i = 0; i < plan->spikes->n_sites; i++) {
+        tspk_site_plan *const at = &plan->site[i];
+
+        if (at->site->kind != TSPK_SITE_NUMERATOR)
+            at->code_at = keep(l, (plan->steps - 1) * at->site->rows * at->neurons);
     }
     for (uint32_t i = 0; i < plan->spikes->n_attentions; i++)
         keep_attention(l, &plan->attention[i]);
@@ -183,14 +182,14 @@ static void share_attention(layout *l, tspk_attention_plan *at, uint32_t node)
     at->value_level_at = share(l, at->keys * at->value->n * sizeof(int16_t), node);
     at->add_at = share(l, l->plan->n_classes * at->heads * at->keys_padded * sizeof(float), node);
     at->decoded_at = share(l, at->keys * at->key->n * sizeof(float), node);
+    site[at->query_id].o_at = share(l, at->queries * at->query->n * sizeof(float), node);
+    site[at->key_id].o_at = share(l, at->keys * at->key->n * sizeof(float), node);
     if (l->plan->steps > 1)
         return;
     at->logit_at = at->max_at = at->acc_at = at->code_at = TSPK_NOWHERE;
     at->key_at = share(l, at->key_plane, node);
     at->value_at = share(l, at->value_plane, node);
     site[at->query_id].level_at = share(l, at->queries * at->query->n * sizeof(int16_t), node);
-    site[at->query_id].o_at = share(l, at->queries * at->query->n * sizeof(float), node);
-    site[at->key_id].o_at = share(l, at->keys * at->key->n * sizeof(float), node);
 }
 
 /* The first Linear that reads a site fires it; the levels live until the last has read them. */

@@ -42,6 +42,7 @@ static void linear_block(void *context, size_t block, int worker)
                              .bias = at->bias + step * run->plan->n_classes * n_out + column,
                              .ldbias = n_out,
                              .is_first = run->t == 1,
+                             .is_last = run->t == run->plan->steps,
                              .ldo = n_out,
                              .scratch = tspk_run_scratch(run, worker)};
 
@@ -61,7 +62,7 @@ static void linear_block(void *context, size_t block, int worker)
 
 size_t tspk_linear_scratch_bytes(const tspk_spike_plan *plan, const tspk_linear_plan *linear)
 {
-    const size_t fire = tspk_fire_scratch_bytes(linear->site);
+    const size_t fire = tspk_fire_scratch_bytes(plan, linear->site);
     const size_t most =
         plan->kernels->scratch_bytes(linear->site->site->n_groups, 2 * linear->site->pairs);
 

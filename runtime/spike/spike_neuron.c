@@ -63,7 +63,78 @@ static size_t alike_rows(const tspk_site_plan *site, size_t first, size_t end)
 /* Levels of a row in the order of channels, as reorder() reads them. */
 static size_t natural_levels(const tspk_site_plan *site)
 {
-    return (site->neurons + TSPK_FIRE_LANES - 1) / TSPK_FIRE_LANES * TSPK_FIRE_LANES;
+    const size_t most = site->ordered > site->neurons ? site->ordered : site->neurons;
+
+    return (most + TSPK_FIRE_LANES - 1) / TSPK_FIRE_LANES * TSPK_FIRE_LANES;
+}
+
+typedef struct fire_memory {
+    int16_t *level; /* [FIRE_ROWS, natural_levels()] linear sites, else NULL */
+    float *o;       /* [FIRE_ROWS, neurons] several steps, else NULL */
+} fire_memory;
+
+static size_t carve_memory(const tspk_spike_plan *plan, const tspk_site_plan *site,
+                           uint8_t *scratch, fire_memory *memory)
+{
+    tspk_carver carver = {scratch, 0};
+
+    *memory = (fire_memory){NULL, NULL};
+    if (site->order)
+        memory->level =
+            tspk_carve(&carver, TSPK_FIRE_ROWS * natural_levels(site) * sizeof(int16_t));
+    if (plan->steps > 1)
+        memory->o = tspk_carve(&carver, TSPK_FIRE_ROWS * site->neurons * sizeof(float));
+    return carver.used;
+}
+
+static int8_t *code_rows(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
+                         size_t first)
+{
+    return (int8_t *)(run->slot + site->code_at) +
+           ((size_t)(t - 1) * site->site->rows + first) * site->neurons;
+}
+
+/* The state of rows of one class, from their codes of all earlier steps: fewer bytes than it. */
+static void restore_states(const tspk_spike_run *run, const tspk_site_plan *site, size_t first,
+                           size_t rows, float *o)
+{
+    const uint32_t token_class = site->site->row_class[first];
+    const size_t n = site->neurons;
+
+    for (uint32_t t = 1; t < run->t; t++) {
+        const float *const step = tspk_site_table(run->plan, site, t, token_class)->step;
+        const int8_t *const code = code_rows(run, site, t, first);
+
+        for (size_t r = 0; r < rows; r++) {
+            const float *before = o + r * n;
+
+            if (t == 1)
+                before = site->prior ? site->prior + token_class * n : NULL;
+            run->plan->row_kernels->add_codes(n, step, false, site->params->code_form,
+                                              code + r * n, before, o + r * n);
+        }
+    }
+}
+
+static void keep_codes(const tspk_spike_run *run, const tspk_site_plan *site, size_t first,
+                       const tspk_fire_args *args)
+{
+    for (size_t r = 0; r < args->rows; r++)
+        run->plan->row_kernels->encode(site->neurons, site->params->code_form,
+                                       (const int16_t *)args->level + r * args->ldl,
+                                       code_rows(run, site, run->t, first + r));
+}
+
+/* Levels from the order of channels into that of positions. */
+static void place_levels(const tspk_spike_run *run, const tspk_site_plan *site,
+                         const tspk_fire_args *args, int16_t *level)
+{
+    const size_t channels = site->site->channels;
+
+    for (size_t r = 0; site->ordered > channels && r < args->rows; r++)
+        ((int16_t *)args->level)[r * args->ldl + channels] = 0;
+    run->plan->row_kernels->reorder(args->rows, site->n, site->ordered, site->order, true,
+                                    args->level, args->ldl, level, site->n);
 }
 
 static void fire_rows(void *context, size_t block, int worker)
@@ -72,14 +143,13 @@ static void fire_rows(void *context, size_t block, int worker)
     const tspk_spike_run *const run = job->run;
     const tspk_site_plan *const site = job->site;
     const size_t channels = site->site->channels, n = site->n, neurons = site->neurons;
-    const size_t ld_natural = natural_levels(site);
     const size_t end = (block + 1) * TSPK_FIRE_ROWS < site->site->rows
                            ? (block + 1) * TSPK_FIRE_ROWS
                            : site->site->rows;
-    float *const state = site->o_at == TSPK_NOWHERE ? NULL : (float *)(run->slot + site->o_at);
-    int16_t *const natural = (int16_t *)tspk_run_scratch(run, worker);
+    fire_memory memory;
     tspk_level_count count[TSPK_FIRE_ROWS];
 
+    carve_memory(run->plan, site, tspk_run_scratch(run, worker), &memory);
     for (size_t r = block * TSPK_FIRE_ROWS, rows; r < end; r += rows) {
         const uint32_t token_class = site->site->row_class[r];
         tspk_fire_args args = {.table = tspk_site_table(run->plan, site, run->t, token_class),
@@ -87,9 +157,9 @@ static void fire_rows(void *context, size_t block, int worker)
                                .t = tspk_fire_factor(run),
                                .x = job->x + r * channels,
                                .ldx = channels,
-                               .level = site->order ? natural : job->level + r * n,
+                               .level = site->order ? memory.level : job->level + r * n,
                                .is_wide = true,
-                               .ldl = site->order ? ld_natural : n,
+                               .ldl = site->order ? natural_levels(site) : n,
                                .count = count};
 
         rows = alike_rows(site, r, end);
@@ -97,19 +167,21 @@ static void fire_rows(void *context, size_t block, int worker)
             continue;
         args.rows = rows;
         if (run->t > 1) {
-            args.o_in = state + r * neurons;
+            restore_states(run, site, r, rows, memory.o);
+            args.o_in = memory.o;
             args.ldo_in = neurons;
         } else if (site->prior) {
             args.o_in = site->prior + token_class * neurons;
         }
-        if (state) {
-            args.o_out = state + r * neurons;
+        if (site->o_at != TSPK_NOWHERE) {
+            args.o_out = (float *)(run->slot + site->o_at) + r * neurons;
             args.ldo_out = neurons;
         }
         run->plan->row_kernels->fire(&args);
+        if (run->t < run->plan->steps)
+            keep_codes(run, site, r, &args);
         if (site->order)
-            run->plan->row_kernels->reorder(rows, n, channels, site->order, true, natural,
-                                            ld_natural, job->level + r * n, n);
+            place_levels(run, site, &args, job->level + r * n);
         run->counter[worker].neurons += rows * channels;
         for (size_t i = 0; i < rows; i++) {
             tspk_count_spikes(run, site, worker, &count[i], site->fan_out[r + i]);
@@ -119,9 +191,11 @@ static void fire_rows(void *context, size_t block, int worker)
     }
 }
 
-size_t tspk_fire_scratch_bytes(const tspk_site_plan *site)
+size_t tspk_fire_scratch_bytes(const tspk_spike_plan *plan, const tspk_site_plan *site)
 {
-    return site->order ? TSPK_FIRE_ROWS * natural_levels(site) * sizeof(int16_t) : 0;
+    fire_memory memory;
+
+    return carve_memory(plan, site, NULL, &memory);
 }
 
 void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level)

@@ -31,13 +31,16 @@ typedef struct tspk_site_plan {
     size_t n;               /* levels a row, padded: linear: sorted positions; else `neurons` */
     size_t pairs;           /* linear: pairs of positions a group; else 0 */
     uint32_t *fan_out;      /* [rows] 0: the row is not computed */
-    uint32_t *order;        /* linear: [n] channel at each position, UINT32_MAX: none; else NULL */
+    uint32_t *order;        /* linear: [n] channel at each position, `channels`: none; else NULL */
+    size_t ordered;         /* levels that `order` picks from: channels, and a 0 if it needs one */
     float *prior;           /* [n_classes, neurons]; NULL: zeros */
     tspk_fire_table *table; /* [steps, n_classes]; numerators: FIRE_LANES entries a head */
     uint64_t n_neurons;     /* computed a step */
     uint32_t weight_bits;   /* of the weights that its spikes meet; 8 at products */
     bool is_wide;           /* a level may be beyond ±127 */
-    size_t o_at; /* state [rows, neurons] f32; numerators: [heads, rows, neurons]; or NOWHERE */
+    size_t code_at; /* not numerators: [steps - 1, rows, neurons] int8, from which later steps derive
+                       the neurons' state; or NOWHERE */
+    size_t o_at;    /* query, key: state after the step [rows, neurons] f32; else NOWHERE */
     size_t level_at;        /* linear, query: [rows, n] int16 (query: a plane a step); or NOWHERE */
 } tspk_site_plan;
 

@@ -42,7 +42,11 @@ static tspk_status take_memory(tspk_session *session, tspk_error *err)
         !tspk_checked_add(total, TSPK_ALIGN_BYTES, &total))
         return TSPK_FAIL(err, TSPK_NOMEM, "the session's memory exceeds the address space");
     session->arena_bytes = total;
-    session->memory = tspk_arena_array(plan->arena, total, 1);
+    /* pages that a run does not touch are not taken; calloc's are 16-byte aligned */
+    session->block = calloc(total + TSPK_ALIGN_BYTES, 1);
+    if (session->block)
+        session->memory = session->block + TSPK_ALIGN_BYTES -
+                          (uintptr_t)session->block % TSPK_ALIGN_BYTES;
     session->counter = tspk_arena_array(plan->arena, threads, sizeof *session->counter);
     session->rate =
         tspk_arena_array(plan->arena, n_slots * plan->spikes->n_sites, sizeof *session->rate);
@@ -105,6 +109,7 @@ void tspk_session_close(tspk_session *session)
     if (!session)
         return;
     tspk_spike_plan_done(&session->plan);
+    free(session->block);
     free(session);
 }
 

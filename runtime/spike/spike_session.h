@@ -10,6 +10,7 @@ struct tspk_session {
     int threads;
     int n_slots; /* images side by side */
     size_t image_elems, logit_elems;
+    uint8_t *block;              /* owned; `memory` is its aligned part */
     uint8_t *memory;             /* slots, then scratch */
     uint8_t *scratch;            /* [threads, plan.scratch_bytes] */
     tspk_spike_counter *counter; /* [threads] */

@@ -140,7 +140,7 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
     at->params = &plan->point->site[id];
     at->weight_bits = 8;
     at->is_wide = is_beyond_bytes(plan, at->params);
-    at->o_at = at->level_at = TSPK_NOWHERE;
+    at->o_at = at->level_at = at->code_at = TSPK_NOWHERE;
     a_row = site->channels;
     at->neurons =
         tspk_pad_lanes(site->kind == TSPK_SITE_NUMERATOR ? site->keys : site->channels);
@@ -154,8 +154,14 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
         at->order = tspk_arena_array(plan->arena, at->n, sizeof *at->order);
         if (!at->order)
             return NO_MEMORY(err);
-        for (size_t i = 0; i < at->n; i++)
+        at->ordered = site->channels;
+        for (size_t i = 0; i < at->n; i++) {
             at->order[i] = channel_at(at, i);
+            if (at->order[i] == UINT32_MAX) {
+                at->order[i] = site->channels;
+                at->ordered = site->channels + 1;
+            }
+        }
     } else if (site->kind == TSPK_SITE_NUMERATOR) {
         a_row = (uint64_t)site->channels * site->keys;
     }

@@ -14,7 +14,7 @@
 
 #include "core/cpu.h"
 #include "core/rng.h"
-#include "runtime/spike/row_kernels.h"
+#include "runtime/spike/spike_exec.h"
 
 static const uint64_t SEED = 20240607;
 static tspk_rng rng;
@@ -252,9 +252,9 @@ static void test_fire_ties(void **state)
 
 static void test_reorder(void **state)
 {
-    enum { CHANNELS = 200, POSITIONS = 304, HIGH = 19 };
-    static int16_t wide[HIGH][256], found[HIGH][POSITIONS];
-    static int8_t narrow[HIGH][256], bytes[HIGH][POSITIONS];
+    enum { CHANNELS = 500, LD = 512, POSITIONS = 304, HIGH = 19 };
+    static int16_t wide[HIGH][LD], found[HIGH][POSITIONS];
+    static int8_t narrow[HIGH][LD], bytes[HIGH][POSITIONS];
     static uint32_t order[POSITIONS];
 
     (void)state;
@@ -263,27 +263,21 @@ static void test_reorder(void **state)
         const size_t n = 16 * (1 + below(POSITIONS / 16));
 
         for (size_t i = 0; i < n; i++)
-            order[i] = below(5) ? below((uint32_t)channels) : UINT32_MAX;
+            order[i] = below((uint32_t)channels);
         for (size_t r = 0; r < HIGH; r++)
-            for (size_t c = 0; c < 256; c++) {
+            for (size_t c = 0; c < LD; c++) {
                 wide[r][c] = (int16_t)((int)below(257) - 128);
                 narrow[r][c] = (int8_t)((int)below(255) - 127);
             }
         for (size_t which = 0; which < n_tables; which++) {
             memset(found, 0x55, sizeof found);
             memset(bytes, 0x55, sizeof bytes);
-            tables[which]->reorder(rows, n, channels, order, true, wide, 256, found, POSITIONS);
-            tables[which]->reorder(rows, n, channels, order, false, narrow, 256, bytes, POSITIONS);
+            tables[which]->reorder(rows, n, channels, order, true, wide, LD, found, POSITIONS);
+            tables[which]->reorder(rows, n, channels, order, false, narrow, LD, bytes, POSITIONS);
             for (size_t r = 0; r < rows; r++)
                 for (size_t i = 0; i < POSITIONS; i++) {
-                    const bool is_none = i < n && order[i] == UINT32_MAX;
-
-                    assert_int_equal(found[r][i], i >= n    ? 0x5555
-                                                  : is_none ? 0
-                                                            : wide[r][order[i]]);
-                    assert_int_equal(bytes[r][i], i >= n    ? 0x55
-                                                  : is_none ? 0
-                                                            : narrow[r][order[i]]);
+                    assert_int_equal(found[r][i], i < n ? wide[r][order[i]] : 0x5555);
+                    assert_int_equal(bytes[r][i], i < n ? narrow[r][order[i]] : 0x55);
                 }
         }
     }
@@ -294,6 +288,8 @@ static void test_float(void **state)
 {
     enum { MOST = 70, HIGH = 13, INNER = 150, TABLES = 3 };
     static float a[HIGH * INNER], b[INNER * 16], bias[MOST];
+    static int16_t level[2][MOST];
+    static int8_t code[MOST];
     static float y[TABLES][HIGH * MOST], out[TABLES][HIGH * MOST];
 
     (void)state;
@@ -308,17 +304,27 @@ static void test_float(void **state)
                 y[which][i] = out[which][i] = which ? y[0][i] : real();
         for (size_t i = 0; i < INNER * 16; i++)
             b[i] = real();
-        for (size_t i = 0; i < MOST; i++)
+        for (size_t i = 0; i < MOST; i++) {
             bias[i] = real();
+            level[0][i] = (int16_t)((int)below(255) - 127);
+            level[1][i] = (int16_t)((1 << below(8)) * ((int)below(3) - 1));
+        }
         for (size_t which = 0; which < n_tables; which++) {
             const tspk_row_kernels *const k = tables[which];
             float dot;
 
             k->finish(n, factor, a, n & 1 ? y[which] : NULL, n & 2, n & 4 ? 3.0f : 0.0f, bias,
                       out[which]);
-            k->logits(n, factor, a, bias, n & 1 ? a + MOST : NULL, y[which]);
+            k->logits(n, factor, a, bias, n & 1 ? a + MOST : NULL, y[which], y[which]);
             k->scale_out(n, factor, a, bias, n & 1 ? a + MOST : NULL, out[which] + MOST);
             k->add_scaled(n, factor, a, out[which] + MOST);
+            for (int form = TSPK_CODE_LEVEL; form <= TSPK_CODE_EXPONENT; form++) {
+                k->encode(n, form, level[form], code);
+                for (size_t i = 0; i < n; i++)
+                    assert_int_equal(code[i], tspk_code_of_level(form, level[form][i]));
+                k->add_codes(n, bias, n & 8, form, code, n & 2 ? a : NULL,
+                             y[which] + (2 + form) * MOST);
+            }
             k->decode(n, a, n & 1 ? bias : NULL, n & 2 ? 3.0f : 0.0f, out[which] + 2 * MOST);
             dot = k->dot(n, a, bias);
             memcpy(out[which] + 3 * MOST, &dot, sizeof dot);
