@@ -4,34 +4,24 @@
  * is w + 128, and a sum starts at -128 Σ level. Words: vpdpwssd. Both take 4 bytes of a row of
  * levels a step, so that one register block serves both.
  */
-#include "runtime/spike/kernels_pack.h"
-
-#include "core/compiler.h"
+#include "runtime/spike/kernels_avx512.h"
 
 #if TSPK_HAVE_X86
-#include <immintrin.h>
 #include <string.h>
-
-#define AVX512 TSPK_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")
 
 /* A register block: 6 rows of two vectors of int32 sums, as many of float sums, two vectors of
  * weights and one of levels. */
 #define BLOCK_ROWS  6
 #define BLOCK_TILES 2
 
-/* Rows that pass by a pair of tiles before the next pair is loaded, and what of a pair of tiles
- * stays in the first cache meanwhile. */
-#define PANEL_ROWS  48
+/* Rows that pass by a pair of tiles before the next pair is loaded; what of it stays in the
+ * first cache meanwhile is NEAR_BYTES. */
+#define PANEL_ROWS   48
 #define PANEL_BLOCKS (PANEL_ROWS / BLOCK_ROWS)
-#define NEAR_BYTES  (24u << 10)
 
 /* A panel holds the levels of some rows: [block][chunk][BLOCK_ROWS][CHUNK_BYTES], so that a row is
  * a constant distance from the next. Groups begin with a chunk; missing rows are silent. */
-#define CHUNK_BYTES 64
-#define CHUNK_STEPS 16
 #define PANEL_CHUNK (BLOCK_ROWS * CHUNK_BYTES)
-
-#define BYTE_OFFSET 128
 
 static const tspk_packing words = {TSPK_WIDTH_WORD, 2, 0};
 
@@ -45,11 +35,6 @@ typedef struct row_panel {
 
 /* Rows of a block, padded for what is computed by fours. */
 #define START_ROWS 8
-
-static size_t step_of(bool is_byte)
-{
-    return is_byte ? 4 : 2;
-}
 
 static size_t chunks_of(bool is_byte, size_t group)
 {
@@ -76,22 +61,6 @@ static row_panel carve_panel(bool is_byte, size_t n_groups, size_t group, void *
                              bytes / PANEL_BLOCKS};
 
     return panel;
-}
-
-/* 64 levels or fewer as bytes. */
-static AVX512 TSPK_ALWAYS_INLINE __m512i load_bytes(const int16_t *level, size_t n)
-{
-    const __mmask32 low = n >= 32 ? 0xffffffffu : (1u << n) - 1;
-    const __mmask32 high = n >= 64 ? 0xffffffffu : n > 32 ? (1u << (n - 32)) - 1 : 0;
-    const __m256i a = _mm512_cvtepi16_epi8(_mm512_maskz_loadu_epi16(low, level));
-    const __m256i b = _mm512_cvtepi16_epi8(_mm512_maskz_loadu_epi16(high, level + 32));
-
-    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-}
-
-static AVX512 TSPK_ALWAYS_INLINE __m512i load_words(const int16_t *level, size_t n)
-{
-    return _mm512_maskz_loadu_epi16(n >= 32 ? 0xffffffffu : (1u << n) - 1, level);
 }
 
 /* The sums over the lanes of four vectors. */
@@ -164,13 +133,6 @@ static AVX512 TSPK_ALWAYS_INLINE __m512i broadcast_step(const uint8_t *from)
     return _mm512_set1_epi32(step);
 }
 
-static AVX512 TSPK_ALWAYS_INLINE __m512i multiply_add(const bool is_byte, __m512i sum,
-                                                      __m512i weight, __m512i level)
-{
-    return is_byte ? _mm512_dpbusd_epi32(sum, weight, level)
-                   : _mm512_dpwssd_epi32(sum, weight, level);
-}
-
 /* One step of a block of rows and one or two tiles. */
 static AVX512 TSPK_ALWAYS_INLINE void sum_step(const size_t tiles, const bool is_byte,
                                                const uint8_t *level, const uint8_t *weight,
@@ -220,42 +182,6 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_group(const size_t tiles, const bool i
     for (size_t step = chunks * CHUNK_STEPS; !whole && step < steps;
          step++, level += 4, weight += CHUNK_BYTES)
         sum_step(tiles, is_byte, level, weight, tile_bytes, sum);
-}
-
-/* The columns of a tile that are there. */
-static __mmask16 mask_of(size_t n, size_t column)
-{
-    return n - column >= TSPK_LANES ? 0xffff : (__mmask16)((1u << (n - column)) - 1);
-}
-
-/* From z to the outputs of one row in some tiles. */
-static AVX512 TSPK_ALWAYS_INLINE void finish(const size_t tiles, const tspk_linear_args *args,
-                                             size_t r, size_t column, const __mmask16 *mask,
-                                             const __m512 *z)
-{
-    const size_t class = args->row_class[r], at = r * args->ldo + column;
-    const float *const bias = args->bias + class * args->ldbias + column;
-    const __m512 rho = _mm512_set1_ps(args->rho[class]);
-
-#pragma GCC unroll 8
-    for (size_t c = 0; c < tiles; c++) {
-        __m512 y;
-
-        if (args->y) {
-            float *const kept = args->y + at + c * TSPK_LANES;
-
-            y = args->is_first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask[c], kept);
-            y = _mm512_fmadd_ps(rho, z[c], y);
-            if (!args->is_last)
-                _mm512_mask_storeu_ps(kept, mask[c], y);
-        } else {
-            y = _mm512_fmadd_ps(rho, z[c], _mm512_setzero_ps());
-        }
-        if (args->divisor > 0.0f)
-            y = _mm512_div_ps(y, _mm512_set1_ps(args->divisor));
-        y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES));
-        _mm512_mask_storeu_ps(args->out + at + c * TSPK_LANES, mask[c], y);
-    }
 }
 
 /* The common case: nothing is kept, nothing is divided. */
@@ -343,8 +269,8 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
 #pragma GCC unroll 6
         for (size_t r = 0; r < BLOCK_ROWS; r++)
             if (r < block->rows)
-                finish_once(tiles, args->rho + class[r], bias + class[r] * args->ldbias,
-                            out + r * args->ldo, block->mask, z + r * BLOCK_TILES);
+                finish_once(tiles, args->rho + class[r], bias + class[r] * args -> ldbias,
+                            out + r * args -> ldo, block -> mask, z + r * BLOCK_TILES);
     }
 }
 
@@ -360,9 +286,9 @@ static AVX512 TSPK_ALWAYS_INLINE void linear_tiles(const size_t tiles, const boo
     const size_t pair = BLOCK_TILES * group_bytes, near = pair < NEAR_BYTES ? NEAR_BYTES / pair : 1;
     const size_t rows = args->rows - first < PANEL_ROWS ? args->rows - first : PANEL_ROWS;
     const size_t last = (tile + tiles - 1) * TSPK_LANES;
-    linear_block block = {.column = tile * TSPK_LANES,
-                          .mask = {tiles > 1 ? 0xffff : mask_of(args->n, last),
-                                   mask_of(args->n, last)}};
+    linear_block block = {
+        .column = tile * TSPK_LANES,
+        .mask = {tiles > 1 ? 0xffff : mask_of(args->n, last), mask_of(args->n, last)}};
 
     for (size_t g = 0; g < n_groups; g += near) {
         block.weight = (const uint8_t *)args->weight + (tile * n_groups + g) * group_bytes;
@@ -477,271 +403,26 @@ static AVX512 void product(const tspk_product_args *args)
         product_rows(false, 0, args);
 }
 
-/* --- from the list of what fired --- */
-
-/* Tiles that an event reaches at once; rows whose lists are made before any weight is read; events
- * a group is filled up to a multiple of, so that the loop's end can be foreseen. */
-#define EVENT_TILES 8
-#define EVENT_ROWS  24
-#define EVENT_FILL  4
-
-typedef struct event_list {
-    uint32_t *at;   /* [most] offset of the step's weights in a tile [bytes] */
-    int32_t *value; /* [most] its levels as bytes or words; 0 fills up */
-    uint32_t *end;  /* [n_groups] events up to the end of each group */
-    int32_t *start; /* [n_groups] bytes: where the sums start */
-} event_list;
-
-static size_t most_events(size_t n_groups, size_t group)
-{
-    const size_t steps = tspk_pad_step(group) / 2;
-
-    return n_groups * ((steps + EVENT_FILL - 1) / EVENT_FILL * EVENT_FILL) + CHUNK_STEPS;
-}
-
-static size_t event_bytes(size_t n_groups, size_t group)
-{
-    return (2 * most_events(n_groups, group) + 2 * n_groups) * sizeof(uint32_t);
-}
-
-static event_list carve_events(size_t n_groups, size_t group, void *scratch, size_t row)
-{
-    const size_t most = most_events(n_groups, group);
-    event_list events;
-
-    events.at = (uint32_t *)((uint8_t *)scratch + row * event_bytes(n_groups, group));
-    events.value = (int32_t *)(events.at + most);
-    events.end = (uint32_t *)(events.value + most);
-    events.start = (int32_t *)(events.end + n_groups);
-    return events;
-}
-
-static AVX512 TSPK_ALWAYS_INLINE void list_events(const bool is_byte, size_t n_groups, size_t group,
-                                                  const int16_t *level, const event_list *events)
-{
-    const size_t positions = CHUNK_STEPS * step_of(is_byte);
-    const size_t group_bytes = tspk_pad_step(group) / step_of(is_byte) * CHUNK_BYTES;
-    const __m512i step = _mm512_slli_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 6);
-    uint32_t n = 0;
-
-    for (size_t g = 0; g < n_groups; g++) {
-        const uint32_t before = n;
-        __m512i sum = _mm512_setzero_si512();
-
-        for (size_t from = 0; from < group; from += positions) {
-            const size_t left = group - from < positions ? group - from : positions;
-            const int16_t *const row = level + g * group + from;
-            const __m512i v = is_byte ? load_bytes(row, left) : load_words(row, left);
-            const __mmask16 fired = _mm512_test_epi32_mask(v, v);
-            const size_t at = g * group_bytes + from / positions * CHUNK_STEPS * CHUNK_BYTES;
-
-            if (is_byte)
-                sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), v);
-            _mm512_storeu_si512(
-                events->at + n,
-                _mm512_maskz_compress_epi32(fired,
-                                            _mm512_add_epi32(step, _mm512_set1_epi32((int)at))));
-            _mm512_storeu_si512(events->value + n, _mm512_maskz_compress_epi32(fired, v));
-            n += (uint32_t)__builtin_popcount(fired);
-        }
-        while ((n - before) % EVENT_FILL) {
-            events->at[n] = 0;
-            events->value[n++] = 0;
-        }
-        events->end[g] = n;
-        events->start[g] = is_byte && n > before ? -BYTE_OFFSET * _mm512_reduce_add_epi32(sum) : 0;
-    }
-}
-
-static AVX512 TSPK_ALWAYS_INLINE void sum_events(const bool is_byte, const size_t tiles,
-                                                 uint32_t from, uint32_t to,
-                                                 const event_list *events, int32_t start,
-                                                 const uint8_t *weight, size_t tile_bytes,
-                                                 __m512i *sum)
-{
-#pragma GCC unroll 8
-    for (size_t c = 0; c < tiles; c++)
-        sum[c] = _mm512_set1_epi32(start);
-    for (uint32_t e = from; e < to; e += EVENT_FILL)
-#pragma GCC unroll 4
-        for (uint32_t i = 0; i < EVENT_FILL; i++) {
-            const uint8_t *const w = weight + events->at[e + i];
-            const __m512i x = _mm512_set1_epi32(events->value[e + i]);
-
-#pragma GCC unroll 8
-            for (size_t c = 0; c < tiles; c++)
-                sum[c] = multiply_add(is_byte, sum[c], _mm512_loadu_si512(w + c * tile_bytes), x);
-        }
-}
-
-/* Some groups of one row in some tiles; z is kept in memory between passes over the groups. */
-static AVX512 TSPK_ALWAYS_INLINE void linear_event_row(const bool is_byte, const size_t tiles,
-                                                       const tspk_linear_args *args,
-                                                       const event_list *events, size_t r,
-                                                       size_t tile, size_t first, size_t end,
-                                                       const __mmask16 *mask, float *kept)
-{
-    const size_t n_groups = args->n_groups;
-    const size_t tile_bytes = n_groups * (args->group / step_of(is_byte)) * CHUNK_BYTES;
-    const uint8_t *const weight = (const uint8_t *)args->weight + tile * tile_bytes;
-    const float *const scale = args->scale + tile * n_groups * TSPK_LANES;
-    uint32_t from = first ? events->end[first - 1] : 0;
-    __m512 z[EVENT_TILES];
-
-#pragma GCC unroll 8
-    for (size_t c = 0; c < tiles; c++)
-        z[c] = first ? _mm512_loadu_ps(kept + c * TSPK_LANES) : _mm512_setzero_ps();
-    for (size_t g = first; g < end; from = events->end[g++]) {
-        __m512i sum[EVENT_TILES];
-
-        if (from == events->end[g])
-            continue;
-        sum_events(is_byte, tiles, from, events->end[g], events, events->start[g], weight,
-                   tile_bytes, sum);
-#pragma GCC unroll 8
-        for (size_t c = 0; c < tiles; c++)
-            z[c] = _mm512_fmadd_ps(_mm512_loadu_ps(scale + (c * n_groups + g) * TSPK_LANES),
-                                   _mm512_cvtepi32_ps(sum[c]), z[c]);
-    }
-    if (end == n_groups) {
-        finish(tiles, args, r, tile * TSPK_LANES, mask, z);
-        return;
-    }
-#pragma GCC unroll 8
-    for (size_t c = 0; c < tiles; c++)
-        _mm512_storeu_ps(kept + c * TSPK_LANES, z[c]);
-}
-
-/* The rows whose lists are there, in some tiles: as many groups at a time as stay near. */
-static AVX512 TSPK_ALWAYS_INLINE void linear_event_tiles(const bool is_byte, const size_t tiles,
-                                                         const tspk_linear_args *args,
-                                                         uint8_t *lists, float *z, size_t first,
-                                                         size_t rows, size_t tile)
-{
-    const size_t n_groups = args->n_groups;
-    const size_t a_group = tiles * (args->group / step_of(is_byte)) * CHUNK_BYTES;
-    const size_t near = a_group < NEAR_BYTES ? NEAR_BYTES / a_group : 1;
-    __mmask16 mask[EVENT_TILES];
-
-#pragma GCC unroll 8
-    for (size_t c = 0; c < tiles; c++)
-        mask[c] = mask_of(args->n, (tile + c) * TSPK_LANES);
-    for (size_t g = 0; g < n_groups; g += near)
-        for (size_t r = 0; r < rows; r++) {
-            const event_list events = carve_events(n_groups, args->group, lists, r);
-
-            linear_event_row(is_byte, tiles, args, &events, first + r, tile, g,
-                             g + near < n_groups ? g + near : n_groups, mask,
-                             z + r * EVENT_TILES * TSPK_LANES);
-        }
-}
-
-static AVX512 TSPK_ALWAYS_INLINE void linear_from_events(const bool is_byte,
-                                                         const tspk_linear_args *args)
-{
-    const size_t tiles = tspk_pad_lanes(args->n) / TSPK_LANES;
-    float *const z = args->scratch;
-    uint8_t *const lists = (uint8_t *)(z + EVENT_ROWS * EVENT_TILES * TSPK_LANES);
-
-    for (size_t first = 0; first < args->rows; first += EVENT_ROWS) {
-        const size_t left = args->rows - first, rows = left < EVENT_ROWS ? left : EVENT_ROWS;
-        size_t tile = 0;
-
-        for (size_t r = 0; r < rows; r++) {
-            const event_list events = carve_events(args->n_groups, args->group, lists, r);
-
-            list_events(is_byte, args->n_groups, args->group,
-                        args->level + (first + r) * args->ldl, &events);
-        }
-        for (; tile + EVENT_TILES <= tiles; tile += EVENT_TILES)
-            linear_event_tiles(is_byte, EVENT_TILES, args, lists, z, first, rows, tile);
-        for (; tile + EVENT_TILES / 2 <= tiles; tile += EVENT_TILES / 2)
-            linear_event_tiles(is_byte, EVENT_TILES / 2, args, lists, z, first, rows, tile);
-        for (; tile < tiles; tile++)
-            linear_event_tiles(is_byte, 1, args, lists, z, first, rows, tile);
-    }
-}
-
-static AVX512 void linear_events(const tspk_linear_args *args)
-{
-    if (args->width == TSPK_WIDTH_BYTE)
-        linear_from_events(true, args);
-    else
-        linear_from_events(false, args);
-}
-
-static AVX512 TSPK_ALWAYS_INLINE void product_event_tiles(const bool is_byte, const size_t tiles,
-                                                          const tspk_product_args *args,
-                                                          const event_list *events, size_t r,
-                                                          size_t column)
-{
-    const size_t tile_bytes = tspk_pad_step(args->inner) / step_of(is_byte) * CHUNK_BYTES;
-    const __m512 factor = _mm512_set1_ps(args->factor);
-    float *const out = args->out + r * args->ldo + column;
-    __m512i sum[EVENT_TILES];
-
-    sum_events(is_byte, tiles, 0, events->end[0], events, events->start[0],
-               (const uint8_t *)args->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
-#pragma GCC unroll 8
-    for (size_t c = 0; c < tiles; c++) {
-        const __m512 before =
-            args->is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + c * TSPK_LANES);
-
-        _mm512_storeu_ps(out + c * TSPK_LANES,
-                         _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[c]), factor, before));
-    }
-}
-
-static AVX512 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
-                                                          const tspk_product_args *args)
-{
-    const event_list events = carve_events(1, args->inner, args->scratch, 0);
-    const size_t most = EVENT_TILES * TSPK_LANES, half = most / 2;
-
-    for (size_t r = 0; r < args->rows; r++) {
-        size_t column = 0;
-
-        list_events(is_byte, 1, args->inner, args->a + r * args->lda, &events);
-        if (!events.end[0] && !args->is_first)
-            continue;
-        for (; column + most <= args->columns; column += most)
-            product_event_tiles(is_byte, EVENT_TILES, args, &events, r, column);
-        for (; column + half <= args->columns; column += half)
-            product_event_tiles(is_byte, EVENT_TILES / 2, args, &events, r, column);
-        for (; column < args->columns; column += TSPK_LANES)
-            product_event_tiles(is_byte, 1, args, &events, r, column);
-    }
-}
-
-static AVX512 void product_events(const tspk_product_args *args)
-{
-    if (args->width == TSPK_WIDTH_BYTE)
-        product_from_events(true, args);
-    else
-        product_from_events(false, args);
-}
-
 static size_t scratch_bytes(size_t n_groups, size_t group)
 {
     const size_t panel = z_bytes() + panel_bytes(false, n_groups, group) +
                          PANEL_BLOCKS * n_groups * START_ROWS * sizeof(int32_t);
-    const size_t events = EVENT_ROWS * (event_bytes(n_groups, group) +
-                                        EVENT_TILES * TSPK_LANES * sizeof(float));
+    const size_t events = tspk_avx512_event_bytes(n_groups, group);
 
     return panel > events ? panel : events;
 }
 
 /* --- right operands made of levels --- */
 
-/* Bytes of 16 columns at four positions: the words of two positions become one word of two bytes. */
+/* Bytes of 16 columns at four positions: the words of two positions become one word of two bytes.
+ */
 static AVX512 TSPK_ALWAYS_INLINE __m512i join_positions(__m256i a, __m256i b, __m256i c, __m256i d)
 {
     const __m256i low = _mm256_set1_epi16(0xff);
     const __m256i first = _mm256_or_si256(_mm256_and_si256(a, low), _mm256_slli_epi16(b, 8));
     const __m256i second = _mm256_or_si256(_mm256_and_si256(c, low), _mm256_slli_epi16(d, 8));
-    const __m512i joined = _mm512_or_si512(
-        _mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+    const __m512i joined = _mm512_or_si512(_mm512_cvtepu16_epi32(first),
+                                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
 
     return _mm512_xor_si512(joined, _mm512_set1_epi8((char)BYTE_OFFSET));
 }
@@ -781,7 +462,7 @@ static AVX512 TSPK_ALWAYS_INLINE void transpose_steps(__m512i *row)
             row[i + 2 * k] = _mm512_unpacklo_epi64(part[i + k], part[i + k + 2]);
             row[i + 2 * k + 1] = _mm512_unpackhi_epi64(part[i + k], part[i + k + 2]);
         }
-    /* row[4 i + j]: column 4 l + j of rows 4 i to 4 i + 3 in 128-bit lane l */
+        /* row[4 i + j]: column 4 l + j of rows 4 i to 4 i + 3 in 128-bit lane l */
 #pragma GCC unroll 4
     for (size_t j = 0; j < 4; j++) {
         part[j] = _mm512_shuffle_i32x4(row[j], row[4 + j], 0x88);
@@ -813,9 +494,8 @@ static AVX512 void pack_byte_rows(size_t inner, size_t columns, const int16_t *l
             for (size_t i = 0; i < TSPK_LANES; i++) {
                 row[i] = offset;
                 if (column + i < columns)
-                    row[i] = _mm512_xor_si512(
-                        offset, load_bytes(level + (column + i) * ldl + p,
-                                           inner - p < 64 ? inner - p : 64));
+                    row[i] = _mm512_xor_si512(offset, load_bytes(level + (column + i) * ldl + p,
+                                                                 inner - p < 64 ? inner - p : 64));
             }
             transpose_steps(row);
 #pragma GCC unroll 16
@@ -851,9 +531,9 @@ const tspk_kernels tspk_kernels_avx512vnni = {
     .event_rate = 0.04f,
     .scratch_bytes = scratch_bytes,
     .linear = linear,
-    .linear_events = linear_events,
+    .linear_events = tspk_avx512_linear_events,
     .product = product,
-    .product_events = product_events,
+    .product_events = tspk_avx512_product_events,
     .pack_columns = pack_columns,
     .pack_rows = pack_rows,
 };
