@@ -110,7 +110,10 @@ tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, co
                            size_t n_images, const tspk_calib_settings *settings, tspk_error *err)
 {
     const uint32_t n_nodes = spikes->graph->n_nodes;
-    tspk_calib calib = {.spikes = spikes, .source = source, .settings = *settings};
+    tspk_calib calib = {.spikes = spikes,
+                        .source = source,
+                        .n_source = settings->is_mirrored ? n_images / 2 : n_images,
+                        .settings = *settings};
     bool *is_site_done = calloc((size_t)spikes->n_sites + 1, sizeof *is_site_done);
     tspk_status status;
 

@@ -42,7 +42,8 @@ tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
  * Fits everything of point "exact" of a lowered spike graph.
  * @param spikes    from tspk_lower(); filled in
  * @param source    the graph that was lowered: the weights of its Linears under the same node ids
- * @param images    [n_images, elements of the graph's input]
+ * @param images    [n_images, elements of the graph's input]; with settings->is_mirrored the second
+ *                  half are the mirror images of the first
  * @errors NOMEM, INTERRUPTED, UNSUPPORTED (an operator that cannot be evaluated); the node is named
  * @source docs/calibration.md
  */
@@ -57,6 +58,7 @@ typedef struct tspk_calib {
     const tspk_graph *source;
     tspk_point *point;
     tspk_stage *stage;
+    size_t n_source; /* images without their mirror images, which stand behind all of them */
     tspk_calib_settings settings;
     /* decoded estimates of query, key and value sites: [n_sites] -> [images, steps, rows *
      * channels], with the offset at query and key, without it at value; NULL when not live */

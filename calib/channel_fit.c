@@ -39,9 +39,23 @@ static uint32_t count_below(const channel_sums *s, double bound)
     return low;
 }
 
+/* Between levels i and i + 1, ascending with silence among them: the midpoint, or beside silence
+ * `zone` times it, but not beyond the next midpoint. */
+static double bound_above(const double *level, uint32_t n, uint32_t i, double zone)
+{
+    const double middle = 0.5 * (level[i] + level[i + 1]);
+
+    if (level[i] == 0)
+        return i + 2 < n ? fmin(zone * middle, 0.5 * (level[i + 1] + level[i + 2])) : zone * middle;
+    if (level[i + 1] == 0)
+        return i > 0 ? fmax(zone * middle, 0.5 * (level[i - 1] + level[i])) : zone * middle;
+    return middle;
+}
+
 /* Squared error of rounding every sample to the nearest of scale * {ladder, 0}. */
 static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladder, double scale)
 {
+    const double zone = 1 + ladder->dead_zone;
     double error = 0, level[2 * TSPK_MAX_LEVELS + 1];
     uint32_t n = 0, from = 0;
     bool has_zero = false;
@@ -56,10 +70,7 @@ static double scaled_error(const channel_sums *s, const tspk_ladder_values *ladd
     if (!has_zero)
         level[n++] = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const bool is_first = i + 1 < n && (level[i] == 0 || level[i + 1] == 0);
-        const double middle = i + 1 < n ? 0.5 * (level[i] + level[i + 1]) : 0;
-        const uint32_t to =
-            i + 1 < n ? count_below(s, is_first ? middle * (1 + ladder->dead_zone) : middle) : s->n;
+        const uint32_t to = i + 1 < n ? count_below(s, bound_above(level, n, i, zone)) : s->n;
 
         if (to > from) {
             const double moment = s->moment[to] - s->moment[from];

@@ -63,12 +63,15 @@ static int bin_at(const side *s, double magnitude)
     return at <= 0 ? 0 : at >= HALF ? HALF : (int)(at + 0.5);
 }
 
-/* The threshold of level i. */
-static double bound_below(const side *s, const double *level, uint32_t i)
+/* The threshold of level i of n; that of the first is not above the second's. */
+static double bound_below(const side *s, const double *level, uint32_t n, uint32_t i)
 {
+    double first;
+
     if (i)
         return 0.5 * (level[i - 1] + level[i]);
-    return 0.5 * level[0] * (1 + fmin(TSPK_MAX_DEAD_ZONE, s->price / (level[0] * level[0])));
+    first = 0.5 * level[0] * (1 + fmin(TSPK_MAX_DEAD_ZONE, s->price / (level[0] * level[0])));
+    return n > 1 ? fmin(first, 0.5 * (level[0] + level[1])) : first;
 }
 
 /* Squared error of rounding magnitudes to {0} and the ascending levels. */
@@ -78,7 +81,7 @@ static double side_error(const side *s, const double *level, uint32_t n)
     int from = 0;
 
     for (uint32_t i = 0; i <= n; i++) {
-        const int to = i < n ? bin_at(s, bound_below(s, level, i)) : HALF;
+        const int to = i < n ? bin_at(s, bound_below(s, level, n, i)) : HALF;
         const int end = to > from ? to : from;
         const double mass = s->mass[end] - s->mass[from];
         const double moment = s->moment[end] - s->moment[from];
@@ -124,8 +127,8 @@ static double lloyd(const side *s, double *level, uint32_t n)
         double next[2 * TSPK_MAX_LEVELS];
 
         for (uint32_t i = 0; i < n; i++) {
-            const int from = bin_at(s, bound_below(s, level, i));
-            const int to = i + 1 < n ? bin_at(s, bound_below(s, level, i + 1)) : HALF;
+            const int from = bin_at(s, bound_below(s, level, n, i));
+            const int to = i + 1 < n ? bin_at(s, bound_below(s, level, n, i + 1)) : HALF;
             const double mass = to > from ? s->mass[to] - s->mass[from] : 0;
 
             next[i] = mass > 0 ? (s->moment[to] - s->moment[from]) / mass : level[i];

@@ -37,7 +37,7 @@ static tspk_status pick_rows(tspk_site_samples *s, const tspk_calib *calib, uint
         if (site->row_class[r] == s->row_class)
             row[n_rows++] = r;
     for (size_t i = 0; image && i < n_images; i++)
-        if (is_sampled(plan, i))
+        if (is_sampled(plan, i % calib->n_source))
             image[n_picked++] = i;
     total = n_picked * n_rows;
     s->n = total < plan->max_samples ? (uint32_t)total : plan->max_samples;

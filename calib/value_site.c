@@ -152,7 +152,7 @@ static tspk_status choose_exponent(const tspk_calib *calib, uint32_t site_id, ui
 
             TSPK_TRY(try_exponent(calib, site_id, row_class, plan, state, &error, err));
         }
-        if (error < least) {
+        if (error > 0 && error < least) {
             least = error;
             *exponent_out = 0.5 * i;
         }

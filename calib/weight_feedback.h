@@ -7,9 +7,9 @@
 
 /**
  * The upper triangular U with UᵀU = H⁻¹, where H is the second moment of what a linear site
- * receives, about its prior, in units of the channels and in the order of site->order. Every token
- * class has the same say, however few its rows are, up to CLASS_SAY of the whole. Rounding weight p
- * with an error e changes weight j > p by −e · U[p, j] / U[p, p].
+ * receives at its last step, about its prior, in units of the channels and in the order of
+ * site->order; a token class with less than a tenth of the rows counts as a tenth. Rounding weight
+ * p with an error e changes weight j > p by −e · U[p, j] / U[p, p].
  * @param factor_out [channels, channels] malloc'd, owned by the caller
  * @errors NOMEM
  * @source Frantar et al. 2022 (GPTQ, arXiv 2210.17323), section 3, steps 2 and 3
