@@ -61,21 +61,25 @@ static void keep_preprocess(const tspk_preprocess_settings *from, const int64_t 
     memcpy(to->std, from->std, sizeof to->std);
 }
 
-/* malloc'd, NULL when memory is short. The seed is written out: cJSON's numbers end at 2^53. */
-static char *settings_json(const tspk_convert_settings *settings)
+/* What a search has chosen, NULL: no search. malloc'd, NULL when memory is short. The seed is
+ * written out: cJSON's numbers end at 2^53. */
+static char *settings_json(const tspk_convert_settings *settings, const tspk_tuning *tuning)
 {
     const bool is_rate = settings->is_rate || settings->is_ecmt;
+    const tspk_trade *chosen = tuning ? &tuning->trade[tuning->balanced] : NULL;
     cJSON *json = cJSON_CreateObject();
     cJSON *kept;
     char seed[24], *text = NULL;
 
     snprintf(seed, sizeof seed, "%" PRIu64, settings->seed);
     if (json && cJSON_AddNumberToObject(json, "steps", settings->steps) &&
-        cJSON_AddNumberToObject(json, "levels", settings->levels) &&
+        cJSON_AddNumberToObject(json, "levels", chosen ? chosen->levels : settings->levels) &&
         cJSON_AddStringToObject(json, "coding", is_rate ? "rate" : "differential") &&
         cJSON_AddStringToObject(json, "preset", settings->is_ecmt ? "ecmt" : "default") &&
         cJSON_AddNumberToObject(json, "calib_images", (double)settings->calibration_images) &&
         cJSON_AddBoolToObject(json, "mirror", settings->is_mirrored && !settings->is_ecmt) &&
+        (!chosen || (cJSON_AddNumberToObject(json, "price", chosen->price) &&
+                     cJSON_AddBoolToObject(json, "partial", tuning->is_partial))) &&
         cJSON_AddRawToObject(json, "seed", seed) &&
         (kept = cJSON_AddArrayToObject(json, "keep_analog"))) {
         bool is_whole = true;
@@ -90,11 +94,12 @@ static char *settings_json(const tspk_convert_settings *settings)
     return text;
 }
 
-static tspk_status keep_provenance(const tspk_convert_settings *settings, uint8_t (*hash)[32],
-                                   size_t n, tspk_spikegraph *spikes, tspk_error *err)
+static tspk_status keep_provenance(const tspk_convert_settings *settings, const tspk_tuning *tuning,
+                                   uint8_t (*hash)[32], size_t n, tspk_spikegraph *spikes,
+                                   tspk_error *err)
 {
     tspk_provenance *to = &spikes->provenance;
-    char *text = settings_json(settings);
+    char *text = settings_json(settings, tuning);
 
     to->tool = tspk_arena_text(spikes->arena, "transpike " TSPK_VERSION);
     to->settings = text ? tspk_arena_text(spikes->arena, text) : NULL;
@@ -149,11 +154,12 @@ static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *da
                            err);
 }
 
-static tspk_status finish(job *j, tspk_spike **spike_out, tspk_error *err)
+static tspk_status finish(job *j, const tspk_tuning *tuning, tspk_spike **spike_out,
+                          tspk_error *err)
 {
     tspk_spike *spike;
 
-    TSPK_TRY(keep_provenance(j->settings, j->samples.hash, j->samples.n, j->spikes, err));
+    TSPK_TRY(keep_provenance(j->settings, tuning, j->samples.hash, j->samples.n, j->spikes, err));
     keep_preprocess(&j->settings->preprocess, j->samples.dim, &j->spikes->preprocess);
     TSPK_TRY(tspk_spikegraph_verify(j->spikes, err));
     spike = malloc(sizeof *spike);
@@ -184,7 +190,7 @@ tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
         status =
             tspk_frame_fit(&j.frame, j.samples.image, j.samples.n, &j.calibration, &j.spikes, err);
     if (status == TSPK_OK)
-        status = finish(&j, spike_out, err);
+        status = finish(&j, NULL, spike_out, err);
     done(&j);
     return tspk_in_stage(err, status, "convert");
 }
@@ -220,7 +226,7 @@ tspk_status tspk_convert_tuned(const tspk_model *model, const tspk_dataset *data
     if (status == TSPK_OK)
         status = tspk_tuning_json(tuning, &json, err);
     if (status == TSPK_OK)
-        status = finish(&j, spike_out, err);
+        status = finish(&j, tuning, spike_out, err);
     if (status == TSPK_OK)
         *json_out = json;
     else

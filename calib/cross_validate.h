@@ -30,7 +30,8 @@ tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const 
                             const tspk_calib_settings *settings, tspk_judgement *sums,
                             size_t *n_judged_out, tspk_spikegraph **spikes_out, tspk_error *err);
 
-/** Logits of the source network. @param logits_out [n_images, classes] @errors NOMEM */
+/** Logits of the source network. @param logits_out [n_images, classes] @errors those of
+ * tspk_ann_exec_new() and tspk_ann_exec_run() */
 tspk_status tspk_source_logits(const tspk_frame *frame, const float *images, size_t n_images,
                                int threads, float *logits_out, tspk_error *err);
 

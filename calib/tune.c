@@ -209,6 +209,17 @@ static void mark_pareto(tspk_tuning *tuning)
     }
 }
 
+/* A later candidate that needs more memory than there is, or exceeds a limit, is left out. */
+static tspk_status judge_if_possible(search *s, const candidate *c, tspk_error *err)
+{
+    const tspk_status status = judge(s, c, err);
+
+    if (status != TSPK_NOMEM && status != TSPK_LIMIT)
+        return status;
+    tspk_error_init(err);
+    return TSPK_OK;
+}
+
 static tspk_status search_all(search *s, bool is_pinned, tspk_error *err)
 {
     candidate next = {s->settings->n_levels, s->settings->later_price[TSPK_SITE_LINEAR]};
@@ -217,13 +228,13 @@ static tspk_status search_all(search *s, bool is_pinned, tspk_error *err)
     for (size_t i = 0; !is_pinned && i < sizeof other_levels / sizeof *other_levels; i++) {
         next.levels = other_levels[i];
         if (next.levels != s->settings->n_levels && has_time(s))
-            TSPK_TRY(judge(s, &next, err));
+            TSPK_TRY(judge_if_possible(s, &next, err));
     }
     next.levels = s->tuning->trade[s->tuning->balanced].levels;
     for (size_t i = 0; i < sizeof other_prices / sizeof *other_prices; i++) {
         next.price = other_prices[i];
         if (has_time(s))
-            TSPK_TRY(judge(s, &next, err));
+            TSPK_TRY(judge_if_possible(s, &next, err));
     }
     return TSPK_OK;
 }
@@ -307,7 +318,6 @@ tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_
     else
         tspk_spikegraph_free(spikes);
     tspk_spikegraph_free(s.kept);
-    tuning_out->seconds = now() - s.started;
     free(source);
     return tspk_in_stage(err, status, "tune");
 }

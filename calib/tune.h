@@ -26,12 +26,14 @@ typedef struct tspk_tuning {
     bool is_met;
     bool is_partial; /* stopped while searching: the network was fitted on half of the images */
     uint32_t balanced, fast; /* in `trade` */
-    double seconds;
 } tspk_tuning;
 
 /**
  * Searches until the time is up, then fits the best candidate on all images: point "exact" with
  * settings->n_steps, and "balanced" and "fast", its first steps.
+ *
+ * The first candidate and the last fit are made however little time there is; which others are
+ * tried depends on how fast the machine is.
  *
  * Each candidate is judged by two folds. Its loss of top-1 is estimated as a third of the images
  * that change their answer, and where labels are known as the mean of that and the loss counted:

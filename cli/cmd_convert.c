@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,8 @@ static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
     if (!is_tuned(args) && (args->min_agreement >= 0 || args->time_budget >= 0))
         return tspk_cli_fail(err, TSPK_USAGE,
                              "--min-agreement and --time-budget need --max-loss or --max-energy");
+    if (args->max_energy == 0)
+        return tspk_cli_fail(err, TSPK_USAGE, "--max-energy 0: spikes cost more than nothing");
     if (is_tuned(args) && (args->preset == 1 || args->coding == 1))
         return tspk_cli_fail(err, TSPK_USAGE,
                              "--max-loss and --max-energy need the default preset "
@@ -198,6 +201,15 @@ static tspk_status set_class_names(conversion *job, tspk_error *err)
     return status;
 }
 
+static bool is_true(const char *text, const char *name)
+{
+    cJSON *json = cJSON_Parse(text);
+    const bool is = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, name));
+
+    cJSON_Delete(json);
+    return is;
+}
+
 static tspk_status finish(const conversion *job, double started, tspk_error *err)
 {
     const tspk_cli_args *args = job->args;
@@ -218,7 +230,10 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
     if (job->tuning && !tspk_cli_is_stdout(args->json))
         TSPK_CLI_TRY(tspk_cli_print_tuning(job->tuning, &job->budget, err));
     TSPK_CLI_TRY(tspk_cli_flush(err));
-    if (tspk_cli_is_interrupted())
+    if (job->tuning && !is_true(job->tuning, "met"))
+        fprintf(stderr, "transpike convert: the budget is not met; %s holds the nearest\n",
+                args->output);
+    if (job->tuning && is_true(job->tuning, "partial"))
         return tspk_cli_fail(err, TSPK_INTERRUPTED,
                              "stopped while searching; %s holds the best so far, fitted on half of "
                              "the samples",
@@ -310,8 +325,7 @@ static const tspk_cli_option options[] = {
 static const char *const notes[] = {
     "DATA is a folder of images with labels.csv (file,label) or class subfolders, an .npz (images, "
     "labels), an .npy with its labels beside it, a .tar of images, or an IDX pair (.gz too). "
-    "Labels "
-    "are not used. The samples are ordered by path, then shuffled by the seed.",
+    "Labels serve --max-loss alone. The samples are ordered by path, then shuffled by the seed.",
     "The preprocessing is kept in MODEL.spike. Without --resize and --crop it is guessed: images "
     "of "
     "the input's size are used as they are, others are resized to 256/224 of it and cropped; "

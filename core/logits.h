@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** The largest logit; the first of equal ones; 0 when a logit is not a number. */
+/** The largest logit; the first of equal ones; 0 when the first is not a number. */
 size_t tspk_find_largest(const float *logits, size_t n);
 
 /** Is `label` among the k largest logits? Of equal ones the lower index stands first. */

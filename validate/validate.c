@@ -37,6 +37,7 @@ typedef struct job {
     size_t n_outputs;
     size_t chunk;          /* images at a time, a multiple of ann_batch */
     float *images;         /* [chunk, elems] */
+    int64_t *labels;       /* [chunk] */
     uint8_t (*hashes)[32]; /* [chunk] */
     float *source;         /* [chunk, classes] the source network's logits */
     float *logits;         /* [chunk, steps, classes] */
@@ -50,7 +51,9 @@ static void done(job *j)
     free(j->logits);
     free(j->source);
     free(j->hashes);
+    free(j->labels);
     free(j->images);
+    tspk_modes_close(&j->result.modes);
     tspk_session_close(j->session);
     tspk_ann_close(j->ann);
     tspk_layers_done(&j->result.layers);
@@ -116,11 +119,12 @@ static tspk_status allocate(job *j, tspk_error *err)
 
     j->chunk = (batch + j->ann_batch - 1) / j->ann_batch * j->ann_batch;
     j->images = calloc(j->chunk, elems * sizeof *j->images);
+    j->labels = calloc(j->chunk, sizeof *j->labels);
     j->hashes = calloc(j->chunk, sizeof *j->hashes);
     j->source = calloc(j->chunk, classes * sizeof *j->source);
     j->logits = calloc(j->chunk * steps, classes * sizeof *j->logits);
     j->work = calloc(j->chunk, steps * sizeof *j->work);
-    if (!j->images || !j->hashes || !j->source || !j->logits || !j->work)
+    if (!j->images || !j->labels || !j->hashes || !j->source || !j->logits || !j->work)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu images", j->chunk);
     return TSPK_OK;
 }
@@ -165,7 +169,9 @@ static tspk_status open_all(job *j, const tspk_dataset *data, tspk_error *err)
     TSPK_TRY(allocate(j, err));
     TSPK_TRY(tspk_ann_open(j->model, threads, &j->ann, err));
     session = session_settings(j, j->result.n_steps);
-    return tspk_session_open(j->spike, &session, &j->session, err);
+    TSPK_TRY(tspk_session_open(j->spike, &session, &j->session, err));
+    return tspk_modes_open(&j->result.modes, j->spike, settings->mode, &session, j->chunk,
+                           j->info.classes, err);
 }
 
 /* A fixed batch that the last images do not fill is filled up with copies of the first. */
@@ -202,6 +208,7 @@ static tspk_status compare_chunk(job *j, size_t at, size_t n, tspk_error *err)
         const float *source = j->source + i * classes;
         const int64_t label = tspk_dataset_label(j->set.data, j->set.first + at + i);
 
+        j->labels[i] = label;
         j->result.overlap += tspk_spike_has_calibrated_on(j->spike, j->hashes[i]);
         tspk_tally_label(&j->result.ann, source, classes, label);
         for (size_t t = 0; t < steps; t++) {
@@ -213,7 +220,8 @@ static tspk_status compare_chunk(job *j, size_t at, size_t n, tspk_error *err)
             add_step(tally, &j->work[i * steps + t]);
         }
     }
-    return TSPK_OK;
+    return tspk_modes_add(&j->result.modes, n, j->images, j->source, j->labels, j->info.classes,
+                          err);
 }
 
 static tspk_status compare_all(job *j, tspk_error *err)
@@ -249,6 +257,13 @@ static tspk_status time_all(job *j, float *images, float *source, size_t n, tspk
         TSPK_TRY(report_progress(j, "time", t, steps + 1u, err));
         TSPK_TRY(tspk_time_session(j->spike, &settings, images, n, j->info.classes,
                                    &j->result.step_ms[t - 1], err));
+    }
+    for (uint32_t m = 0; m < j->result.modes.n; m++) {
+        tspk_mode_run *run = &j->result.modes.run[m];
+        tspk_session_settings settings = session_settings(j, run->steps);
+
+        settings.mode = run->name;
+        TSPK_TRY(tspk_time_session(j->spike, &settings, images, n, j->info.classes, &run->ms, err));
     }
     return TSPK_OK;
 }

@@ -59,7 +59,8 @@ static bool add_all(cJSON *json, const tspk_validation *result)
     for (uint32_t t = 0; t < result->n_steps; t++)
         if (!add_step(steps, result, t))
             return false;
-    return cJSON_AddArrayToObject(snn, "adaptive") && tspk_layers_json(&result->layers, json);
+    return tspk_modes_json(&result->modes, result->is_labelled, snn) &&
+           tspk_layers_json(&result->layers, json);
 }
 
 tspk_status tspk_validation_json(const tspk_validation *result, char **json_out, tspk_error *err)

@@ -7,6 +7,7 @@
 #include "transpike/error.h"
 #include "validate/layers.h"
 #include "validate/metrics.h"
+#include "validate/modes.h"
 
 typedef struct tspk_validation {
     tspk_tally ann, step[TSPK_MAX_STEPS];
@@ -17,6 +18,7 @@ typedef struct tspk_validation {
     bool is_ann_timed;                      /* false when the images do not fill one fixed batch */
     bool is_timed;                          /* without times they are null */
     double ann_ms, step_ms[TSPK_MAX_STEPS]; /* [ms an image] */
+    tspk_modes modes;                       /* beside exact */
     tspk_layers layers;                     /* zeros when not asked for */
 } tspk_validation;
 

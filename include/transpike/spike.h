@@ -167,7 +167,8 @@ TSPK_API tspk_status tspk_session_dump(tspk_session *session, size_t n, const fl
 typedef struct tspk_validate_settings {
     size_t skip;    /**< samples left out at the start; default 0 */
     size_t limit;   /**< samples used at most; 0: all */
-    uint32_t steps; /**< 0: all */
+    uint32_t steps; /**< of exact; 0: all */
+    const char *mode; /**< beside exact: one operating point; NULL or "all": every one; "exact": none */
     uint32_t batch; /**< default 16 */
     int threads;    /**< 0: all cores */
     tspk_isa isa;
@@ -182,7 +183,7 @@ TSPK_API void tspk_validate_default_settings(tspk_validate_settings *settings);
 /**
  * Runs the spiking network beside its source network.
  * @param json_out schema "transpike.validate/1"; freed with tspk_text_free()
- * @errors MISMATCH (model is not the source), RANGE (no samples left, label out of range), SHAPE
+ * @errors MISMATCH (model is not the source), UNSUPPORTED (no such mode), RANGE (no samples left, label out of range), SHAPE
  */
 TSPK_API tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
                                    const tspk_dataset *data, const tspk_validate_settings *settings,

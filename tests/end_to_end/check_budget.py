@@ -26,6 +26,15 @@ def convert(transpike, onnx, data, out, *budget):
     return json.loads(report.read_text())
 
 
+def write_inputs(folder, data):
+    import numpy as np
+    from PIL import Image
+    images = folder / "images-idx3-ubyte"
+    write_images(images, data, 0, 40)
+    pixels = np.frombuffer(images.read_bytes()[16:16 + 784], np.uint8).reshape(28, 28)
+    Image.fromarray(pixels).save(folder / "image.png")
+
+
 def check_met(checks, transpike, onnx, data, folder):
     spike = folder / "met.spike"
     report = convert(transpike, onnx, data, spike, "--levels", 8, "--max-loss", 3,
@@ -43,17 +52,20 @@ def check_met(checks, transpike, onnx, data, folder):
              json.loads(call(transpike, "inspect", spike, "--json", "-"))["modes"]}
     checks.check(modes["exact"]["steps"] == 3 and modes["balanced"]["steps"] == balanced["steps"]
                  and modes["fast"]["steps"] == fast["steps"], "inspect lists the modes")
-    images = folder / "images-idx3-ubyte"
-    write_images(images, data, 0, 40)
     image = folder / "image.png"
-    from PIL import Image
-    import numpy as np
-    pixels = np.frombuffer(images.read_bytes()[16:16 + 784], np.uint8).reshape(28, 28)
-    Image.fromarray(pixels).save(image)
     by_mode, by_steps = (json.loads(call(transpike, "run", spike, image, *args, "--json", "-"))
                          for args in (["--mode", "balanced"], ["--steps", balanced["steps"]]))
     checks.check(by_mode["mode"] == "balanced" and by_mode["images"] == by_steps["images"],
                  "run --mode balanced is the first steps of exact")
+    line = [transpike, "validate", spike, "--onnx", onnx, "--data", folder / "images-idx3-ubyte",
+            "--json", "-"]
+    every, one = (json.loads(call(*line, *mode))["snn"] for mode in ([], ["--mode", "balanced"]))
+    entries = {entry["mode"]: entry for entry in every["adaptive"]}
+    checks.check(set(entries) == {"balanced", "fast"} and [e["mode"] for e in one["adaptive"]] ==
+                 ["balanced"], "validate runs every mode, or the one that is asked for")
+    last = every["steps"][balanced["steps"] - 1]
+    checks.check(all(entries["balanced"][key] == last[key] for key in
+                     ("agreement", "kl", "energy_synaptic")), "a mode's figures are its last step's")
 
 
 def check_unmet(checks, transpike, onnx, data, folder):
@@ -64,6 +76,9 @@ def check_unmet(checks, transpike, onnx, data, folder):
     plain = folder / "plain.spike"
     call(transpike, "convert", onnx, "--data", data / "train-images-idx3-ubyte.gz", *PREPROCESS,
          "--calib-images", 8, "--steps", 1, "-o", plain)
+    checks.check(refused("UNSUPPORTED", transpike, "validate", plain, "--onnx", onnx, "--data",
+                         folder / "images-idx3-ubyte", "--mode", "fast"),
+                 "validate refuses a mode that the file lacks")
     checks.check(refused("UNSUPPORTED", transpike, "run", plain, folder / "image.png", "--mode",
                          "fast"), "a mode that the file lacks is refused")
     checks.check(refused("USAGE", transpike, "convert", onnx, "--data", data, "-o", plain,
@@ -84,6 +99,7 @@ def main():
     checks = Checks()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        write_inputs(folder, data)
         check_met(checks, transpike, onnx, data, folder)
         check_unmet(checks, transpike, onnx, data, folder)
     sys.exit(checks.failed > 0)

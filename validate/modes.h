@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operating points of a file other than "exact", each run as its users would run it. */
+#ifndef TSPK_VALIDATE_MODES_H
+#define TSPK_VALIDATE_MODES_H
+
+#include <cjson/cJSON.h>
+
+#include "transpike/spike.h"
+#include "validate/metrics.h"
+
+#define TSPK_MAX_MODES 8
+
+typedef struct tspk_mode_run {
+    const char *name; /* borrowed from the spike graph */
+    uint32_t steps;
+    tspk_session *session;
+    tspk_tally tally;
+    double ms; /* an image; negative: not timed */
+} tspk_mode_run;
+
+typedef struct tspk_modes {
+    uint32_t n;
+    tspk_mode_run run[TSPK_MAX_MODES];
+    float *logits;        /* [chunk, most steps, classes] */
+    tspk_step_work *work; /* [chunk, most steps] */
+} tspk_modes;
+
+/**
+ * Opens a session for each operating point behind "exact", or for the one called `only`.
+ * @param only  NULL or "all": every one; "exact": none
+ * @param chunk images of a call of tspk_modes_add(), at most
+ * @errors UNSUPPORTED (`only` is not in the file), LIMIT, NOMEM, those of tspk_session_open()
+ */
+tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike, const char *only,
+                            const tspk_session_settings *settings, size_t chunk, uint32_t classes,
+                            tspk_error *err);
+void tspk_modes_close(tspk_modes *modes);
+
+/** Runs n images in every mode and counts their last logits. Labels: −1 unknown. */
+tspk_status tspk_modes_add(tspk_modes *modes, size_t n, const float *images, const float *source,
+                           const int64_t *labels, uint32_t classes, tspk_error *err);
+
+/** The array "adaptive" of the JSON. False when memory is short. */
+bool tspk_modes_json(const tspk_modes *modes, bool is_labelled, cJSON *snn);
+
+#endif
