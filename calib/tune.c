@@ -110,43 +110,6 @@ static void add_trades(search *s, const candidate *c, const tspk_judgement *sums
     s->n_candidates++;
 }
 
-static bool is_within(const tspk_budget *budget, const tspk_trade *trade, double allowance)
-{
-    return (budget->max_loss < 0 || trade->loss <= allowance * budget->max_loss) &&
-           (allowance > 1 || trade->agreement >= budget->min_agreement) &&
-           (budget->max_energy <= 0 || trade->energy <= budget->max_energy);
-}
-
-static void choose(tspk_tuning *tuning, const tspk_budget *budget)
-{
-    const tspk_trade *best = NULL, *fallback = NULL, *fast;
-
-    for (uint32_t i = 0; i < tuning->n_trades; i++) {
-        const tspk_trade *trade = &tuning->trade[i];
-        const bool is_cheap = budget->max_energy <= 0 || trade->energy <= budget->max_energy;
-
-        if (is_within(budget, trade, 1) && (!best || trade->energy < best->energy))
-            best = trade;
-        if (is_cheap && (!fallback || trade->kl < fallback->kl))
-            fallback = trade;
-    }
-    for (uint32_t i = 0; i < tuning->n_trades && !fallback; i++)
-        if (i == 0 || tuning->trade[i].energy < tuning->trade[tuning->balanced].energy)
-            tuning->balanced = i;
-    tuning->is_met = best != NULL;
-    if (best || fallback)
-        tuning->balanced = (best ? best : fallback)->id;
-    best = fast = &tuning->trade[tuning->balanced];
-    for (uint32_t i = 0; i < tuning->n_trades; i++) {
-        const tspk_trade *trade = &tuning->trade[i];
-
-        if (trade->candidate == best->candidate && trade->energy < fast->energy &&
-            is_within(budget, trade, 3))
-            fast = trade;
-    }
-    tuning->fast = fast->id;
-}
-
 static tspk_status judge(search *s, const candidate *c, tspk_error *err)
 {
     tspk_calib_settings settings = settings_of(s, c);
@@ -174,7 +137,7 @@ static tspk_status judge(search *s, const candidate *c, tspk_error *err)
     }
     if (status == TSPK_OK) {
         add_trades(s, c, sums, n_judged);
-        choose(s->tuning, s->budget);
+        tspk_choose_trades(s->tuning, s->budget);
         if (s->tuning->trade[s->tuning->balanced].candidate + 1 == s->n_candidates) {
             tspk_spikegraph_free(s->kept);
             s->kept = spikes;
@@ -192,21 +155,6 @@ static bool has_time(const search *s)
     const double last_fit = s->longest / N_FOLDS * LAST_FIT_FACTOR;
 
     return now() - s->started + s->longest + last_fit < s->budget->seconds;
-}
-
-static void mark_pareto(tspk_tuning *tuning)
-{
-    for (uint32_t i = 0; i < tuning->n_trades; i++) {
-        tspk_trade *a = &tuning->trade[i];
-
-        a->is_pareto = true;
-        for (uint32_t j = 0; j < tuning->n_trades; j++) {
-            const tspk_trade *b = &tuning->trade[j];
-
-            a->is_pareto &= !(b->energy <= a->energy && b->kl <= a->kl &&
-                              (b->energy < a->energy || b->kl < a->kl));
-        }
-    }
 }
 
 /* A later candidate that needs more memory than there is, or exceeds a limit, is left out. */
@@ -310,7 +258,6 @@ tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_
         tspk_error_init(err);
         status = TSPK_OK;
     }
-    mark_pareto(tuning_out);
     if (status == TSPK_OK)
         status = add_points(tuning_out, spikes, err);
     if (status == TSPK_OK)

@@ -5,28 +5,7 @@
 #define TSPK_CALIB_TUNE_H
 
 #include "calib/cross_validate.h"
-
-/* One line of the table: a candidate after one of its steps. */
-typedef struct tspk_trade {
-    uint32_t id, candidate;
-    uint32_t levels, steps;
-    double price;     /* at linear sites, from step 2 on: tspk_calib_settings */
-    double loss;      /* points of top-1, estimated: tspk_tune() */
-    double agreement; /* share of the judged images */
-    double kl;        /* [nats] */
-    double energy;    /* synaptic, ratio to the source network's */
-    bool is_pareto;   /* nothing else has both less energy and less KL */
-} tspk_trade;
-
-#define TSPK_MAX_TRADES 256u
-
-typedef struct tspk_tuning {
-    uint32_t n_trades;
-    tspk_trade trade[TSPK_MAX_TRADES];
-    bool is_met;
-    bool is_partial; /* stopped while searching: the network was fitted on half of the images */
-    uint32_t balanced, fast; /* in `trade` */
-} tspk_tuning;
+#include "calib/tune_choice.h"
 
 /**
  * Searches until the time is up, then fits the best candidate on all images: point "exact" with
@@ -37,9 +16,8 @@ typedef struct tspk_tuning {
  *
  * Each candidate is judged by two folds. Its loss of top-1 is estimated as a third of the images
  * that change their answer, and where labels are known as the mean of that and the loss counted:
- * with few images a count alone moves by points for nothing. "balanced" is the trade of least
- * energy within the budget, or, where none is, the one of least KL within max_energy; "fast" that
- * of least energy within three times max_loss among the steps of the same candidate.
+ * with few images a count alone moves by points for nothing. Which trades become "balanced" and
+ * "fast": tspk_choose_trades().
  *
  * @param labels   [n_images], −1 unknown, or NULL
  * @param settings n_levels is tried first; alone where is_pinned

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the budget tuner has found, and which of it becomes the operating points. */
+#ifndef TSPK_CALIB_TUNE_CHOICE_H
+#define TSPK_CALIB_TUNE_CHOICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "transpike/spike.h"
+
+/* One line of the table: a candidate after one of its steps. */
+typedef struct tspk_trade {
+    uint32_t id, candidate; /* id: its own place in the table */
+    uint32_t levels, steps;
+    double price;     /* at linear sites, from step 2 on: tspk_calib_settings */
+    double loss;      /* points of top-1, estimated: tspk_tune() */
+    double agreement; /* share of the judged images */
+    double kl;        /* [nats] */
+    double energy;    /* synaptic, ratio to the source network's */
+    bool is_pareto;   /* no other has neither more energy nor more KL, and less of one of them */
+} tspk_trade;
+
+#define TSPK_MAX_TRADES 256u
+
+typedef struct tspk_tuning {
+    uint32_t n_trades;
+    tspk_trade trade[TSPK_MAX_TRADES];
+    bool is_met;
+    bool is_partial; /* stopped while searching: the network was fitted on half of the images */
+    uint32_t balanced, fast; /* in `trade` */
+} tspk_tuning;
+
+/**
+ * Sets is_met, balanced, fast and every is_pareto of a table.
+ *
+ * "balanced" is the trade of least energy within the budget: max_loss where it is not negative,
+ * min_agreement, and max_energy where it is positive. Where none is, the budget is not met and it
+ * is the trade of least KL within max_energy, or, where none is even within that, the one of least
+ * energy. "fast" is the trade of least energy, less than balanced's, among the steps of the same
+ * candidate that are within max_energy and lose at most three times what the budget allows:
+ * loss <= 3 max_loss, or without max_loss 1 - agreement <= 3 (1 - min_agreement); balanced itself
+ * where there is no such one. Of equals the first counts.
+ *
+ * A trade whose KL is not finite is neither chosen nor on the Pareto front; where that goes for all,
+ * the budget is not met and both are trade 0.
+ */
+void tspk_choose_trades(tspk_tuning *tuning, const tspk_budget *budget);
+
+#endif
