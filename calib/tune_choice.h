@@ -41,8 +41,8 @@ typedef struct tspk_tuning {
  * loss <= 3 max_loss, or without max_loss 1 - agreement <= 3 (1 - min_agreement); balanced itself
  * where there is no such one. Of equals the first counts.
  *
- * A trade whose KL is not finite is neither chosen nor on the Pareto front; where that goes for all,
- * the budget is not met and both are trade 0.
+ * A trade whose KL is not finite is neither chosen nor on the Pareto front; where that goes for
+ * all, the budget is not met and both are trade 0.
  */
 void tspk_choose_trades(tspk_tuning *tuning, const tspk_budget *budget);
 
