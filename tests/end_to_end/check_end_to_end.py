@@ -62,6 +62,24 @@ def check_several_outputs(checks, transpike, shared, folder):
                  "several outputs: the last block computes the class token alone")
 
 
+def check_few_images(checks, transpike, onnx, train, images, folder):
+    """One or three images are enough to convert; threads change nothing, mirror images do."""
+    def convert(name, n, *flags):
+        spike = folder / f"{name}.spike"
+        call(transpike, "convert", onnx, "--data", train, "--calib-images", n, "--steps", 1,
+             "--levels", 4, *PREPROCESS, *flags, "-o", spike)
+        return spike
+
+    for n in (1, 3):
+        alone, shared = (convert(f"few{n}-{k}", n, "--threads", k) for k in (1, 3))
+        checks.check(digest(alone) == digest(shared),
+                     f"{n} calibration images: 1 and 3 threads, same bytes")
+        plain = convert(f"few{n}-plain", n, "--mirror", "off")
+        checks.check(digest(plain) != digest(alone), f"{n} calibration images: --mirror off counts")
+        report = json.loads(call(transpike, "run", alone, images, "--json", "-"))
+        checks.check(len(report["images"]) == 21, f"{n} calibration images: the network runs")
+
+
 def check_kept_analog(checks, transpike, onnx, train, images, folder):
     """Sites that do not spike: in float, listed, paid at each step, or once before the first site."""
     common = [transpike, "convert", onnx, "--data", train, "--calib-images", 16, "--steps", 2,
@@ -154,6 +172,7 @@ def main():
             call(transpike, "run", folder / "other.spike", images, "--output", folder / "o.npy")
             checks.check(True, f"{' '.join(coding)}: converts and runs")
 
+        check_few_images(checks, transpike, onnx, train, images, folder)
         check_kept_analog(checks, transpike, onnx, train, images, folder)
         report = json.loads(call(transpike, "validate", spike, "--onnx", onnx, "--data",
                                  data / "t10k-images-idx3-ubyte.gz", "--limit", 400, "--json", "-"))
