@@ -7,6 +7,8 @@
 #   bench/ablation.sh [--build DIR] [--limit N] MODEL.onnx DATA [options of convert]
 #
 # Images: those behind the calibration images; --limit takes the first N of them, for a quick look.
+# Options of convert that choose ingredients or layers themselves are refused: a row would not heed
+# them.
 set -eu
 build=build
 limit=0
@@ -24,6 +26,15 @@ fi
 model=$1
 data=$2
 shift 2
+for option in "$@"; do
+    case $option in
+    --mirror* | --keep-analog* | --coding* | --preset* | --max-loss* | --max-energy* | \
+        --min-agreement* | --time-budget*)
+        echo "ablation.sh: ${option%%=*} would be lost: rows choose their own ingredients" >&2
+        exit 2
+        ;;
+    esac
+done
 ninja -C "$build" cli/transpike bench/bench_ablation >&2
 base=$(mktemp -d)
 trap 'rm -r "$base"' EXIT

@@ -8,6 +8,8 @@
  * BASE.spike, made by `transpike convert`, gives levels, steps, seed, preprocessing and the number
  * of calibration images, which validation leaves out. INGREDIENTS are names joined by commas, or
  * "none", which is ECMT's published rule, or "all", which is `convert` itself. LIMIT 0: all images.
+ * A BASE.spike of another coding, preset or search, without mirror images or with layers kept
+ * analog is refused: the rows would not have these in common with it.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <cjson/cJSON.h>
 
 #include "calib/calibrate.h"
+#include "core/spike_handle.h"
 #include "transpike/transpike.h"
 
 typedef struct ingredient {
@@ -104,6 +107,36 @@ static void print_rows(const char *label, const char *text)
     cJSON_Delete(json);
 }
 
+static bool is_text(const cJSON *json, const char *name, const char *wanted)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+
+    return cJSON_IsString(item) && !strcmp(item->valuestring, wanted);
+}
+
+/* What rows do not take over from the base has to be what they set themselves. */
+static void check_base(const tspk_spikegraph *graph)
+{
+    cJSON *json = cJSON_Parse(graph->provenance.settings);
+    const char *lost = NULL;
+
+    if (!is_text(json, "preset", "default"))
+        lost = "its preset";
+    else if (!is_text(json, "coding", "differential"))
+        lost = "its coding";
+    else if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "mirror")))
+        lost = "--mirror off";
+    else if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "keep_analog")))
+        lost = "--keep-analog";
+    else if (graph->n_points > 1)
+        lost = "its budget";
+    cJSON_Delete(json);
+    if (lost) {
+        fprintf(stderr, "bench_ablation: %s of the base file would be lost\n", lost);
+        exit(2);
+    }
+}
+
 int main(int argc, char **argv)
 {
     tspk_convert_settings convert;
@@ -124,6 +157,7 @@ int main(int argc, char **argv)
     choose(argv[5], &options);
     tspk_error_init(&error);
     must(tspk_spike_open(argv[1], &base, &error));
+    check_base(base->graph);
     tspk_spike_info_get(base, &info);
     must(tspk_model_open(argv[2], NULL, &model, &error));
     tspk_dataset_default_settings(&samples);

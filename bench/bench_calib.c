@@ -15,6 +15,8 @@
 #include "core/parallel.h"
 #include "transpike/transpike.h"
 
+#define MAX_IMAGES 1000000u
+
 static tspk_error error;
 
 static void must(tspk_status status)
@@ -35,6 +37,18 @@ static void *must_have(void *memory)
         exit(1);
     }
     return memory;
+}
+
+static uint32_t count_of(const char *text, const char *name, uint32_t least, uint32_t most)
+{
+    char *end;
+    const long count = strtol(text, &end, 10);
+
+    if (end == text || *end || count < (long)least || count > (long)most) {
+        fprintf(stderr, "bench_calib: %s is %s, expected %u to %u\n", name, text, least, most);
+        exit(2);
+    }
+    return (uint32_t)count;
 }
 
 /* The first images in the shuffle of seed 0, bicubic. */
@@ -86,14 +100,14 @@ int main(int argc, char **argv)
                         " [FIRST_FOLD LAST_FOLD [PRICES]]\n");
         return 1;
     }
+    settings.n_levels = count_of(argv[7], "LEVELS", 1, TSPK_MAX_LEVELS);
+    settings.n_steps = count_of(argv[8], "STEPS", 1, TSPK_MAX_STEPS);
+    n_images = count_of(argv[9], "IMAGES", 2, MAX_IMAGES);
+    folds = count_of(argv[10], "FOLDS", 2, (uint32_t)n_images);
+    first = argc > 12 ? count_of(argv[11], "FIRST_FOLD", 0, folds - 1) : 0;
+    last = argc > 12 ? count_of(argv[12], "LAST_FOLD", first, folds - 1) : folds - 1;
     tspk_error_init(&error);
     must(tspk_model_open(argv[1], NULL, &model, &error));
-    settings.n_levels = (uint32_t)atoi(argv[7]);
-    settings.n_steps = (uint32_t)atoi(argv[8]);
-    n_images = (size_t)atoi(argv[9]);
-    folds = (uint32_t)atoi(argv[10]);
-    first = argc > 12 ? (uint32_t)atoi(argv[11]) : 0;
-    last = argc > 12 ? (uint32_t)atoi(argv[12]) : folds - 1;
     tspk_calib_default_price(&settings);
     for (int k = 0; k < TSPK_SITE_KINDS && argc > 13 + k; k++)
         settings.later_price[k] = atof(argv[13 + k]);
