@@ -16,6 +16,7 @@ typedef struct tspk_calib_settings {
     /* Price on spikes, by kind of site: one fires only where it saves more squared error than this
      * share of the potentials' mean square. At step 1, and at all later ones. */
     double first_price[TSPK_SITE_KINDS], later_price[TSPK_SITE_KINDS];
+    size_t cache_bytes; /* of all images under way, tspk_frame_fit(); 0: any */
     bool is_mirrored; /* images are fitted on together with their mirror images */
     uint64_t seed;
     int threads;

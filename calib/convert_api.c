@@ -25,6 +25,7 @@ void tspk_convert_default_settings(tspk_convert_settings *settings)
     settings->steps = 4;
     settings->levels = 8;
     settings->is_mirrored = true;
+    settings->cache_bytes = (size_t)2 << 30;
     tspk_preprocess_default_settings(&settings->preprocess);
 }
 
@@ -95,8 +96,7 @@ static char *settings_json(const tspk_convert_settings *settings, const tspk_tun
 }
 
 static tspk_status keep_provenance(const tspk_convert_settings *settings, const tspk_tuning *tuning,
-                                   uint8_t (*hash)[32], size_t n, tspk_spikegraph *spikes,
-                                   tspk_error *err)
+                                   uint8_t (*hash)[32], tspk_spikegraph *spikes, tspk_error *err)
 {
     tspk_provenance *to = &spikes->provenance;
     char *text = settings_json(settings, tuning);
@@ -105,8 +105,7 @@ static tspk_status keep_provenance(const tspk_convert_settings *settings, const 
     to->settings = text ? tspk_arena_text(spikes->arena, text) : NULL;
     free(text);
     to->seed = settings->seed;
-    to->n_calibration = (uint32_t)n;
-    to->calibration_hash = tspk_arena_copy(spikes->arena, hash, n * sizeof *hash);
+    to->calibration_hash = tspk_arena_copy(spikes->arena, hash, to->n_calibration * sizeof *hash);
     if (!to->tool || !to->settings || !to->calibration_hash)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the provenance");
     return TSPK_OK;
@@ -131,6 +130,7 @@ static void fill_calibration(job *j, const tspk_calib_options *options)
         .coding =
             settings->is_rate || settings->is_ecmt ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL,
         .options = *options,
+        .cache_bytes = settings->cache_bytes,
         .is_mirrored = settings->is_mirrored && options->is_mirrored,
         .seed = settings->seed,
         .threads = settings->threads > 0 ? settings->threads : tspk_parallel_max_threads(),
@@ -159,7 +159,9 @@ static tspk_status finish(job *j, const tspk_tuning *tuning, tspk_spike **spike_
 {
     tspk_spike *spike;
 
-    TSPK_TRY(keep_provenance(j->settings, tuning, j->samples.hash, j->samples.n, j->spikes, err));
+    if (tuning && tuning->is_partial) /* fitted on every other one */
+        j->spikes->provenance.n_calibration = (uint32_t)j->samples.n;
+    TSPK_TRY(keep_provenance(j->settings, tuning, j->samples.hash, j->spikes, err));
     keep_preprocess(&j->settings->preprocess, j->samples.dim, &j->spikes->preprocess);
     TSPK_TRY(tspk_spikegraph_verify(j->spikes, err));
     spike = malloc(sizeof *spike);

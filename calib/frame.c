@@ -57,24 +57,49 @@ static float *add_mirrored(const tspk_frame *frame, const float *images, size_t 
     return all;
 }
 
+/* Leaves out the mirror images, then images, until the rest fits. */
+static tspk_status fit_into_cache(const tspk_spikegraph *spikes, size_t *n_images,
+                                  tspk_calib_settings *settings, tspk_error *err)
+{
+    size_t bytes, room;
+
+    if (!settings->cache_bytes)
+        return TSPK_OK;
+    TSPK_TRY(tspk_stage_image_bytes(spikes, settings->n_steps, &bytes, err));
+    room = settings->cache_bytes / bytes;
+    if (!room)
+        return TSPK_FAIL(err, TSPK_LIMIT,
+                         "calibration takes %zu MiB an image and step count %u, the cache has %zu",
+                         (bytes >> 20) + 1, settings->n_steps, settings->cache_bytes >> 20);
+    settings->is_mirrored = settings->is_mirrored && 2 * *n_images <= room;
+    *n_images = *n_images < room ? *n_images : room;
+    return TSPK_OK;
+}
+
 tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
                            const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
                            tspk_error *err)
 {
-    float *mirrored = settings->is_mirrored ? add_mirrored(frame, images, n_images) : NULL;
+    tspk_calib_settings fitted = *settings;
+    float *mirrored = NULL;
     tspk_spikegraph *spikes = NULL;
-    tspk_status status;
+    tspk_status status = tspk_lower(frame->source, &frame->structure, frame->keep_analog,
+                                    frame->n_keep_analog, &spikes, err);
 
-    if (settings->is_mirrored && !mirrored)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu mirrored images", n_images);
-    status = tspk_lower(frame->source, &frame->structure, frame->keep_analog, frame->n_keep_analog,
-                        &spikes, err);
+    if (status == TSPK_OK)
+        status = fit_into_cache(spikes, &n_images, &fitted, err);
+    if (status == TSPK_OK && fitted.is_mirrored) {
+        mirrored = add_mirrored(frame, images, n_images);
+        if (!mirrored)
+            status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu mirrored images", n_images);
+    }
     if (status == TSPK_OK)
         status = tspk_calibrate(spikes, frame->source, mirrored ? mirrored : images,
-                                mirrored ? 2 * n_images : n_images, settings, err);
+                                mirrored ? 2 * n_images : n_images, &fitted, err);
     free(mirrored);
     if (status == TSPK_OK) {
         spikes->ann_cost = frame->cost;
+        spikes->provenance.n_calibration = (uint32_t)n_images;
         *spikes_out = spikes;
     } else {
         tspk_spikegraph_free(spikes);

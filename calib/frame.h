@@ -24,8 +24,10 @@ void tspk_frame_done(tspk_frame *frame);
 
 /**
  * Lowers and calibrates: a verified spike graph with the point "exact".
+ * Mirror images, then images, are left out where settings->cache_bytes asks for it; the provenance
+ * says how many images were fitted on.
  * @param images [n_images, image_elems]
- * @errors those of tspk_lower() and tspk_calibrate()
+ * @errors those of tspk_lower() and tspk_calibrate(), LIMIT (the cache holds no image)
  */
 tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
                            const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,

@@ -94,11 +94,6 @@ void tspk_stage_free(tspk_stage *stage)
     free(stage);
 }
 
-size_t tspk_stage_images(const tspk_stage *stage)
-{
-    return stage->n_images;
-}
-
 static size_t value_bytes(const tspk_stage *stage, tspk_value_id id)
 {
     const tspk_value *value = &stage->graph->value[id];
@@ -106,10 +101,65 @@ static size_t value_bytes(const tspk_stage *stage, tspk_value_id id)
     return tspk_shape_elems(&value->shape) * tspk_dtype_bytes(value->dtype);
 }
 
+static size_t versions_of(const tspk_stage *stage, tspk_value_id id)
+{
+    return stage->is_static[id] ? 1 : (size_t)stage->n_steps + 1;
+}
+
+/* What a site-driven node holds of one image beside its values: membranes, decoded operands, and of
+ * an Attention its numerators twice. */
+static size_t fitting_bytes(const tspk_stage *stage, const tspk_node *node)
+{
+    const tspk_graph *graph = stage->graph;
+    const size_t rows = tspk_shape_rows(&graph->value[node->in[0]].shape);
+    size_t elems = tspk_shape_elems(&graph->value[node->in[0]].shape);
+
+    if (node->op == TSPK_OP_ATTENTION) {
+        const size_t keys = tspk_shape_rows(&graph->value[node->in[1]].shape);
+
+        for (int i = 1; i < 3; i++)
+            elems += tspk_shape_elems(&graph->value[node->in[i]].shape);
+        elems = elems * stage->n_steps + 2 * node->attr.heads * rows * keys;
+    }
+    return elems * sizeof(float);
+}
+
+tspk_status tspk_stage_image_bytes(const tspk_spikegraph *spikes, uint32_t n_steps,
+                                   size_t *bytes_out, tspk_error *err)
+{
+    const tspk_graph *graph = spikes->graph;
+    tspk_stage *stage = NULL;
+    size_t live = 0, peak = 0;
+
+    TSPK_TRY(tspk_stage_new(spikes, NULL, 1, n_steps, 1, &stage, err));
+    for (tspk_node_id id = 0; id < graph->n_nodes; id++) {
+        const tspk_node *node = &graph->node[id];
+        size_t here;
+
+        for (uint32_t i = 0; i < node->n_out; i++)
+            live += versions_of(stage, node->out[i]) * value_bytes(stage, node->out[i]);
+        here = live + (is_site_driven(spikes, id) ? fitting_bytes(stage, node) : 0);
+        peak = here > peak ? here : peak;
+        for (uint32_t i = 0; i < node->n_in; i++)
+            if (node->in[i] != TSPK_ID_NONE && !graph->value[node->in[i]].data &&
+                node->in[i] != graph->input[0] && --stage->uses[node->in[i]] == 0)
+                live -= versions_of(stage, node->in[i]) * value_bytes(stage, node->in[i]);
+    }
+    peak += value_bytes(stage, graph->input[0]);
+    tspk_stage_free(stage);
+    *bytes_out = peak;
+    return TSPK_OK;
+}
+
+size_t tspk_stage_images(const tspk_stage *stage)
+{
+    return stage->n_images;
+}
+
 float *tspk_stage_at(const tspk_stage *stage, tspk_value_id id, size_t image, uint32_t version)
 {
     const size_t bytes = value_bytes(stage, id);
-    const size_t versions = stage->is_static[id] ? 1 : (size_t)stage->n_steps + 1;
+    const size_t versions = versions_of(stage, id);
 
     if (stage->graph->value[id].data)
         return (float *)(uintptr_t)stage->graph->value[id].data;
@@ -122,7 +172,7 @@ float *tspk_stage_at(const tspk_stage *stage, tspk_value_id id, size_t image, ui
 
 tspk_status tspk_stage_make(tspk_stage *stage, tspk_value_id id, tspk_error *err)
 {
-    const size_t versions = stage->is_static[id] ? 1 : (size_t)stage->n_steps + 1;
+    const size_t versions = versions_of(stage, id);
     const size_t bytes = stage->n_images * versions * value_bytes(stage, id);
 
     stage->live[id] = malloc(bytes ? bytes : 1);

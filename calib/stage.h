@@ -22,6 +22,11 @@ tspk_status tspk_stage_new(const tspk_spikegraph *spikes, const float *images, s
                            uint32_t n_steps, int threads, tspk_stage **stage_out, tspk_error *err);
 void tspk_stage_free(tspk_stage *stage);
 
+/** Memory for one image at the widest point of the walk, with what fitting a site adds [bytes].
+ * @errors NOMEM */
+tspk_status tspk_stage_image_bytes(const tspk_spikegraph *spikes, uint32_t n_steps,
+                                   size_t *bytes_out, tspk_error *err);
+
 size_t tspk_stage_images(const tspk_stage *stage);
 
 /** Elements of a live value for one image in one version (0 … n_steps); constants have one image.

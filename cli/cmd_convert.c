@@ -103,6 +103,8 @@ static void take_settings(conversion *job)
         settings->levels = (uint32_t)args->levels;
     settings->is_rate = args->coding == 1 || args->preset == 1;
     settings->is_ecmt = args->preset == 1;
+    if (args->calib_cache >= 0)
+        settings->cache_bytes = (size_t)args->calib_cache;
     settings->is_mirrored = args->mirror != 1;
     settings->seed = args->seed;
     settings->threads = args->threads > 0 ? (int)args->threads : 0;
@@ -308,6 +310,10 @@ static const tspk_cli_option options[] = {
      "synaptic energy of balanced, to the source network's; starts a search too"},
     {"time-budget", 0, TSPK_CLI_DURATION, TSPK_CLI_ARG(time_budget), 0, 0, NULL, "TIME",
      "of the search: 90s, 10m (default), 1h"},
+    {"calib-cache", 0, TSPK_CLI_BYTES, TSPK_CLI_ARG(calib_cache), 0, 0, NULL, "SIZE",
+     "memory of the samples under way (default 2GiB, 0: any); mirror images, then samples, that do "
+     "not "
+     "fit are left out"},
     {"keep-analog", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(keep_analog), 0, 0, NULL, "SITE,...",
      "sites that do not spike, or layers: all sites under them; an attention with one is computed "
      "in float as a whole (`transpike inspect` lists the sites)"},
@@ -318,7 +324,6 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_THREADS_OPTION,
     TSPK_CLI_PREPROCESS_OPTIONS,
     TSPK_CLI_COMMON_OPTIONS,
-    TSPK_CLI_LATER_OPTION("calib-cache"),
     TSPK_CLI_LATER_SWITCH("deterministic"),
 };
 

@@ -148,6 +148,24 @@ static tspk_status parse_duration(const tspk_cli_option *option, const char *tex
     return TSPK_OK;
 }
 
+static tspk_status parse_bytes(const tspk_cli_option *option, const char *text, int64_t *out,
+                               tspk_error *err)
+{
+    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    char *end;
+    long long value;
+
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    for (int i = 0; i < 5 && isdigit((unsigned char)text[0]) && errno != ERANGE; i++)
+        if (!strcmp(end, units[i]) && value <= INT64_MAX >> (10 * i)) {
+            *out = (int64_t)value << (10 * i);
+            return TSPK_OK;
+        }
+    return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected a size such as 512MiB or 2GiB",
+                         option->name, text);
+}
+
 static tspk_status parse_numbers(const tspk_cli_option *option, const char *text,
                                  tspk_cli_numbers *out, tspk_error *err)
 {
@@ -208,6 +226,8 @@ static tspk_status take_value(const tspk_cli_option *option, const char *text, t
         return parse_real(option, text, field, err);
     case TSPK_CLI_DURATION:
         return parse_duration(option, text, field, err);
+    case TSPK_CLI_BYTES:
+        return parse_bytes(option, text, field, err);
     case TSPK_CLI_TEXT:
         if (text[0] == '\0')
             return tspk_cli_fail(err, TSPK_USAGE, "--%s: empty value", option->name);
@@ -235,7 +255,7 @@ static void set_defaults(tspk_cli_args *args)
     args->calib_images = args->steps = args->levels = args->threads = args->batch = args->top = -1;
     args->skip = args->limit = args->resize = args->crop = -1;
     args->coding = args->preset = args->isa = args->interpolation = args->mode = -1;
-    args->mirror = -1;
+    args->mirror = args->calib_cache = -1;
     args->max_loss = args->min_agreement = args->max_energy = args->time_budget = -1;
 }
 

@@ -21,7 +21,7 @@ typedef struct tspk_cli_numbers {
 typedef struct tspk_cli_args {
     bool is_help, is_verbose, is_forced, with_products, has_layers;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog;
-    int64_t calib_images, steps, levels, threads, batch, top, skip, limit, resize, crop;
+    int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize, crop;
     int64_t coding, preset, isa, interpolation, mode, mirror; /* index into the option's choices */
     uint64_t seed;
     double max_loss, min_agreement, max_energy, time_budget; /* −1: not given */
@@ -36,6 +36,7 @@ typedef enum tspk_cli_kind {
     TSPK_CLI_SEED,       /* uint64_t */
     TSPK_CLI_REAL,       /* double within [least, most] */
     TSPK_CLI_DURATION,   /* double [s]; "90", "90s", "10m", "1h" */
+    TSPK_CLI_BYTES,      /* int64_t; "4096", "512MiB", "2GiB" */
     TSPK_CLI_TEXT,       /* const char * */
     TSPK_CLI_CHOICE,     /* int64_t, index into choices */
     TSPK_CLI_NUMBERS,    /* tspk_cli_numbers */

@@ -25,6 +25,8 @@ typedef struct tspk_convert_settings {
     bool is_ecmt;              /**< ECMT's published rule throughout (implies rate coding) */
     bool is_mirrored;          /**< fit on the samples' mirror images too; default true; never
                                     with is_ecmt */
+    size_t cache_bytes;        /**< of images under way in calibration: mirror images, then samples,
+                                    are left out where they do not fit; default 2 GiB, 0: any */
     uint64_t seed;             /**< kept in the file: validate shuffles alike; default 0 */
     const char *const *keep_analog; /**< names of sites, or of layers: the sites under them; borrowed */
     size_t n_keep_analog;           /**< default 0 */
