@@ -85,6 +85,22 @@ def check_unmet(checks, transpike, onnx, data, folder):
                          "--time-budget", "1m"), "a time without a budget is refused")
 
 
+def check_cache(checks, transpike, onnx, data, folder):
+    """Mirror images are left out first, then images, then all is refused."""
+    line = [transpike, "convert", onnx, "--data", data / "train-images-idx3-ubyte.gz", *PREPROCESS,
+            "--calib-images", 12, "--steps", 1, "--levels", 2, "-o", folder / "cache.spike"]
+    files = {}
+    for size in ("0", "1GiB", "5MiB", "1MiB"):
+        said = call(*line, "--calib-cache", size)
+        files[size] = (said.split(" calibration images")[0].split()[-1],
+                       (folder / "cache.spike").read_bytes())
+    checks.check(files["0"] == files["1GiB"] and files["0"][0] == "12", "a large cache changes nothing")
+    checks.check(files["5MiB"][0] == "12" and files["5MiB"][1] != files["0"][1],
+                 "mirror images are left out first")
+    checks.check(0 < int(files["1MiB"][0]) < 12, "then images")
+    checks.check(refused("LIMIT", *line, "--calib-cache", "10KiB"), "a cache for no image is refused")
+
+
 def main():
     transpike, onnx = sys.argv[1], pathlib.Path(sys.argv[2]) / "fashion_vit.onnx"
     data = find_data()
@@ -102,6 +118,7 @@ def main():
         write_inputs(folder, data)
         check_met(checks, transpike, onnx, data, folder)
         check_unmet(checks, transpike, onnx, data, folder)
+        check_cache(checks, transpike, onnx, data, folder)
     sys.exit(checks.failed > 0)
 
 
