@@ -28,9 +28,10 @@ typedef struct tspk_convert_settings {
     size_t cache_bytes;        /**< of images under way in calibration: mirror images, then samples,
                                     are left out where they do not fit; default 2 GiB, 0: any */
     uint64_t seed;             /**< kept in the file: validate shuffles alike; default 0 */
-    const char *const *keep_analog; /**< names of sites, or of layers: the sites under them; borrowed */
-    size_t n_keep_analog;           /**< default 0 */
-    int threads;               /**< 0: all cores */
+    const char *const
+        *keep_analog;     /**< names of sites, or of layers: the sites under them; borrowed */
+    size_t n_keep_analog; /**< default 0 */
+    int threads;          /**< 0: all cores */
     tspk_preprocess_settings preprocess; /**< kept in the file */
     tspk_progress_fn progress;           /**< or NULL */
     void *progress_context;
@@ -50,9 +51,9 @@ TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
 /**
  * Calibrates `model` on the first samples of `data` and makes the spike graph. No training.
  * @param spike_out owned by the caller, untouched on failure
- * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; a name in keep_analog that is
- * no site's, with the nearest ones; fewer samples than asked for is not an error as long as there is
- * one), SHAPE (samples), NOMEM, INTERRUPTED
+ * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; a name in keep_analog that
+ * is no site's, with the nearest ones; fewer samples than asked for is not an error as long as
+ * there is one), SHAPE (samples), NOMEM, INTERRUPTED
  * @source ECMT (arXiv 2502.21193), differential coding (arXiv 2503.00301); docs/calibration.md
  */
 TSPK_API tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *data,
@@ -63,8 +64,8 @@ TSPK_API tspk_status tspk_convert(const tspk_model *model, const tspk_dataset *d
  * Searches levels, steps and prices for the least synaptic energy within the budget, judged by
  * cross-validation over the calibration samples, and calibrates what it found: the operating points
  * "exact" (settings->steps steps), "balanced" and "fast". Parameters and errors as tspk_convert().
- * When it is stopped (progress) after the first candidate it returns the best so far, fitted on half
- * of the samples.
+ * When it is stopped (progress) after the first candidate it returns the best so far, fitted on
+ * half of the samples.
  * @param json_out {"met", "partial", "chosen": {"balanced": id, "fast": id}, "pareto": [{"id",
  *        "levels", "steps", "loss", "agreement", "kl", "energy_synaptic", "settings"}]}; freed with
  *        tspk_text_free()
@@ -117,10 +118,10 @@ typedef enum tspk_isa {
 } tspk_isa;
 
 typedef struct tspk_session_settings {
-    int threads;    /**< 0: all cores */
-    uint32_t batch; /**< images side by side at most; default 16 */
-    uint32_t steps; /**< 0: all of the operating point */
-    tspk_isa isa;   /**< UNSUPPORTED when this build or machine lacks it */
+    int threads;      /**< 0: all cores */
+    uint32_t batch;   /**< images side by side at most; default 16 */
+    uint32_t steps;   /**< 0: all of the operating point */
+    tspk_isa isa;     /**< UNSUPPORTED when this build or machine lacks it */
     const char *mode; /**< operating point; NULL: "exact" */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
@@ -134,10 +135,10 @@ TSPK_API void tspk_session_close(tspk_session *session);
 
 /** Work of one image up to and including one step. */
 typedef struct tspk_step_work {
-    uint64_t spikes;        /**< of this step alone */
-    uint64_t neurons;       /**< neurons that were computed at this step */
-    double energy_synaptic; /**< cumulative, ratio to the source network: docs/energy.md */
-    double energy_full;     /**< cumulative */
+    uint64_t spikes;             /**< of this step alone */
+    uint64_t neurons;            /**< neurons that were computed at this step */
+    double energy_synaptic;      /**< cumulative, ratio to the source network: docs/energy.md */
+    double energy_full;          /**< cumulative */
     double energy_quantised_ann; /**< the quantised network of the same information, once */
 } tspk_step_work;
 
@@ -170,13 +171,15 @@ typedef struct tspk_validate_settings {
     size_t skip;    /**< samples left out at the start; default 0 */
     size_t limit;   /**< samples used at most; 0: all */
     uint32_t steps; /**< of exact; 0: all */
-    const char *mode; /**< beside exact: one operating point; NULL or "all": every one; "exact": none */
+    const char
+        *mode; /**< beside exact: one operating point; NULL or "all": every one; "exact": none */
     uint32_t batch; /**< default 16 */
     int threads;    /**< 0: all cores */
     tspk_isa isa;
-    bool is_forced; /**< accept another source network than the .spike's */
+    bool is_forced;  /**< accept another source network than the .spike's */
     bool is_untimed; /**< no pass for ms_per_image */
-    bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or 16 */
+    bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or
+                        16 */
     tspk_progress_fn progress;
     void *progress_context;
 } tspk_validate_settings;
@@ -185,7 +188,8 @@ TSPK_API void tspk_validate_default_settings(tspk_validate_settings *settings);
 /**
  * Runs the spiking network beside its source network.
  * @param json_out schema "transpike.validate/1"; freed with tspk_text_free()
- * @errors MISMATCH (model is not the source), UNSUPPORTED (no such mode), RANGE (no samples left, label out of range), SHAPE
+ * @errors MISMATCH (model is not the source), UNSUPPORTED (no such mode), RANGE (no samples left,
+ * label out of range), SHAPE
  */
 TSPK_API tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
                                    const tspk_dataset *data, const tspk_validate_settings *settings,
