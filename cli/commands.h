@@ -95,7 +95,8 @@ extern const char *const tspk_cli_interpolation_choices[];
 #define TSPK_CLI_ISA_OPTION                                                                        \
     {                                                                                              \
         "isa", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(isa), 0, 0, tspk_cli_isa_choices, "ISA",           \
-            "kernels: scalar or avx2 (default: the best here); the results do not depend on it"    \
+            "kernels: scalar, avx2, avx512vnni or neon (default: the best here); the results do "  \
+            "not depend on it"                                                                     \
     }
 #define TSPK_CLI_LATER_OPTION(name)                                                                \
     {                                                                                              \
