@@ -74,7 +74,12 @@ static tspk_status reshape_constant(tspk_onnx_call *call, tspk_value_id x, const
                                     tspk_value_id *out, tspk_error *err)
 {
     tspk_tensor tensor = tspk_value_tensor(tspk_onnx_value(call, x));
+    char from[96], to[96];
 
+    if (tspk_shape_elems(&tensor.shape) != tspk_shape_elems(shape))
+        return TSPK_FAIL(err, TSPK_SHAPE, "%.40s: a constant %s cannot become %s",
+                         call->proto->op_type, tspk_shape_text(&tensor.shape, from, sizeof from),
+                         tspk_shape_text(shape, to, sizeof to));
     tensor.shape = *shape;
     return tspk_graph_add_constant(call->importer->graph, "", &tensor, out, err);
 }

@@ -27,7 +27,8 @@ typedef struct equation {
     labels in[MAX_OPERANDS], out;
     size_t n_in;
     bool has_arrow;
-    int64_t dim[N_LABELS]; /* of each label, 0 before it is met */
+    int64_t dim[N_LABELS]; /* of each label that an operand has */
+    bool is_bound[N_LABELS];
 } equation;
 
 static bool has(const labels *l, char c)
@@ -146,13 +147,15 @@ static tspk_status bind_dims(const tspk_onnx_call *call, equation *e, tspk_error
         for (size_t k = 0; k < e->in[i].n; k++) {
             const char c = e->in[i].at[k];
             int64_t *const dim = &e->dim[(unsigned char)c];
+            bool *const is_bound = &e->is_bound[(unsigned char)c];
             const bool is_ellipsis = c <= TSPK_MAX_RANK;
 
-            if (*dim == 0 || (is_ellipsis && *dim == 1))
+            if (!*is_bound || (is_ellipsis && *dim == 1))
                 *dim = shape->dim[k];
             else if (*dim != shape->dim[k] && !(is_ellipsis && shape->dim[k] == 1))
                 return TSPK_FAIL(err, TSPK_SHAPE, "equation \"%.60s\": %lld and %lld elements",
                                  e->text, (long long)*dim, (long long)shape->dim[k]);
+            *is_bound = true;
         }
     }
     return TSPK_OK;

@@ -131,14 +131,13 @@ tspk_status tspk_onnx_batch_norm(tspk_onnx_call *call, tspk_error *err)
 {
     tspk_value_id part[5], scale, bias, epsilon_id;
     tspk_shape x, column = {0};
-    int64_t is_training, spatial;
+    int64_t is_training;
     float epsilon, momentum;
 
     TSPK_TRY(tspk_onnx_need_in(call, 5, err));
     TSPK_TRY(tspk_onnx_attr_float(call, "epsilon", 1e-5f, &epsilon, err));
     TSPK_TRY(tspk_onnx_attr_float(call, "momentum", 0.9f, &momentum, err));
     TSPK_TRY(tspk_onnx_attr_int(call, "training_mode", 0, &is_training, err));
-    TSPK_TRY(tspk_onnx_attr_int(call, "spatial", 1, &spatial, err));
     if (is_training || (call->opset < 14 && call->proto->n_output > 1))
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
                          "BatchNormalization in training mode: export with model.eval()");
@@ -149,7 +148,13 @@ tspk_status tspk_onnx_batch_norm(tspk_onnx_call *call, tspk_error *err)
     for (int i = 0; i < column.rank; i++)
         column.dim[i] = i ? 1 : x.dim[1];
     for (size_t i = 1; i < 5; i++) {
+        const tspk_shape of = tspk_onnx_in(call, i)->shape;
+        char text[96];
+
         TSPK_TRY(tspk_onnx_need_dtype(call, call->in[i], TSPK_DTYPE_F32, err));
+        if (of.rank != 1 || of.dim[0] != x.dim[1])
+            return TSPK_FAIL(err, TSPK_SHAPE, "BatchNormalization of %lld channels: input %zu is %s",
+                             (long long)x.dim[1], i, tspk_shape_text(&of, text, sizeof text));
         TSPK_TRY(tspk_onnx_emit_reshape(call, call->in[i], &column, &part[i], err));
     }
     TSPK_TRY(tspk_onnx_scalar(call, epsilon, &epsilon_id, err));

@@ -116,7 +116,8 @@ def forms(rng):
                              ('b...d,de->b...e', [(2, 3, 4, 5), (5, 6)]),
                              ('...ij,jk', [(2, 4, 5), (5, 6)]),
                              ('ii->i', [(4, 4)]), ('iji->j', [(4, 3, 4)]),
-                             ('bij,bjk,kl->bil', [(2, 3, 4), (2, 4, 5), (5, 6)])):
+                             ('bij,bjk,kl->bil', [(2, 3, 4), (2, 4, 5), (5, 6)]),
+                             ('ij,jk->ik', [f(2, 0), f(0, 3)])):
         yield f'Einsum {equation}', 'Einsum', range(12, 24), shapes, {'equation': equation}, 1
     for mode in ('nearest', 'linear', 'cubic'):
         for how in ('half_pixel', 'align_corners', 'asymmetric', 'pytorch_half_pixel'):

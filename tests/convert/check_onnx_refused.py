@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small models that are wrong, or ask for what is not computed: each is refused with its status.
+
+check_onnx_refused.py ONNX_TOOL; needs numpy, onnx."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError as missing:
+    print('skipped:', missing)
+    sys.exit(77)
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def cases():
+    """(name, status, operator, inputs, attributes): an input is (shape, type) or a constant"""
+    image = ((1, 8, 2, 2), TensorProto.FLOAT)
+    row = ((1, 4), TensorProto.FLOAT)
+    for at, name in enumerate(('scale', 'bias', 'mean', 'variance')):
+        for short in (1, 7, 9):
+            given = [zeros(8)] * 4
+            given[at] = zeros(short)
+            yield f'BatchNormalization {name} of {short}', 'SHAPE', 'BatchNormalization', \
+                [image] + given, {}
+    yield 'BatchNormalization, all of one element', 'SHAPE', 'BatchNormalization', \
+        [((1, 1 << 22, 1, 1), TensorProto.FLOAT)] + [zeros(1)] * 4, {}
+    yield 'BatchNormalization spatial', 'UNSUPPORTED', 'BatchNormalization', \
+        [image] + [zeros(8)] * 4, {'spatial': 0}
+    yield 'Einsum of 0 and 5 elements', 'SHAPE', 'Einsum', \
+        [row, zeros(1 << 20, 0), zeros(5, 2)], {'equation': 'ab,ij,jk->ab'}
+    yield 'Einsum of 5 and 0 elements', 'SHAPE', 'Einsum', \
+        [row, zeros(2, 5), zeros(0, 2)], {'equation': 'ab,ij,jk->ab'}
+
+
+def build(op, inputs, attributes):
+    domain, op = ('com.microsoft', op[14:]) if op.startswith('com.microsoft.') else ('', op)
+    names = ['' if given is None else f'in{i}' for i, given in enumerate(inputs)]
+    node = helper.make_node(op, names, ['out'], domain=domain, **attributes)
+    graph = helper.make_graph(
+        [node], 'g',
+        [helper.make_tensor_value_info(n, given[1], given[0])
+         for n, given in zip(names, inputs) if isinstance(given, tuple)],
+        [helper.make_tensor_value_info('out', TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(given, n)
+         for n, given in zip(names, inputs) if isinstance(given, np.ndarray)])
+    imports = [helper.make_opsetid('', 17), helper.make_opsetid('com.microsoft', 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def main():
+    n, wrong = 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'm.onnx')
+        for name, status, op, inputs, attributes in cases():
+            onnx.save(build(op, inputs, attributes), path)
+            done = subprocess.run([sys.argv[1], 'open', path], capture_output=True)
+            line = done.stdout.decode(errors='replace').replace(folder, '').strip()
+            n += 1
+            if done.returncode != 0 or not re.search(rf'\[{status}\]$', line):
+                wrong += 1
+                print(f'{name}: {line} (exit {done.returncode}), expected {status}')
+    print(f'{n} models, {wrong} with another outcome')
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
