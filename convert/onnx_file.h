@@ -45,8 +45,7 @@ tspk_status tspk_onnx_files_external(tspk_onnx_files *files, const uint8_t *loca
 /** Sum of the sizes of all files opened so far. */
 size_t tspk_onnx_files_bytes(const tspk_onnx_files *files);
 
-/** Hex SHA-256 over the model and then the external files in the order in which they were opened.
- */
+/** Hex SHA-256 over the model and then the external files opened so far, in that order. */
 void tspk_onnx_files_sha256(const tspk_onnx_files *files, char hex_out[65]);
 
 #endif

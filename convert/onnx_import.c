@@ -109,7 +109,6 @@ static tspk_status keep_header(tspk_onnx_importer *importer, const tspk_onnx_sco
     if (!importer->graph->producer)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the graph");
     importer->graph->opset = tspk_onnx_scope_opset(scope, "");
-    tspk_onnx_files_sha256(importer->files, importer->graph->source_sha256);
     return TSPK_OK;
 }
 
@@ -318,6 +317,8 @@ static tspk_status sweep(tspk_onnx_importer *importer, tspk_error *err)
 
 /* --- the whole --- */
 
+/* Before the memory caps are set. Those of Constant nodes, functions and branches follow when their
+ * node is imported. */
 static tspk_status open_external_files(tspk_onnx_importer *importer, tspk_error *err)
 {
     const onnx_graph *const source = importer->model->graph;
@@ -422,8 +423,11 @@ static tspk_status import(tspk_onnx_importer *importer, const char *path,
     TSPK_TRY(check_header(importer->model, err));
     TSPK_TRY(open_external_files(importer, err));
     if (has_open_size(importer->model->graph))
-        return attempt_sizes(importer, settings, err);
-    return attempt(importer, settings, err);
+        TSPK_TRY(attempt_sizes(importer, settings, err));
+    else
+        TSPK_TRY(attempt(importer, settings, err));
+    tspk_onnx_files_sha256(importer->files, importer->graph->source_sha256);
+    return TSPK_OK;
 }
 
 tspk_status tspk_onnx_import(const char *path, const tspk_import_settings *settings,

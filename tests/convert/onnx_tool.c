@@ -5,6 +5,7 @@
  *   onnx_tool open MODEL…                 a line a model: "MODEL: OK" or the refusal
  *   onnx_tool check MODEL…                the same after the passes, with the convertibility check
  *   onnx_tool run MODEL PREFIX IN.npy…    raw, executed once a batch; output i goes to PREFIXi.npy
+ *   onnx_tool hash MODEL                  the SHA-256 of the model and its external data
  *   onnx_tool serve                       `run` for each line MODEL<tab>PREFIX<tab>IN.npy… of the
  *                                         standard input; answers "OK" or the refusal
  *   onnx_tool registry                    a row an operator form: domain, name, first and last
@@ -50,6 +51,21 @@ static int open_all(char **paths, int n, bool is_raw)
             print_refusal(stdout, &err);
         tspk_model_close(model);
     }
+    return 0;
+}
+
+static int print_hash(const char *path)
+{
+    const tspk_model_settings settings = {.is_raw = true};
+    tspk_model *model = NULL;
+    tspk_error err = {0};
+
+    if (tspk_model_open(path, &settings, &model, &err) != TSPK_OK) {
+        print_refusal(stderr, &err);
+        return 1;
+    }
+    printf("%s\n", tspk_model_sha256(model));
+    tspk_model_close(model);
     return 0;
 }
 
@@ -232,6 +248,8 @@ int main(int argc, char **argv)
         return open_all(argv + 2, argc - 2, false);
     if (argc > 3 && !strcmp(argv[1], "run"))
         return (int)run(argv[2], argv[3], argv + 4, argc - 4, stderr);
+    if (argc == 3 && !strcmp(argv[1], "hash"))
+        return print_hash(argv[2]);
     if (argc == 2 && !strcmp(argv[1], "serve"))
         return serve();
     if (argc == 2 && !strcmp(argv[1], "registry"))
