@@ -194,20 +194,26 @@ tspk_status tspk_onnx_ms_attention(tspk_onnx_call *call, tspk_error *err)
 /* --- MultiHeadAttention --- */
 
 /* [B, L, H, n, D], n operands side by side: operand i as [B, H, L, D]. */
-static tspk_status unpack(tspk_onnx_call *call, tspk_value_id x, int64_t i, tspk_value_id *out,
-                          tspk_error *err)
+static tspk_status unpack(tspk_onnx_call *call, tspk_value_id x, int64_t heads, int64_t i,
+                          tspk_value_id *out, tspk_error *err)
 {
     static const int64_t perm[4] = {0, 2, 1, 3};
     const tspk_shape of = tspk_onnx_value(call, x)->shape;
     const tspk_shape shape = {.rank = 4, .dim = {of.dim[0], of.dim[1], of.dim[2], of.dim[4]}};
 
     TSPK_TRY(tspk_onnx_need_dtype(call, x, TSPK_DTYPE_F32, err));
+    if (tspk_onnx_has_in(call, 3))
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "MultiHeadAttention with a bias and packed operands is not supported");
+    if (of.dim[2] != heads)
+        return TSPK_FAIL(err, TSPK_SHAPE, "MultiHeadAttention: %lld packed heads, num_heads %lld",
+                         (long long)of.dim[2], (long long)heads);
     TSPK_TRY(tspk_onnx_emit_slice(call, x, 3, i, 1, &x, err));
     TSPK_TRY(tspk_onnx_emit_reshape(call, x, &shape, &x, err));
     return tspk_onnx_emit_transpose(call, x, perm, out, err);
 }
 
-/* An operand of its own, with its part of the bias. */
+/* An operand of its own, with its part of the bias; [B, H, L, D] has its bias already. */
 static tspk_status read_operand(tspk_onnx_call *call, size_t i, int64_t heads, int64_t *start,
                                 const char *what, tspk_value_id *out, tspk_error *err)
 {
@@ -215,13 +221,11 @@ static tspk_status read_operand(tspk_onnx_call *call, size_t i, int64_t heads, i
     const int64_t width = of.rank == 4 ? of.dim[1] * of.dim[3] : (int64_t)tspk_shape_last(&of);
     tspk_value_id x = call->in[i], part;
 
-    if (tspk_onnx_has_in(call, 3)) {
+    if (of.rank == 4 && of.dim[1] != heads)
+        return TSPK_FAIL(err, TSPK_SHAPE, "MultiHeadAttention: %s of %lld heads, num_heads %lld",
+                         what, (long long)of.dim[1], (long long)heads);
+    if (tspk_onnx_has_in(call, 3) && of.rank != 4) {
         TSPK_TRY(columns(call, call->in[3], *start, width, &part, err));
-        if (of.rank == 4) {
-            const tspk_shape shape = {.rank = 3, .dim = {of.dim[1], 1, of.dim[3]}};
-
-            TSPK_TRY(tspk_onnx_emit_reshape(call, part, &shape, &part, err));
-        }
         TSPK_TRY(tspk_onnx_emit_binary(call, TSPK_OP_ADD, x, part, &x, err));
     }
     *start += width;
@@ -236,9 +240,9 @@ static tspk_status read_operands(tspk_onnx_call *call, int64_t heads, tspk_onnx_
     int64_t start = 0;
 
     if (!has_key && q.rank == 5 && q.dim[3] == 3) {
-        TSPK_TRY(unpack(call, call->in[0], 0, &h->q, err));
-        TSPK_TRY(unpack(call, call->in[0], 1, &h->k, err));
-        return unpack(call, call->in[0], 2, &h->v, err);
+        TSPK_TRY(unpack(call, call->in[0], heads, 0, &h->q, err));
+        TSPK_TRY(unpack(call, call->in[0], heads, 1, &h->k, err));
+        return unpack(call, call->in[0], heads, 2, &h->v, err);
     }
     if (!has_key || q.rank != 3)
         return TSPK_FAIL(err, TSPK_SHAPE, "MultiHeadAttention: a query of rank %d %s a key", q.rank,
@@ -250,8 +254,8 @@ static tspk_status read_operands(tspk_onnx_call *call, int64_t heads, tspk_onnx_
         if (kv.rank != 5 || kv.dim[3] != 2)
             return TSPK_FAIL(err, TSPK_SHAPE, "MultiHeadAttention: a key of rank %d and no value",
                              kv.rank);
-        TSPK_TRY(unpack(call, call->in[1], 0, &h->k, err));
-        return unpack(call, call->in[1], 1, &h->v, err);
+        TSPK_TRY(unpack(call, call->in[1], heads, 0, &h->k, err));
+        return unpack(call, call->in[1], heads, 1, &h->v, err);
     }
     TSPK_TRY(read_operand(call, 1, heads, &start, "key", &h->k, err));
     return read_operand(call, 2, heads, &start, "value", &h->v, err);

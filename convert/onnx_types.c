@@ -9,6 +9,8 @@
  *   .       any
  *   *       the letter before goes on
  *
+ * An input without a letter is one that the import function does not read: it is refused.
+ *
  * Results after the last letter have the type that the import function sets.
  */
 #include <string.h>
@@ -105,6 +107,9 @@ static tspk_status bind_inputs(const tspk_onnx_call *call, binding *bound, tspk_
         const char letter = letter_at(inputs, end, i);
         const int type = call->in_type[i];
 
+        if (!letter && call->in[i] != TSPK_ID_NONE)
+            return TSPK_FAIL(err, TSPK_UNSUPPORTED, "%s with input %zu is not supported",
+                             call->op->name, i);
         if (!type || !letter || letter == '.')
             continue;
         if (letter < 'T') {

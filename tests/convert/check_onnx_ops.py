@@ -148,6 +148,7 @@ def microsoft_attention(f):
     yield 'MultiHeadAttention bias', [q, k, v, f(28)], {'num_heads': 4}
     yield 'MultiHeadAttention scale', [q, k, v, f(28)], {'num_heads': 4, 'scale': 0.7}
     yield 'MultiHeadAttention heads', [q, (2, 4, 5, 2), (2, 4, 5, 2)], {'num_heads': 4}
+    yield 'MultiHeadAttention heads bias', [q, (2, 4, 5, 2), (2, 4, 5, 2), f(24)], {'num_heads': 4}
     yield 'MultiHeadAttention mask', [q, k, v, None, i32([1, 1, 0, 1, 1], [1, 0, 0, 0, 1])], \
         {'num_heads': 2}
     yield 'MultiHeadAttention relative', [q, k, v, None, None, (1, 2, 4, 5)], {'num_heads': 2}

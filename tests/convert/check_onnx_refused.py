@@ -39,6 +39,25 @@ def cases():
         [row, zeros(1 << 20, 0), zeros(5, 2)], {'equation': 'ab,ij,jk->ab'}
     yield 'Einsum of 5 and 0 elements', 'SHAPE', 'Einsum', \
         [row, zeros(2, 5), zeros(0, 2)], {'equation': 'ab,ij,jk->ab'}
+    yield from microsoft_attention()
+
+
+def microsoft_attention():
+    multi, q = 'com.microsoft.MultiHeadAttention', ((1, 3, 8), TensorProto.FLOAT)
+    packed, packed_kv = (((1, 3, 2, n, 4), TensorProto.FLOAT) for n in (3, 2))
+    heads, past, i32 = {'num_heads': 2}, zeros(1, 2, 6, 4), lambda *x: np.array(x, np.int32)
+    yield 'bias of packed query, key, value', 'UNSUPPORTED', multi, \
+        [packed, None, None, zeros(24)], heads
+    yield 'bias of packed key, value', 'UNSUPPORTED', multi, [q, packed_kv, None, zeros(24)], heads
+    yield 'packed heads', 'SHAPE', multi, [packed], {'num_heads': 4}
+    yield 'packed key heads', 'SHAPE', multi, [q, packed_kv], {'num_heads': 4}
+    yield 'key heads', 'SHAPE', multi, [q, past, past], {'num_heads': 4}
+    given = [q, q, q, None, None, None, past, past]
+    yield 'past length', 'UNSUPPORTED', multi, given + [i32(2)], heads
+    yield 'cache indirection', 'UNSUPPORTED', multi, \
+        given + [None, np.zeros((1, 1, 9), np.int32)], heads
+    yield 'Attention past length', 'UNSUPPORTED', 'com.microsoft.Attention', \
+        [q, zeros(8, 24), zeros(24), None, None, None, i32(2)], heads
 
 
 def build(op, inputs, attributes):
