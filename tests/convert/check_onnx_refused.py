@@ -39,6 +39,10 @@ def cases():
         [row, zeros(1 << 20, 0), zeros(5, 2)], {'equation': 'ab,ij,jk->ab'}
     yield 'Einsum of 5 and 0 elements', 'SHAPE', 'Einsum', \
         [row, zeros(2, 5), zeros(0, 2)], {'equation': 'ab,ij,jk->ab'}
+    integers = ((1, 4), TensorProto.INT64), np.ones((4, 3), np.int64)
+    yield 'Einsum of integers', 'UNSUPPORTED', 'Einsum', integers, {'equation': 'ij,jk->ik'}
+    yield 'Gemm of integers', 'UNSUPPORTED', 'Gemm', integers, {}
+    yield 'ReduceL2 of integers', 'UNSUPPORTED', 'ReduceL2', integers[:1], {}
     yield from microsoft_attention()
 
 
