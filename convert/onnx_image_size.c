@@ -14,6 +14,7 @@
 
 #define MAX_SPECIAL_TOKENS 8
 #define MAX_PIXELS         16384
+#define MAX_ROWS           ((int64_t)MAX_PIXELS * MAX_PIXELS + MAX_SPECIAL_TOKENS)
 
 typedef struct stem {
     int64_t channels, stride, kernel;
@@ -63,29 +64,41 @@ static bool find_stem(const onnx_graph *graph, const char *image, stem *stem_out
     return false;
 }
 
-static size_t add_sizes(const onnx_tensor *table, const stem *s, int64_t *size, size_t n,
-                        size_t most)
+static size_t add_size(int64_t pixels, int64_t *size, size_t n, size_t most)
+{
+    for (size_t i = 0; i < n; i++)
+        if (size[i] == pixels)
+            return n;
+    if (n < most)
+        size[n++] = pixels;
+    return n;
+}
+
+static size_t add_sizes(const onnx_tensor *table, size_t rank, const stem *s, int64_t *size,
+                        size_t n, size_t most)
 {
     int64_t rows;
 
-    if (table->n_dims < 2 || table->n_dims > 3 || table->dims[table->n_dims - 1] != s->channels ||
-        (table->n_dims == 3 && table->dims[0] != 1))
+    if (table->n_dims != rank || table->dims[rank - 1] != s->channels ||
+        (rank == 3 && table->dims[0] != 1))
         return n;
-    rows = table->dims[table->n_dims - 2];
+    rows = table->dims[rank - 2];
+    if (rows < 1 || rows > MAX_ROWS)
+        return n;
     for (int64_t special = 0; special <= MAX_SPECIAL_TOKENS; special++) {
         const int64_t patches = rows - special;
         const int64_t grid = patches > 3 ? (int64_t)lround(sqrt((double)patches)) : 0;
 
         if (grid < 2 || grid > MAX_PIXELS || grid * grid != patches ||
-            (grid - 1) * s->stride + s->kernel > MAX_PIXELS || n == most)
+            (grid - 1) * s->stride + s->kernel > MAX_PIXELS)
             continue;
-        size[n++] = (grid - 1) * s->stride + s->kernel;
+        n = add_size((grid - 1) * s->stride + s->kernel, size, n, most);
     }
     return n;
 }
 
-size_t tspk_onnx_guess_image_sizes(const onnx_graph *graph, const char *image, int64_t *size,
-                                   size_t most)
+size_t tspk_onnx_guess_image_sizes(const onnx_graph *graph, const char *image, size_t rank,
+                                   int64_t *size, size_t most)
 {
     size_t n = 0;
     stem s;
@@ -93,6 +106,6 @@ size_t tspk_onnx_guess_image_sizes(const onnx_graph *graph, const char *image, i
     if (!find_stem(graph, image, &s))
         return 0;
     for (size_t i = 0; i < graph->n_initializer; i++)
-        n = add_sizes(graph->initializer[i], &s, size, n, most);
+        n = add_sizes(graph->initializer[i], rank, &s, size, n, most);
     return n;
 }

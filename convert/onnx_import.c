@@ -394,18 +394,49 @@ static bool has_open_size(const onnx_graph *graph)
            !strcmp(in->dim[0]->dim_param, out->dim[0]->dim_param);
 }
 
-/* Sizes that the position embedding implies, until one makes a network. */
-static tspk_status attempt_sizes(tspk_onnx_importer *importer, const tspk_import_settings *settings,
-                                 tspk_error *err)
+/* Sizes that tables of that rank imply: the one that makes a network, 0 when none does. */
+static tspk_status attempt_tables(tspk_onnx_importer *importer,
+                                  const tspk_import_settings *settings, size_t rank,
+                                  int64_t *size_out, tspk_error *err)
 {
     const onnx_graph *const source = importer->model->graph;
     int64_t size[MAX_IMAGE_SIZES];
-    const size_t n =
-        tspk_onnx_guess_image_sizes(source, source->input[0]->name, size, TSPK_COUNT_OF(size));
+    const size_t n = tspk_onnx_guess_image_sizes(source, source->input[0]->name, rank, size,
+                                                 TSPK_COUNT_OF(size));
+    tspk_graph *found = NULL;
 
+    *size_out = 0;
     for (size_t i = 0; i < n; i++) {
         importer->image_size = size[i];
-        if (attempt(importer, settings, NULL) == TSPK_OK)
+        if (attempt(importer, settings, NULL) != TSPK_OK)
+            continue;
+        if (found) {
+            tspk_graph_free(found);
+            return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                             "symbolic height and width: %" PRId64 " and %" PRId64
+                             " pixels fit equally; export with a fixed size",
+                             *size_out, size[i]);
+        }
+        found = importer->graph;
+        importer->graph = NULL;
+        *size_out = size[i];
+    }
+    if (found) {
+        tspk_graph_free(importer->graph);
+        importer->graph = found;
+    }
+    return TSPK_OK;
+}
+
+/* A position embedding is most often [1, rows, D]; weights have rank 2 as well. */
+static tspk_status attempt_sizes(tspk_onnx_importer *importer, const tspk_import_settings *settings,
+                                 tspk_error *err)
+{
+    int64_t size;
+
+    for (size_t rank = 3; rank >= 2; rank--) {
+        TSPK_TRY(attempt_tables(importer, settings, rank, &size, err));
+        if (size)
             return TSPK_OK;
     }
     importer->image_size = 0;

@@ -167,9 +167,12 @@ tspk_status tspk_onnx_tensor_open_external(tspk_onnx_importer *importer, const o
 
 /* --- onnx_image_size.c --- */
 
-/** Heights (and widths) that the position embedding implies, likely ones first; at most `most`. */
-size_t tspk_onnx_guess_image_sizes(const onnx_graph *graph, const char *image, int64_t *size,
-                                   size_t most);
+/**
+ * Heights (and widths) that position embeddings imply, each once; at most `most`.
+ * @param rank of the tables that are looked at: 3 ([1, rows, D]) or 2 ([rows, D])
+ */
+size_t tspk_onnx_guess_image_sizes(const onnx_graph *graph, const char *image, size_t rank,
+                                   int64_t *size, size_t most);
 
 /* --- onnx_node.c, onnx_function.c --- */
 
