@@ -116,15 +116,15 @@ static tspk_status bind_inputs(const tspk_onnx_call *call, binding *bound, tspk_
             TSPK_TRY(check_fixed(call, i, letter, err));
             continue;
         }
-        if (!fits_class(call->op->types[0], letter, type) ||
-            (type == ONNX_BFLOAT16 && !call->op->domain[0] &&
-             call->opset < bfloat16_since(call->op->name)))
-            return refuse_type(call, i, err);
         if (bound->type[letter - 'T'] && bound->type[letter - 'T'] != type)
             return TSPK_FAIL(err, TSPK_SHAPE, "%s: input %zu is %s, input %zu %s", call->op->name,
                              bound->from[letter - 'T'],
                              tspk_onnx_type_name(bound->type[letter - 'T']), i,
                              tspk_onnx_type_name(type));
+        if (!fits_class(call->op->types[0], letter, type) ||
+            (type == ONNX_BFLOAT16 && !call->op->domain[0] &&
+             call->opset < bfloat16_since(call->op->name)))
+            return refuse_type(call, i, err);
         bound->type[letter - 'T'] = type;
         bound->from[letter - 'T'] = i;
     }
