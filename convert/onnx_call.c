@@ -88,6 +88,21 @@ tspk_status tspk_onnx_attr_ints(tspk_onnx_call *call, const char *name, const in
     return TSPK_OK;
 }
 
+tspk_status tspk_onnx_attr_floats(tspk_onnx_call *call, const char *name, const float **values_out,
+                                  size_t *n_out, tspk_error *err)
+{
+    const onnx_attribute *const attr = tspk_onnx_attr(call, name);
+
+    *values_out = NULL;
+    *n_out = 0;
+    if (!attr)
+        return TSPK_OK;
+    TSPK_TRY(need_type(attr, ONNX_ATTR_FLOATS, err));
+    *values_out = attr->floats;
+    *n_out = attr->n_floats;
+    return TSPK_OK;
+}
+
 tspk_status tspk_onnx_attr_text(tspk_onnx_call *call, const char *name, char *buf, size_t size,
                                 tspk_error *err)
 {

@@ -68,6 +68,8 @@ tspk_status tspk_onnx_attr_float(tspk_onnx_call *call, const char *name, float o
 /** *values_out is borrowed, NULL when absent; *n_out entries. */
 tspk_status tspk_onnx_attr_ints(tspk_onnx_call *call, const char *name, const int64_t **values_out,
                                 size_t *n_out, tspk_error *err);
+tspk_status tspk_onnx_attr_floats(tspk_onnx_call *call, const char *name, const float **values_out,
+                                  size_t *n_out, tspk_error *err);
 
 /** Text of at most size - 1 bytes, "" when absent. @errors LIMIT when longer */
 tspk_status tspk_onnx_attr_text(tspk_onnx_call *call, const char *name, char *buf, size_t size,

@@ -171,6 +171,23 @@ static tspk_status check_operands(const tspk_onnx_call *call, const tspk_onnx_he
                      tspk_shape_text(v, tv, sizeof tv));
 }
 
+/* A mask broadcasts to the logits, never the logits to a mask. */
+static tspk_status add_mask(tspk_onnx_call *call, tspk_value_id mask, tspk_value_id *x,
+                            tspk_error *err)
+{
+    const tspk_shape logits = tspk_onnx_value(call, *x)->shape;
+    const tspk_shape of = tspk_onnx_value(call, mask)->shape;
+    tspk_shape both;
+    char tm[96], tl[96];
+
+    TSPK_TRY(tspk_onnx_broadcast(&logits, &of, &both, err));
+    if (!tspk_shape_equal(&both, &logits))
+        return TSPK_FAIL(err, TSPK_SHAPE, "%s: a mask %s for logits %s", call->op->name,
+                         tspk_shape_text(&of, tm, sizeof tm),
+                         tspk_shape_text(&logits, tl, sizeof tl));
+    return tspk_onnx_emit_binary(call, TSPK_OP_ADD, *x, mask, x, err);
+}
+
 tspk_status tspk_onnx_emit_attention(tspk_onnx_call *call, const tspk_onnx_heads *h,
                                      tspk_value_id *y_out, tspk_value_id *logits_out,
                                      tspk_error *err)
@@ -191,7 +208,7 @@ tspk_status tspk_onnx_emit_attention(tspk_onnx_call *call, const tspk_onnx_heads
         TSPK_TRY(emit_softcap(call, h->softcap, &x, err));
     *logits_out = x;
     for (size_t i = 0; i < h->n_masks; i++)
-        TSPK_TRY(tspk_onnx_emit_binary(call, TSPK_OP_ADD, x, h->mask[i], &x, err));
+        TSPK_TRY(add_mask(call, h->mask[i], &x, err));
     if (h->logits_mode >= 2)
         *logits_out = x;
     TSPK_TRY(tspk_onnx_emit_unary(call, TSPK_OP_SOFTMAX, x, &softmax, &x, err));

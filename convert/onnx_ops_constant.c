@@ -30,6 +30,9 @@ static tspk_status constant_tensor(tspk_onnx_call *call, const onnx_attribute *a
 tspk_status tspk_onnx_constant(tspk_onnx_call *call, tspk_error *err)
 {
     const onnx_attribute *attr;
+    const int64_t *ints;
+    const float *floats;
+    size_t n;
     void *data = NULL;
 
     if (call->n_attrs != 1)
@@ -40,26 +43,26 @@ tspk_status tspk_onnx_constant(tspk_onnx_call *call, tspk_error *err)
     call->result_type[0] = ONNX_INT64;
     if (strstr(call->attr[0]->name, "float"))
         call->result_type[0] = ONNX_FLOAT;
-    if ((attr = tspk_onnx_attr(call, "value_float"))) {
+    if (tspk_onnx_attr(call, "value_float")) {
         TSPK_TRY(new_list(call, TSPK_DTYPE_F32, 1, true, &data, err));
-        *(float *)data = attr->f;
-        return TSPK_OK;
+        return tspk_onnx_attr_float(call, "value_float", 0.0f, data, err);
     }
-    if ((attr = tspk_onnx_attr(call, "value_int"))) {
+    if (tspk_onnx_attr(call, "value_int")) {
         TSPK_TRY(new_list(call, TSPK_DTYPE_I64, 1, true, &data, err));
-        *(int64_t *)data = attr->i;
+        return tspk_onnx_attr_int(call, "value_int", 0, data, err);
+    }
+    if (tspk_onnx_attr(call, "value_floats")) {
+        TSPK_TRY(tspk_onnx_attr_floats(call, "value_floats", &floats, &n, err));
+        TSPK_TRY(new_list(call, TSPK_DTYPE_F32, n, false, &data, err));
+        if (n)
+            memcpy(data, floats, n * sizeof *floats);
         return TSPK_OK;
     }
-    if ((attr = tspk_onnx_attr(call, "value_floats"))) {
-        TSPK_TRY(new_list(call, TSPK_DTYPE_F32, attr->n_floats, false, &data, err));
-        if (attr->n_floats)
-            memcpy(data, attr->floats, attr->n_floats * sizeof(float));
-        return TSPK_OK;
-    }
-    if ((attr = tspk_onnx_attr(call, "value_ints"))) {
-        TSPK_TRY(new_list(call, TSPK_DTYPE_I64, attr->n_ints, false, &data, err));
-        if (attr->n_ints)
-            memcpy(data, attr->ints, attr->n_ints * sizeof(int64_t));
+    if (tspk_onnx_attr(call, "value_ints")) {
+        TSPK_TRY(tspk_onnx_attr_ints(call, "value_ints", &ints, &n, err));
+        TSPK_TRY(new_list(call, TSPK_DTYPE_I64, n, false, &data, err));
+        if (n)
+            memcpy(data, ints, n * sizeof *ints);
         return TSPK_OK;
     }
     return TSPK_FAIL(err, TSPK_UNSUPPORTED, "a Constant with the attribute %.60s is not supported",

@@ -54,6 +54,7 @@ static tspk_status read_value(tspk_onnx_call *call, pads *p, tspk_error *err)
 static tspk_status read_pads(tspk_onnx_call *call, int rank, pads *p, tspk_error *err)
 {
     const int64_t *given, *axes = NULL, limit = (int64_t)TSPK_MAX_TENSOR_ELEMS;
+    int64_t sorted[TSPK_MAX_RANK];
     size_t n, n_axes = (size_t)rank;
 
     if (call->op->since < 11) {
@@ -67,6 +68,8 @@ static tspk_status read_pads(tspk_onnx_call *call, int rank, pads *p, tspk_error
     }
     if (n_axes > (size_t)rank || n != 2 * n_axes)
         return TSPK_FAIL(err, TSPK_SHAPE, "Pad has %zu pads for %zu axes", n, n_axes);
+    if (axes)
+        TSPK_TRY(tspk_onnx_axes(axes, n_axes, (size_t)rank, sorted, err));
     for (size_t i = 0; i < n_axes; i++) {
         size_t axis = i;
 

@@ -133,6 +133,9 @@ static tspk_status apply_sizes(tspk_onnx_call *call, const size_t *axes, size_t 
         if (sizes[i] < 1 || sizes[i] > (int64_t)TSPK_MAX_TENSOR_ELEMS)
             return TSPK_FAIL(err, TSPK_LIMIT, "Resize of axis %zu to %lld elements", axes[i],
                              (long long)sizes[i]);
+        if (policy && shape->dim[axes[i]] < 1)
+            return TSPK_FAIL(err, TSPK_SHAPE, "Resize of axis %zu without elements by %s", axes[i],
+                             policies[policy]);
     }
     if (policy) {
         keep_aspect(sizes, axes, n, policy == 2, shape, attr);

@@ -97,12 +97,12 @@ static float float_of_half(uint16_t half)
     return float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-static float float_of_double_bits(uint64_t bits)
+static double double_of_bits(uint64_t bits)
 {
     double value;
 
     memcpy(&value, &bits, sizeof value);
-    return (float)value;
+    return value;
 }
 
 static void convert_raw_floats(int type, const uint8_t *raw, float *out, size_t n)
@@ -126,7 +126,7 @@ static void convert_raw_floats(int type, const uint8_t *raw, float *out, size_t 
             out[i] = float_of_bits((uint32_t)load_u16(raw + 2 * i) << 16);
             break;
         default:
-            out[i] = float_of_double_bits(load_u64(raw + 8 * i));
+            out[i] = (float)double_of_bits(load_u64(raw + 8 * i));
             break;
         }
 }
@@ -336,6 +336,13 @@ static tspk_status check_finite(const tspk_tensor *tensor, size_t n, tspk_error 
     return TSPK_OK;
 }
 
+static tspk_status check_narrowed(double value, tspk_error *err)
+{
+    if (isfinite(value) && isinf((float)value))
+        return TSPK_FAIL(err, TSPK_RANGE, "%g is beyond the range of FLOAT", value);
+    return TSPK_OK;
+}
+
 static tspk_status read_shape(const onnx_tensor *proto, tspk_tensor *tensor, size_t *n_out,
                               tspk_error *err)
 {
@@ -409,6 +416,8 @@ tspk_status tspk_onnx_tensor_read(tspk_onnx_importer *importer, const onnx_tenso
         tspk_release_mapped(raw, n_raw);
     } else
         TSPK_TRY(convert_typed(proto, &tensor, n_typed, err));
+    if (n == 1 && proto->data_type == ONNX_DOUBLE)
+        TSPK_TRY(check_narrowed(raw ? double_of_bits(load_u64(raw)) : proto->double_data[0], err));
     TSPK_TRY(check_finite(&tensor, n, err));
     *tensor_out = tensor;
     return TSPK_OK;

@@ -43,6 +43,16 @@ def cases():
     yield 'Einsum of integers', 'UNSUPPORTED', 'Einsum', integers, {'equation': 'ij,jk->ik'}
     yield 'Gemm of integers', 'UNSUPPORTED', 'Gemm', integers, {}
     yield 'ReduceL2 of integers', 'UNSUPPORTED', 'ReduceL2', integers[:1], {}
+    yield 'Constant value_int that is a float', 'FORMAT', 'Constant', [], {'value_int': 1.5}
+    yield 'Constant value_floats that are integers', 'FORMAT', 'Constant', [], \
+        {'value_floats': [1, 2]}
+    yield 'a scalar above every float', 'RANGE', 'Mul', [((1, 4), TensorProto.DOUBLE),
+                                                         np.array([1e300])], {}
+    yield 'Pad of one axis twice', 'FORMAT', 'Pad', \
+        [row, np.array([1, 1, 1, 1]), None, np.array([1, -1])], {}
+    yield 'Resize of nothing', 'SHAPE', 'Resize', \
+        [zeros(1, 1, 0, 2), None, None, np.array([1, 1, 8, 8])], \
+        {'keep_aspect_ratio_policy': 'not_larger'}
     yield from microsoft_attention()
 
 
@@ -57,6 +67,8 @@ def microsoft_attention():
     yield 'packed key heads', 'SHAPE', multi, [q, packed_kv], {'num_heads': 4}
     yield 'key heads', 'SHAPE', multi, [q, past, past], {'num_heads': 4}
     given = [q, q, q, None, None, None, past, past]
+    yield 'a mask of more heads than the logits', 'SHAPE', multi, \
+        [q, q, q, None, None, ((1, 2, 3, 3), TensorProto.FLOAT)], {'num_heads': 1}
     yield 'past length', 'UNSUPPORTED', multi, given + [i32(2)], heads
     yield 'cache indirection', 'UNSUPPORTED', multi, \
         given + [None, np.zeros((1, 1, 9), np.int32)], heads
@@ -75,7 +87,7 @@ def build(op, inputs, attributes):
         [helper.make_tensor_value_info('out', TensorProto.FLOAT, None)],
         [numpy_helper.from_array(given, n)
          for n, given in zip(names, inputs) if isinstance(given, np.ndarray)])
-    imports = [helper.make_opsetid('', 17), helper.make_opsetid('com.microsoft', 1)]
+    imports = [helper.make_opsetid('', 18), helper.make_opsetid('com.microsoft', 1)]
     return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
