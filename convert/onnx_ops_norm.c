@@ -153,7 +153,8 @@ tspk_status tspk_onnx_batch_norm(tspk_onnx_call *call, tspk_error *err)
 
         TSPK_TRY(tspk_onnx_need_dtype(call, call->in[i], TSPK_DTYPE_F32, err));
         if (of.rank != 1 || of.dim[0] != x.dim[1])
-            return TSPK_FAIL(err, TSPK_SHAPE, "BatchNormalization of %lld channels: input %zu is %s",
+            return TSPK_FAIL(err, TSPK_SHAPE,
+                             "BatchNormalization of %lld channels: input %zu is %s",
                              (long long)x.dim[1], i, tspk_shape_text(&of, text, sizeof text));
         TSPK_TRY(tspk_onnx_emit_reshape(call, call->in[i], &column, &part[i], err));
     }

@@ -26,11 +26,12 @@ def external(name):
 
 
 def model():
-    info = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape or None)
+    info = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
     constant = lambda name: helper.make_node('Constant', [], [name], value=external(name))
     function = helper.make_function(
         'local', 'WithConstant', ['a'], ['b'],
-        [constant('in_function'), helper.make_node('Add', ['a', 'in_function'], ['b'])], IMPORTS[:1])
+        [constant('in_function'), helper.make_node('Add', ['a', 'in_function'], ['b'])],
+        IMPORTS[:1])
     branches = {f'{which}_branch': helper.make_graph([constant(f'in_{which}')], which, [],
                                                      [info(f'in_{which}', 2, 4)])
                 for which in ('then', 'else')}

@@ -43,8 +43,10 @@ def build(tables, is_added):
     nodes = [node('Conv', ['x', 'w'], ['c'], strides=[2, 2])]
     constants = [table('w', 4, 3, 2, 2)] + tables
     if is_added:
-        constants += [numpy_helper.from_array(np.array([0, 4, -1]), 'flat'), table('class', 1, 1, 4)]
-        nodes += [node('Reshape', ['c', 'flat'], ['r']), node('Transpose', ['r'], ['t'], perm=[0, 2, 1]),
+        constants += [numpy_helper.from_array(np.array([0, 4, -1]), 'flat'),
+                      table('class', 1, 1, 4)]
+        nodes += [node('Reshape', ['c', 'flat'], ['r']),
+                  node('Transpose', ['r'], ['t'], perm=[0, 2, 1]),
                   node('Concat', ['class', 't'], ['tokens'], axis=1),
                   node('Add', ['tokens', 'position'], ['a']),
                   node('ReduceMean', ['a'], ['y'], axes=[1], keepdims=0)]
