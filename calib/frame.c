@@ -18,11 +18,8 @@ tspk_status tspk_frame_init(tspk_frame *frame, const tspk_model *model,
                           .cost = model->report.source_cost};
     if (!frame->scratch)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to analyse the network");
-    status = tspk_graph_clone(model->graph, &frame->source, err);
-    if (status == TSPK_OK)
-        status = tspk_keep_class_output(frame->source, err);
-    if (status == TSPK_OK)
-        status = tspk_find_structure(frame->source, frame->scratch, &frame->structure, err);
+    status = tspk_take_class_output(model->graph, frame->scratch, &frame->source, &frame->structure,
+                                    err);
     if (status == TSPK_OK) {
         const tspk_graph *graph = frame->source;
 

@@ -405,6 +405,16 @@ tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
     return tspk_in_stage(err, status, "lower");
 }
 
+tspk_status tspk_take_class_output(const tspk_graph *graph, tspk_arena *arena,
+                                   tspk_graph **source_out, tspk_structure *structure_out,
+                                   tspk_error *err)
+{
+    *source_out = NULL;
+    TSPK_TRY(tspk_graph_clone(graph, source_out, err));
+    TSPK_TRY(tspk_keep_class_output(*source_out, err));
+    return tspk_find_structure(*source_out, arena, structure_out, err);
+}
+
 tspk_status tspk_lower_class_output(const tspk_graph *graph, tspk_graph **source_out,
                                     tspk_spikegraph **spikes_out, tspk_error *err)
 {
@@ -415,11 +425,7 @@ tspk_status tspk_lower_class_output(const tspk_graph *graph, tspk_graph **source
     *source_out = NULL;
     if (!scratch)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory to analyse the network");
-    status = tspk_graph_clone(graph, source_out, err);
-    if (status == TSPK_OK)
-        status = tspk_keep_class_output(*source_out, err);
-    if (status == TSPK_OK)
-        status = tspk_find_structure(*source_out, scratch, &structure, err);
+    status = tspk_take_class_output(graph, scratch, source_out, &structure, err);
     if (status == TSPK_OK)
         status = tspk_lower(*source_out, &structure, NULL, 0, spikes_out, err);
     tspk_arena_free(scratch);

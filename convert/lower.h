@@ -24,6 +24,16 @@ tspk_status tspk_lower(const tspk_graph *graph, const tspk_structure *structure,
                        tspk_error *err);
 
 /**
+ * A copy of a canonical graph that computes the class output alone, and its structure.
+ * @param arena      of the structure's arrays
+ * @param source_out freed before `graph`; set on failure too, or NULL
+ * @errors those of tspk_keep_class_output() and tspk_find_structure(), NOMEM
+ */
+tspk_status tspk_take_class_output(const tspk_graph *graph, tspk_arena *arena,
+                                   tspk_graph **source_out, tspk_structure *structure_out,
+                                   tspk_error *err);
+
+/**
  * Lowers the class output of a canonical graph alone: what `convert` makes of it, every site
  * spiking.
  * @param source_out the graph that was lowered, freed before `graph`; set on failure too, or NULL
