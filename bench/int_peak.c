@@ -39,9 +39,11 @@ TSPK_TARGET("avx2,fma") static void pass_avx2(void *sums)
         _mm256_storeu_si256((__m256i *)sums + i, sum[i]);
 }
 
-TSPK_TARGET("avx512f,avx512bw,avx512vl,avx512vnni") static void pass_bytes(void *sums)
+#define VNNI TSPK_TARGET("avx512f,avx512bw,avx512vl,avx512vnni")
+
+VNNI static TSPK_ALWAYS_INLINE void pass_vnni(const bool is_byte, void *sums)
 {
-    __m512i sum[24], x = _mm512_set1_epi8(3);
+    __m512i sum[24], x = is_byte ? _mm512_set1_epi8(3) : _mm512_set1_epi16(3);
 
 #pragma GCC unroll 24
     for (int i = 0; i < 24; i++)
@@ -49,7 +51,8 @@ TSPK_TARGET("avx512f,avx512bw,avx512vl,avx512vnni") static void pass_bytes(void 
     for (int pass = 0; pass < PASSES; pass++)
 #pragma GCC unroll 24
         for (int i = 0; i < 24; i++) {
-            sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
+            sum[i] = is_byte ? _mm512_dpbusd_epi32(sum[i], x, x)
+                             : _mm512_dpwssd_epi32(sum[i], x, x);
             TSPK_IN_REGISTER(sum[i]);
         }
 #pragma GCC unroll 24
@@ -57,22 +60,14 @@ TSPK_TARGET("avx512f,avx512bw,avx512vl,avx512vnni") static void pass_bytes(void 
         _mm512_storeu_si512((__m512i *)sums + i, sum[i]);
 }
 
-TSPK_TARGET("avx512f,avx512bw,avx512vl,avx512vnni") static void pass_words(void *sums)
+VNNI static void pass_bytes(void *sums)
 {
-    __m512i sum[24], x = _mm512_set1_epi16(3);
+    pass_vnni(true, sums);
+}
 
-#pragma GCC unroll 24
-    for (int i = 0; i < 24; i++)
-        sum[i] = _mm512_setzero_si512();
-    for (int pass = 0; pass < PASSES; pass++)
-#pragma GCC unroll 24
-        for (int i = 0; i < 24; i++) {
-            sum[i] = _mm512_dpwssd_epi32(sum[i], x, x);
-            TSPK_IN_REGISTER(sum[i]);
-        }
-#pragma GCC unroll 24
-    for (int i = 0; i < 24; i++)
-        _mm512_storeu_si512((__m512i *)sums + i, sum[i]);
+VNNI static void pass_words(void *sums)
+{
+    pass_vnni(false, sums);
 }
 #endif
 
