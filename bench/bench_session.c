@@ -13,16 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench/made_network.h"
+#include "bench/profile.h"
 #include "core/cpu.h"
 #include "core/rng.h"
 #include "core/spike_handle.h"
 #include "runtime/spike/spike_session.h"
-
-#define MAX_KINDS 64
-#define MAX_DEPTH 8
 
 typedef struct options {
     const char *network;
@@ -32,22 +29,6 @@ typedef struct options {
     tspk_isa isa;
     bool by_kind;
 } options;
-
-/* Processor time of each phase without that of the phases inside it. */
-typedef struct profile {
-    const char *name[MAX_KINDS];
-    double seconds[MAX_KINDS];
-    size_t n, open[MAX_DEPTH], depth;
-    double last;
-} profile;
-
-static double now(clockid_t clock)
-{
-    struct timespec at;
-
-    clock_gettime(clock, &at);
-    return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
-}
 
 static void fail(const char *what)
 {
@@ -63,44 +44,6 @@ static void must(tspk_status status, const tspk_error *err)
         return;
     tspk_error_format(err, line, sizeof line);
     fail(line);
-}
-
-static void add_time(profile *p)
-{
-    const double at = now(CLOCK_THREAD_CPUTIME_ID);
-
-    if (p->depth)
-        p->seconds[p->open[p->depth - 1]] += at - p->last;
-    p->last = at;
-}
-
-static void enter(void *context, const char *phase)
-{
-    profile *const p = context;
-    size_t i = 0;
-
-    add_time(p);
-    while (i < p->n && strcmp(p->name[i], phase) != 0)
-        i++;
-    if (i == MAX_KINDS || p->depth == MAX_DEPTH)
-        fail("more phases than were foreseen");
-    if (i == p->n)
-        p->name[p->n++] = phase;
-    p->open[p->depth++] = i;
-}
-
-static void leave(void *context)
-{
-    profile *const p = context;
-
-    add_time(p);
-    p->depth--;
-}
-
-static void print_profile(const profile *p, double runs)
-{
-    for (size_t i = 0; i < p->n; i++)
-        printf("  %-24s %8.2f ms an image\n", p->name[i], 1e3 * p->seconds[i] / runs);
 }
 
 static options parse(int argc, char **argv)
@@ -150,9 +93,9 @@ static tspk_spike *load(const options *o, tspk_spike *made)
         made->graph = tspk_made_network(!strcmp(o->network, "tiny") ? tiny : base, o->steps);
         return made;
     }
-    start = now(CLOCK_MONOTONIC);
+    start = tspk_clock_seconds(CLOCK_MONOTONIC);
     must(tspk_spike_open(o->network, &spike, &err), &err);
-    printf("file opened in %.1f ms\n", 1e3 * (now(CLOCK_MONOTONIC) - start));
+    printf("file opened in %.1f ms\n", 1e3 * (tspk_clock_seconds(CLOCK_MONOTONIC) - start));
     return spike;
 }
 
@@ -167,8 +110,8 @@ static void measure(const options *o, const tspk_spike *spike)
     tspk_session *session;
     tspk_session_memory memory;
     tspk_error err;
-    profile kinds = {.n = 0};
-    const tspk_spike_trace trace = {enter, leave, &kinds};
+    tspk_profile kinds = {.n = 0};
+    const tspk_spike_trace trace = {tspk_profile_enter, tspk_profile_leave, &kinds};
     tspk_rng rng = {7};
     double wall = INFINITY, cpu = INFINITY, start;
 
@@ -181,17 +124,17 @@ static void measure(const options *o, const tspk_spike *spike)
     settings.threads = o->threads;
     settings.steps = o->steps;
     settings.isa = o->isa;
-    start = now(CLOCK_MONOTONIC);
+    start = tspk_clock_seconds(CLOCK_MONOTONIC);
     must(tspk_session_open(spike, &settings, &session, &err), &err);
-    printf("session opened in %.1f ms\n", 1e3 * (now(CLOCK_MONOTONIC) - start));
+    printf("session opened in %.1f ms\n", 1e3 * (tspk_clock_seconds(CLOCK_MONOTONIC) - start));
     for (int round = 0; round <= o->rounds; round++) {
-        const double at = now(CLOCK_MONOTONIC), cpu_at = now(CLOCK_PROCESS_CPUTIME_ID);
+        const double at = tspk_clock_seconds(CLOCK_MONOTONIC), cpu_at = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 
         must(tspk_session_run(session, o->images, images, logits, NULL, &err), &err);
         if (!round) /* warm-up */
             continue;
-        wall = fmin(wall, now(CLOCK_MONOTONIC) - at);
-        cpu = fmin(cpu, now(CLOCK_PROCESS_CPUTIME_ID) - cpu_at);
+        wall = fmin(wall, tspk_clock_seconds(CLOCK_MONOTONIC) - at);
+        cpu = fmin(cpu, tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_at);
     }
     tspk_session_memory_get(session, &memory);
     printf("%s %s, %u steps, %d threads, %zu images: %.2f ms an image, %.2f of processor; MiB: "
@@ -203,7 +146,7 @@ static void measure(const options *o, const tspk_spike *spike)
     if (o->by_kind && o->threads == 1) {
         session->trace = &trace;
         must(tspk_session_run(session, o->images, images, logits, NULL, &err), &err);
-        print_profile(&kinds, (double)o->images);
+        tspk_profile_print(&kinds, (double)o->images);
     }
     tspk_session_close(session);
     free(images);

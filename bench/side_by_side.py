@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times Transpike, ONNX Runtime (float, and dynamic int8) and PyTorch on the same images in one run.
+"""Times Transpike (spiking, and its float executor), ONNX Runtime (float, and dynamic int8) and
+PyTorch on the same images in one run.
 
     bench/side_by_side.py MODEL.spike MODEL.onnx --lib build/libtranspike.so --data DIR \
         [--resize 248 --crop 224 --mean 0.5 --std 0.5] [--threads 2] [--steps 1,2,4] [--isa avx2]
@@ -36,8 +37,12 @@ ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512vnni": 3, "neon": 4}
 
 
 class Settings(ctypes.Structure):
+    """tspk_session_settings as far as it is used here, and room for all of it."""
     _fields_ = [("threads", ctypes.c_int), ("batch", ctypes.c_uint32), ("steps", ctypes.c_uint32),
-                ("isa", ctypes.c_int)]
+                ("isa", ctypes.c_int), ("rest", ctypes.c_char * 1024)]
+
+
+FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
 class Transpike:
@@ -55,12 +60,32 @@ class Transpike:
 
     def __call__(self, images):
         logits = np.empty((len(images), self.steps, self.classes), np.float32)
-        pointer = ctypes.POINTER(ctypes.c_float)
         if self.library.tspk_session_run(self.session, ctypes.c_size_t(len(images)),
-                                         images.ctypes.data_as(pointer),
-                                         logits.ctypes.data_as(pointer), None, None):
+                                         images.ctypes.data_as(FLOATS),
+                                         logits.ctypes.data_as(FLOATS), None, None):
             sys.exit("side_by_side: a run failed")
         return logits[:, -1]
+
+
+class TranspikeFloat:
+    """The executor of the source network that `validate` compares with."""
+
+    def __init__(self, library, path, threads, classes):
+        self.library, self.classes = library, classes
+        self.model, self.executor = ctypes.c_void_p(), ctypes.c_void_p()
+        if library.tspk_model_open(os.fsencode(path), None, ctypes.byref(self.model), None):
+            sys.exit(f"side_by_side: cannot open {path}")
+        if library.tspk_ann_open(self.model, threads, ctypes.byref(self.executor), None):
+            sys.exit(f"side_by_side: no executor for {path}")
+
+    def __call__(self, images):
+        logits = np.empty((len(images), self.classes), np.float32)
+        inputs, outputs = (FLOATS * 1)(images.ctypes.data_as(FLOATS)), \
+            (FLOATS * 1)(logits.ctypes.data_as(FLOATS))
+        if self.library.tspk_ann_run(self.executor, ctypes.c_size_t(len(images)), inputs, outputs,
+                                     None):
+            sys.exit("side_by_side: a run failed")
+        return logits
 
 
 class OnnxRuntime:
@@ -178,7 +203,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         runners = {"onnxruntime float": OnnxRuntime(options.onnx, options.threads),
                    "onnxruntime int8": OnnxRuntime(quantised(options.onnx, folder),
-                                                   options.threads)}
+                                                   options.threads),
+                   "transpike float": TranspikeFloat(library, options.onnx, options.threads,
+                                                     classes)}
         for steps in map(int, options.steps.split(",")):
             runners[f"transpike T={steps}"] = Transpike(library, options.spike, steps,
                                                         options.threads, options.isa, classes)
@@ -203,14 +230,17 @@ def report(options, batch, times, quality):
     case = f"{options.onnx.parent.name} batch {batch} threads {options.threads}"
     if options.csv:
         for name, (wall, cpu) in times.items():
+            top, agree = quality.get(name, (None, None))
             for unit, value in (("ratio of wall", wall / wall0), ("ratio of processor", cpu / cpu0),
-                                ("ms processor", 1e3 * cpu)):
-                print(f"side_by_side,{case},{name} {options.isa},{value:.3g},{unit}")
+                                ("ms wall", 1e3 * wall), ("ms processor", 1e3 * cpu),
+                                ("top-1", top), ("agreement", agree)):
+                if value is not None:
+                    print(f"side_by_side,{case},{name} {options.isa},{value:.3g},{unit}")
         return
     print(f"{case}, isa {options.isa}")
     print(f"{'':20}{'ms':>9}{'ms cpu':>9}{'ratio':>8}{'cpu ratio':>11}{'top-1':>8}{'agree':>8}")
     for name, (wall, cpu) in times.items():
-        top, agree = (f"{100 * q:.1f}%" for q in quality.get(name, (np.nan, np.nan)))
+        top, agree = (f"{100 * q:.1f}%" for q in quality[name]) if name in quality else ("-", "-")
         print(f"{name:20}{1e3 * wall:9.1f}{1e3 * cpu:9.1f}{wall / wall0:8.2f}{cpu / cpu0:11.2f}"
               f"{top:>8}{agree:>8}")
 

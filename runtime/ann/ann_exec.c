@@ -14,7 +14,8 @@
 typedef struct worker {
     tspk_tensor *view;    /* [n_values] where each value lies; graph inputs change with every run */
     tspk_tensor *operand; /* [most inputs of a node + most outputs] */
-    void *scratch;
+    char *scratch;        /* from here on [threads, scratch_bytes] of the node that runs */
+    int threads;          /* that share a node: one, or all of them on worker 0 */
     tspk_status status; /* of the earliest run that failed here */
     size_t failed_run;
     tspk_error err;
@@ -26,7 +27,9 @@ struct tspk_ann_exec {
     tspk_ann_plan plan;
     uint32_t most_inputs;
     int threads;
-    worker *worker; /* [threads] */
+    size_t scratch_bytes;        /* a worker */
+    worker *worker;              /* [threads] */
+    const tspk_ann_trace *trace; /* NULL: none */
 };
 
 /* Arguments of one call of tspk_ann_exec_run(). */
@@ -45,12 +48,19 @@ static tspk_status eval_node(const tspk_ann_exec *exec, worker *w, const tspk_no
                              tspk_error *err)
 {
     tspk_tensor *const in = w->operand, *const out = w->operand + exec->most_inputs;
+    const tspk_ann_trace *const trace = w == exec->worker ? exec->trace : NULL;
+    tspk_status status;
 
     for (uint32_t i = 0; i < node->n_in; i++)
         in[i] = node->in[i] == TSPK_ID_NONE ? (tspk_tensor){0} : w->view[node->in[i]];
     for (uint32_t i = 0; i < node->n_out; i++)
         out[i] = w->view[node->out[i]];
-    return tspk_op_eval(node, in, out, w->scratch, err);
+    if (trace)
+        trace->enter(trace->context, tspk_op_name(node->op));
+    status = tspk_op_eval_threaded(w->threads, node, in, out, w->scratch, exec->scratch_bytes, err);
+    if (trace)
+        trace->leave(trace->context);
+    return status;
 }
 
 static tspk_status run_once(const job *j, size_t run, worker *w, tspk_error *err)
@@ -105,9 +115,12 @@ tspk_status tspk_ann_exec_run(tspk_ann_exec *exec, size_t n_runs, const void *co
     job j = {exec, inputs, outputs};
     const worker *failed = NULL;
 
+    const bool is_side_by_side = n_runs >= (size_t)exec->threads;
+
     for (int i = 0; i < exec->threads; i++)
         exec->worker[i].status = TSPK_OK;
-    tspk_parallel_for(exec->threads, n_runs, run_item, &j);
+    exec->worker[0].threads = is_side_by_side ? 1 : exec->threads;
+    tspk_parallel_for(is_side_by_side ? exec->threads : 1, n_runs, run_item, &j);
     for (int i = 0; i < exec->threads; i++) {
         const worker *const w = &exec->worker[i];
 
@@ -119,6 +132,11 @@ tspk_status tspk_ann_exec_run(tspk_ann_exec *exec, size_t n_runs, const void *co
     if (err)
         *err = failed->err;
     return tspk_in_stage(err, failed->status, "ann_run");
+}
+
+void tspk_ann_exec_trace(tspk_ann_exec *exec, const tspk_ann_trace *trace)
+{
+    exec->trace = trace;
 }
 
 static size_t most_scratch(const tspk_graph *graph)
@@ -134,16 +152,17 @@ static size_t most_scratch(const tspk_graph *graph)
     return most;
 }
 
-static bool open_worker(tspk_ann_exec *exec, worker *w, size_t scratch_bytes, uint32_t n_operands)
+static bool open_worker(tspk_ann_exec *exec, worker *w, char *scratch, uint32_t n_operands)
 {
     const tspk_graph *const graph = exec->graph;
     char *const block = tspk_arena_array(exec->arena, 1, exec->plan.bytes);
 
     w->view = tspk_arena_array(exec->arena, graph->n_values, sizeof *w->view);
     w->operand = tspk_arena_array(exec->arena, n_operands, sizeof *w->operand);
-    w->scratch = tspk_arena_alloc(exec->arena, scratch_bytes);
-    if (!block || !w->view || !w->operand || !w->scratch)
+    if (!block || !w->view || !w->operand)
         return false;
+    w->scratch = scratch;
+    w->threads = 1;
     for (uint32_t v = 0; v < graph->n_values; v++) {
         w->view[v] = tspk_value_tensor(&graph->value[v]);
         if (exec->plan.offset[v] != SIZE_MAX)
@@ -155,9 +174,10 @@ static bool open_worker(tspk_ann_exec *exec, worker *w, size_t scratch_bytes, ui
 static tspk_status open_workers(tspk_ann_exec *exec, tspk_error *err)
 {
     const tspk_graph *const graph = exec->graph;
-    const size_t scratch_bytes = most_scratch(graph);
     uint32_t most_outputs = 0;
+    char *scratch;
 
+    exec->scratch_bytes = most_scratch(graph);
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tspk_node *const node = &graph->node[n];
 
@@ -165,12 +185,14 @@ static tspk_status open_workers(tspk_ann_exec *exec, tspk_error *err)
         most_outputs = node->n_out > most_outputs ? node->n_out : most_outputs;
     }
     exec->worker = tspk_arena_array(exec->arena, (size_t)exec->threads, sizeof *exec->worker);
+    scratch = tspk_arena_array(exec->arena, (size_t)exec->threads, exec->scratch_bytes);
     for (int i = 0; i < exec->threads; i++)
-        if (!exec->worker ||
-            !open_worker(exec, &exec->worker[i], scratch_bytes, exec->most_inputs + most_outputs))
+        if (!exec->worker || !scratch ||
+            !open_worker(exec, &exec->worker[i], scratch + (size_t)i * exec->scratch_bytes,
+                         exec->most_inputs + most_outputs))
             return TSPK_FAIL(err, TSPK_NOMEM,
                              "no memory for %d threads of %zu bytes of values and %zu of scratch",
-                             exec->threads, exec->plan.bytes, scratch_bytes);
+                             exec->threads, exec->plan.bytes, exec->scratch_bytes);
     return TSPK_OK;
 }
 

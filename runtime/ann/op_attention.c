@@ -5,6 +5,7 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
+#include "core/parallel.h"
 #include "core/vecmath.h"
 #include "runtime/ann/blas.h"
 #include "runtime/ann/op_impl.h"
@@ -77,27 +78,46 @@ static void eval_head(const tspk_node *node, const tspk_vecmath *vec, const atte
         vec->scale(v_head, 1.0f / sum[i], out + i * s->v_width, out + i * s->v_width);
 }
 
+typedef struct attention_job {
+    const tspk_node *node;
+    const tspk_tensor *in;
+    const tspk_op_tools *tools;
+    attention_size size;
+    float *out;
+} attention_job;
+
+/* Head i % heads of image i / heads. */
+static void eval_item(void *context, size_t i, int worker)
+{
+    const attention_job *const job = context;
+    const attention_size *const s = &job->size;
+    const tspk_tensor *const in = job->in;
+    const size_t image = i / s->heads, head = i % s->heads;
+    const size_t q_at = head * (s->q_width / s->heads), v_at = head * (s->v_width / s->heads);
+    const bool has_bias = job->node->n_in > 3 && in[3].data;
+    float *const logits =
+        (void *)((char *)job->tools->scratch + (size_t)worker * job->tools->scratch_bytes);
+
+    if (has_bias)
+        spread_bias(&in[3], s, head, logits);
+    eval_head(job->node, job->tools->math, s,
+              (const float *)in[0].data + image * s->queries * s->q_width + q_at,
+              (const float *)in[1].data + image * s->keys * s->q_width + q_at,
+              (const float *)in[2].data + image * s->keys * s->v_width + v_at, has_bias, logits,
+              job->out + image * s->queries * s->v_width + v_at);
+}
+
 TSPK_OP_FN(tspk_eval_attention)
 {
-    const attention_size s = size_of(node, in);
-    const bool has_bias = node->n_in > 3 && in[3].data;
+    attention_job job = {node, in, tools, size_of(node, in), out[0].data};
+    const attention_size *const s = &job.size;
 
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
-    if (!tspk_sgemm_fits(s.queries, s.keys, s.q_width) || !tspk_sgemm_fits(1, 1, s.v_width))
+    if (!tspk_sgemm_fits(s->queries, s->keys, s->q_width) || !tspk_sgemm_fits(1, 1, s->v_width))
         return TSPK_FAIL(err, TSPK_LIMIT, "a product of %zu x %zu x %zu is too large for the BLAS",
-                         s.queries, s.keys, s.q_width);
-    for (size_t i = 0; i < s.images * s.heads; i++) {
-        const size_t image = i / s.heads, head = i % s.heads;
-        const size_t q_at = head * (s.q_width / s.heads), v_at = head * (s.v_width / s.heads);
-
-        if (has_bias)
-            spread_bias(&in[3], &s, head, tools->scratch);
-        eval_head(node, tools->math, &s,
-                  (const float *)in[0].data + image * s.queries * s.q_width + q_at,
-                  (const float *)in[1].data + image * s.keys * s.q_width + q_at,
-                  (const float *)in[2].data + image * s.keys * s.v_width + v_at, has_bias,
-                  tools->scratch, (float *)out[0].data + image * s.queries * s.v_width + v_at);
-    }
+                         s->queries, s->keys, s->q_width);
+    tspk_parallel_for(s->queries * s->keys < TSPK_PARALLEL_ELEMS / 8 ? 1 : tools->threads,
+                      s->images * s->heads, eval_item, &job);
     return TSPK_OK;
 }

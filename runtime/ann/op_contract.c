@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/fail.h"
+#include "core/parallel.h"
 #include "runtime/ann/blas.h"
 #include "runtime/ann/op_impl.h"
 #include "runtime/ann/strided.h"
@@ -81,32 +82,84 @@ TSPK_OP_SCRATCH_FN(tspk_scratch_linear)
     return node->attr.n_rows * tspk_shape_last(&in[0].shape) * sizeof(float);
 }
 
+/* A Linear is computed in blocks of these many outputs and rows, or a little more or less, so that
+ * threads have something to share; they depend on the sizes alone, as do the bytes of the result. */
+#define BLOCK_OUTPUTS  192
+#define BLOCK_ROWS     256
+#define BLOCK_PRODUCTS ((size_t)1 << 20) /* a node of fewer is one block */
+
+typedef struct linear_job {
+    size_t m, n, k;
+    size_t block_m, block_n, n_blocks; /* n_blocks: along n */
+    const float *x, *weight, *bias;
+    float *y;
+} linear_job;
+
+static void linear_block(void *context, size_t i, int worker)
+{
+    const linear_job *const job = context;
+    const size_t row = i / job->n_blocks * job->block_m, at = i % job->n_blocks * job->block_n;
+    const size_t m = job->m - row < job->block_m ? job->m - row : job->block_m;
+    const size_t n = job->n - at < job->block_n ? job->n - at : job->block_n;
+    float *const y = job->y + row * job->n + at;
+
+    (void)worker;
+    for (size_t r = 0; job->bias && r < m; r++)
+        memcpy(y + r * job->n, job->bias + at, n * sizeof *y);
+    tspk_sgemm(true, m, n, job->k, 1.0f, job->x + row * job->k, job->k, job->weight + at * job->k,
+               job->k, job->bias ? 1.0f : 0.0f, y, job->n);
+}
+
+/* Length of blocks of about `wanted` that share out `n`; an even number of them, so that two threads
+ * finish together, in whole tiles of the BLAS. */
+static size_t block_length(size_t n, size_t wanted)
+{
+    const size_t pairs = (n + wanted) / (2 * wanted), blocks = pairs ? 2 * pairs : 2;
+
+    return ((n + blocks - 1) / blocks + 15) / 16 * 16;
+}
+
 TSPK_OP_FN(tspk_eval_linear)
 {
-    const size_t k = tspk_shape_last(&in[0].shape), n = tspk_shape_last(&out[0].shape);
     const uint32_t *const rows = node->attr.rows;
-    const size_t m = node->attr.n_rows ? node->attr.n_rows : tspk_shape_rows(&in[0].shape);
-    const float *const bias = node->n_in > 2 ? in[2].data : NULL;
-    const float *x = in[0].data;
-    float *const y = out[0].data;
+    linear_job job = {
+        .m = node->attr.n_rows ? node->attr.n_rows : tspk_shape_rows(&in[0].shape),
+        .n = tspk_shape_last(&out[0].shape),
+        .k = tspk_shape_last(&in[0].shape),
+        .n_blocks = 1,
+        .x = in[0].data,
+        .bias = node->n_in > 2 ? in[2].data : NULL,
+        .y = out[0].data,
+    };
+    size_t m_blocks = 1;
 
     if (in[0].dtype != TSPK_DTYPE_F32)
         return tspk_op_refuse_dtype(node, in[0].dtype, err);
     if (node->n_in < 2)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "no float weight: spikes alone drive this node");
-    if (!tspk_sgemm_fits(m, n, k))
-        return refuse_size(m, n, k, err);
+    if (!tspk_sgemm_fits(job.m, job.n, job.k))
+        return refuse_size(job.m, job.n, job.k, err);
+    if (!job.m || !job.n)
+        return TSPK_OK;
+    job.weight = in[1].data;
     if (node->attr.n_rows && is_run(rows, node->attr.n_rows)) {
-        x += rows[0] * k;
+        job.x += rows[0] * job.k;
     } else if (node->attr.n_rows) {
         float *const gathered = tools->scratch;
 
-        for (size_t r = 0; k && r < m; r++)
-            memcpy(gathered + r * k, x + rows[r] * k, k * sizeof *x);
-        x = gathered;
+        for (size_t r = 0; job.k && r < job.m; r++)
+            memcpy(gathered + r * job.k, job.x + rows[r] * job.k, job.k * sizeof *gathered);
+        job.x = gathered;
     }
-    for (size_t r = 0; bias && n && r < m; r++)
-        memcpy(y + r * n, bias, n * sizeof *y);
-    tspk_sgemm(true, m, n, k, 1.0f, x, k, in[1].data, k, bias ? 1.0f : 0.0f, y, n);
+    job.block_m = job.m;
+    job.block_n = job.n;
+    if (job.m * job.k >= BLOCK_PRODUCTS / job.n) {
+        job.block_n = block_length(job.n, BLOCK_OUTPUTS);
+        job.n_blocks = (job.n + job.block_n - 1) / job.block_n;
+        if (job.m > 3 * BLOCK_ROWS / 2)
+            job.block_m = block_length(job.m, BLOCK_ROWS);
+        m_blocks = (job.m + job.block_m - 1) / job.block_m;
+    }
+    tspk_parallel_for(tools->threads, m_blocks * job.n_blocks, linear_block, &job);
     return TSPK_OK;
 }

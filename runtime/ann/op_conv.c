@@ -4,6 +4,7 @@
 
 #include "core/checked.h"
 #include "core/fail.h"
+#include "core/parallel.h"
 #include "runtime/ann/blas.h"
 #include "runtime/ann/op_impl.h"
 
@@ -52,24 +53,58 @@ TSPK_OP_SCRATCH_FN(tspk_scratch_conv)
     return bytes;
 }
 
-/* Row (c, ky, kx) of col: what that weight sees at each output position; 0 in the padding. */
-static void im2col(const tspk_attr *attr, const conv_size *s, const float *x, float *col)
-{
-    for (size_t c = 0; c < s->group_channels; c++)
-        for (size_t ky = 0; ky < s->kernel_h; ky++)
-            for (size_t kx = 0; kx < s->kernel_w; kx++)
-                for (size_t oy = 0; oy < s->out_h; oy++) {
-                    const int64_t iy = (int64_t)oy * attr->strides[0] - attr->pads[0] +
-                                       (int64_t)ky * attr->dilations[0];
-                    int64_t ix = (int64_t)kx * attr->dilations[1] - attr->pads[1];
-                    const bool is_inside = iy >= 0 && iy < (int64_t)s->height;
-                    const float *const row =
-                        is_inside ? x + (c * s->height + (size_t)iy) * s->width : x;
+/* One image and group. */
+typedef struct conv_job {
+    const tspk_attr *attr;
+    const conv_size *size;
+    const float *x, *weight, *bias;
+    float *col; /* or x itself */
+    float *y;
+    size_t filters, block, inner, pixels; /* block: filters a call */
+} conv_job;
 
-                    for (size_t ox = 0; ox < s->out_w; ox++, ix += attr->strides[1])
-                        *col++ = is_inside && ix >= 0 && ix < (int64_t)s->width ? row[ix] : 0.0f;
-                }
+/* Rows (c, ky, kx) of channel c of col: what that weight sees at each output position; 0 in the
+ * padding. */
+static void im2col(void *context, size_t c, int worker)
+{
+    const conv_job *const job = context;
+    const conv_size *const s = job->size;
+    const tspk_attr *const attr = job->attr;
+    float *col = job->col + c * s->kernel_h * s->kernel_w * job->pixels;
+
+    (void)worker;
+    for (size_t ky = 0; ky < s->kernel_h; ky++)
+        for (size_t kx = 0; kx < s->kernel_w; kx++)
+            for (size_t oy = 0; oy < s->out_h; oy++) {
+                const int64_t iy = (int64_t)oy * attr->strides[0] - attr->pads[0] +
+                                   (int64_t)ky * attr->dilations[0];
+                int64_t ix = (int64_t)kx * attr->dilations[1] - attr->pads[1];
+                const bool is_inside = iy >= 0 && iy < (int64_t)s->height;
+                const float *const row =
+                    is_inside ? job->x + (c * s->height + (size_t)iy) * s->width : job->x;
+
+                for (size_t ox = 0; ox < s->out_w; ox++, ix += attr->strides[1])
+                    *col++ = is_inside && ix >= 0 && ix < (int64_t)s->width ? row[ix] : 0.0f;
+            }
 }
+
+static void filter_block(void *context, size_t i, int worker)
+{
+    const conv_job *const job = context;
+    const size_t first = i * job->block, left = job->filters - first;
+    const size_t n = left < job->block ? left : job->block;
+    float *const y = job->y + first * job->pixels;
+
+    (void)worker;
+    for (size_t f = 0; job->bias && f < n; f++)
+        for (size_t p = 0; p < job->pixels; p++)
+            y[f * job->pixels + p] = job->bias[first + f];
+    tspk_sgemm(false, n, job->pixels, job->inner, 1.0f, job->weight + first * job->inner,
+               job->inner, job->col, job->pixels, job->bias ? 1.0f : 0.0f, y, job->pixels);
+}
+
+/* Filters that one call of the BLAS computes; depends on the sizes alone. */
+#define BLOCK_FILTERS 96
 
 TSPK_OP_FN(tspk_eval_conv)
 {
@@ -99,20 +134,28 @@ TSPK_OP_FN(tspk_eval_conv)
                          filters, pixels, inner);
     for (size_t i = 0; i < s.images * s.groups; i++) {
         const size_t group = i % s.groups;
-        const float *const x =
-            (const float *)in[0].data + i * s.group_channels * s.height * s.width;
-        float *const y = (float *)out[0].data + i * filters * pixels;
-        const float *col = x;
+        conv_job job = {
+            .attr = attr,
+            .size = &s,
+            .x = (const float *)in[0].data + i * s.group_channels * s.height * s.width,
+            .weight = weight + group * filters * inner,
+            .bias = bias ? bias + group * filters : NULL,
+            .y = (float *)out[0].data + i * filters * pixels,
+            .filters = filters,
+            .block = BLOCK_FILTERS,
+            .inner = inner,
+            .pixels = pixels,
+        };
+        const int threads = inner * pixels < TSPK_PARALLEL_ELEMS ? 1 : tools->threads;
 
-        if (!is_pointwise(attr, &s)) {
-            im2col(attr, &s, x, tools->scratch);
-            col = tools->scratch;
+        if (is_pointwise(attr, &s)) {
+            job.col = (float *)(uintptr_t)job.x;
+        } else {
+            job.col = tools->scratch;
+            tspk_parallel_for(threads, s.group_channels, im2col, &job);
         }
-        for (size_t f = 0; bias && f < filters; f++)
-            for (size_t p = 0; p < pixels; p++)
-                y[f * pixels + p] = bias[group * filters + f];
-        tspk_sgemm(false, filters, pixels, inner, 1.0f, weight + group * filters * inner, inner,
-                   col, pixels, bias ? 1.0f : 0.0f, y, pixels);
+        tspk_parallel_for(threads, (filters + BLOCK_FILTERS - 1) / BLOCK_FILTERS, filter_block,
+                          &job);
     }
     return TSPK_OK;
 }

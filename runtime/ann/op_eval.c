@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/ann/op_eval.h"
 
+#include "core/arena.h"
 #include "core/fail.h"
 #include "runtime/ann/op_impl.h"
 
@@ -93,6 +94,7 @@ size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node)
 {
     const tspk_op_scratch_fn scratch = node->op < TSPK_OP_COUNT ? entries[node->op].scratch : NULL;
     tspk_tensor in[MAX_SCRATCH_INPUTS] = {{0}}, out;
+    size_t bytes;
 
     if (!scratch)
         return 0;
@@ -100,25 +102,44 @@ size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node)
         if (node->in[i] != TSPK_ID_NONE)
             in[i] = tspk_value_tensor(&graph->value[node->in[i]]);
     out = tspk_value_tensor(&graph->value[node->out[0]]);
-    return scratch(node, in, &out);
+    bytes = scratch(node, in, &out);
+    return bytes > SIZE_MAX - TSPK_ALIGN_BYTES
+               ? SIZE_MAX
+               : (bytes + TSPK_ALIGN_BYTES - 1) / TSPK_ALIGN_BYTES * TSPK_ALIGN_BYTES;
+}
+
+static tspk_status eval(const tspk_op_tools *tools, const tspk_node *node, const tspk_tensor *in,
+                        tspk_tensor *out, tspk_error *err)
+{
+    tspk_status status;
+
+    if (node->op >= TSPK_OP_COUNT || !entries[node->op].eval)
+        status = TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator %d cannot be evaluated", (int)node->op);
+    else
+        status = entries[node->op].eval(node, in, out, tools, err);
+    return tspk_at_node(err, status, node->name, tspk_op_name(node->op));
 }
 
 tspk_status tspk_op_eval_with(const tspk_vecmath *math, const tspk_node *node,
                               const tspk_tensor *in, tspk_tensor *out, void *scratch,
                               tspk_error *err)
 {
-    const tspk_op_tools tools = {math, scratch};
-    tspk_status status;
+    const tspk_op_tools tools = {math, 1, scratch, 0};
 
-    if (node->op >= TSPK_OP_COUNT || !entries[node->op].eval)
-        status = TSPK_FAIL(err, TSPK_UNSUPPORTED, "operator %d cannot be evaluated", (int)node->op);
-    else
-        status = entries[node->op].eval(node, in, out, &tools, err);
-    return tspk_at_node(err, status, node->name, tspk_op_name(node->op));
+    return eval(&tools, node, in, out, err);
 }
 
 tspk_status tspk_op_eval(const tspk_node *node, const tspk_tensor *in, tspk_tensor *out,
                          void *scratch, tspk_error *err)
 {
     return tspk_op_eval_with(tspk_vecmath_for(TSPK_ISA_AUTO), node, in, out, scratch, err);
+}
+
+tspk_status tspk_op_eval_threaded(int threads, const tspk_node *node, const tspk_tensor *in,
+                                  tspk_tensor *out, void *scratch, size_t scratch_bytes,
+                                  tspk_error *err)
+{
+    const tspk_op_tools tools = {tspk_vecmath_for(TSPK_ISA_AUTO), threads, scratch, scratch_bytes};
+
+    return eval(&tools, node, in, out, err);
 }

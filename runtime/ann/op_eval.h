@@ -7,7 +7,8 @@
 #include "core/graph.h"
 #include "core/vecmath.h"
 
-/** Bytes of scratch that tspk_op_eval() needs for a node of these shapes; 0 for most. */
+/** Bytes of scratch that tspk_op_eval() needs for a node of these shapes, a multiple of 64, SIZE_MAX
+ * when there is no such number; 0 for most. */
 size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node);
 
 /**
@@ -26,5 +27,14 @@ tspk_status tspk_op_eval(const tspk_node *node, const tspk_tensor *in, tspk_tens
 tspk_status tspk_op_eval_with(const tspk_vecmath *math, const tspk_node *node,
                               const tspk_tensor *in, tspk_tensor *out, void *scratch,
                               tspk_error *err);
+
+/**
+ * tspk_op_eval() with the work of the node spread over threads; the bytes are the same.
+ * @param scratch       [threads, scratch_bytes]
+ * @param scratch_bytes at least tspk_op_scratch_bytes(), a multiple of 64
+ */
+tspk_status tspk_op_eval_threaded(int threads, const tspk_node *node, const tspk_tensor *in,
+                                  tspk_tensor *out, void *scratch, size_t scratch_bytes,
+                                  tspk_error *err);
 
 #endif

@@ -8,7 +8,9 @@
 /* What an operator may use beside its operands. */
 typedef struct tspk_op_tools {
     const tspk_vecmath *math;
-    void *scratch;
+    int threads;         /* for the loops of the operator; results do not depend on it */
+    void *scratch;       /* [threads, scratch_bytes] */
+    size_t scratch_bytes;
 } tspk_op_tools;
 
 /** Contract of tspk_op_eval(); node, operand count and shapes were verified before. */
@@ -18,6 +20,9 @@ typedef tspk_status (*tspk_op_fn)(const tspk_node *node, const tspk_tensor *in, 
 /** Bytes of scratch for these operands (only dtype and shape of the views are read). */
 typedef size_t (*tspk_op_scratch_fn)(const tspk_node *node, const tspk_tensor *in,
                                      const tspk_tensor *out);
+
+/* Less work than this in a loop is not worth a second thread [elements that cost a few cycles]. */
+#define TSPK_PARALLEL_ELEMS ((size_t)1 << 15)
 
 /** "Sqrt of int64 elements is not supported" [UNSUPPORTED] */
 tspk_status tspk_op_refuse_dtype(const tspk_node *node, tspk_dtype dtype, tspk_error *err);

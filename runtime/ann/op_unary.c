@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/fail.h"
+#include "core/parallel.h"
 #include "core/vecmath.h"
 #include "runtime/ann/op_impl.h"
 
@@ -176,6 +177,27 @@ static bool eval_i64(const tspk_node *node, size_t n, const int64_t *x, int64_t 
     }
 }
 
+/* Floats in blocks of whole vectors. */
+#define BLOCK_ELEMS ((size_t)1 << 14)
+
+typedef struct unary_job {
+    const tspk_node *node;
+    const tspk_vecmath *math;
+    size_t n;
+    const float *x;
+    float *y;
+} unary_job;
+
+static void eval_block(void *context, size_t i, int worker)
+{
+    const unary_job *const job = context;
+    const size_t at = i * BLOCK_ELEMS, left = job->n - at;
+
+    (void)worker;
+    (void)eval_f32(job->node, job->math, left < BLOCK_ELEMS ? left : BLOCK_ELEMS, job->x + at,
+                   job->y + at);
+}
+
 TSPK_OP_FN(tspk_eval_unary)
 {
     const size_t n = tspk_shape_elems(&in[0].shape);
@@ -185,7 +207,12 @@ TSPK_OP_FN(tspk_eval_unary)
         is_nan_f32(n, in[0].data, out[0].data);
         is_done = true;
     } else if (in[0].dtype == TSPK_DTYPE_F32) {
-        is_done = eval_f32(node, tools->math, n, in[0].data, out[0].data);
+        unary_job job = {node, tools->math, n, in[0].data, out[0].data};
+
+        is_done = eval_f32(node, tools->math, 0, in[0].data, out[0].data);
+        if (is_done)
+            tspk_parallel_for(n < 2 * TSPK_PARALLEL_ELEMS ? 1 : tools->threads,
+                              (n + BLOCK_ELEMS - 1) / BLOCK_ELEMS, eval_block, &job);
     } else if (in[0].dtype == TSPK_DTYPE_I64) {
         is_done = eval_i64(node, n, in[0].data, out[0].data);
     } else if (node->op == TSPK_OP_NOT) {

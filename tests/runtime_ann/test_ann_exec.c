@@ -208,6 +208,75 @@ static void runs_match_naive_evaluation(void **state)
     free(expected);
 }
 
+/* Every operator whose loops threads share, in sizes that make several blocks of each. */
+static tspk_graph *wide_graph(tspk_rng *rng)
+{
+    const tspk_attr conv = {.groups = 1, .strides = {4, 4}, .dilations = {1, 1}};
+    const tspk_attr swap = {.n_axes = 3, .axes = {0, 2, 1}}, attend = {.heads = 4, .scale = 0.2f};
+    tspk_value_id at, in[3];
+    tspk_graph *graph = NULL;
+    tspk_error err;
+    char line[600] = "";
+
+    assert_int_equal(tspk_graph_new(0, &graph, NULL), TSPK_OK);
+    graph->input = tspk_arena_array(graph->arena, 1, sizeof *graph->input);
+    graph->output = tspk_arena_array(graph->arena, 1, sizeof *graph->output);
+    graph->n_inputs = graph->n_outputs = 1;
+    graph->input[0] = add_value(graph, TSPK_DTYPE_F32, SHAPE(1, 3, 112, 112));
+    in[0] = graph->input[0];
+    in[1] = add_constant(graph, rng, SHAPE(200, 3, 4, 4));
+    in[2] = add_constant(graph, rng, SHAPE(200));
+    at = add_node(graph, TSPK_OP_CONV, &conv, in, 3, SHAPE(1, 200, 28, 28));
+    at = add_node(graph, TSPK_OP_RESHAPE, NULL, &at, 1, SHAPE(1, 200, 784));
+    in[0] = add_node(graph, TSPK_OP_TRANSPOSE, &swap, &at, 1, SHAPE(1, 784, 200));
+    in[1] = add_constant(graph, rng, SHAPE(520, 200));
+    in[2] = add_constant(graph, rng, SHAPE(520));
+    at = add_node(graph, TSPK_OP_LINEAR, NULL, in, 3, SHAPE(1, 784, 520));
+    at = add_node(graph, TSPK_OP_GELU, NULL, &at, 1, SHAPE(1, 784, 520));
+    in[0] = in[1] = in[2] = at;
+    graph->output[0] = add_node(graph, TSPK_OP_ATTENTION, &attend, in, 3, SHAPE(1, 784, 520));
+    tspk_error_init(&err);
+    if (tspk_graph_verify(graph, &err) != TSPK_OK) {
+        tspk_error_format(&err, line, sizeof line);
+        fail_msg("%s", line);
+    }
+    return graph;
+}
+
+static void threads_share_a_run_without_a_trace(void **state)
+{
+    enum { IN = 3 * 112 * 112, OUT = 784 * 520, MOST = 3 };
+    tspk_rng rng = {test_seed()};
+    tspk_graph *const graph = wide_graph(&rng);
+    float *const x = malloc(MOST * IN * sizeof *x);
+    float *const alone = calloc(MOST * OUT, sizeof *alone);
+    float *const shared = calloc(MOST * OUT, sizeof *shared);
+
+    (void)state;
+    for (int i = 0; i < MOST * IN; i++)
+        x[i] = random_float(&rng, -1.0f, 1.0f);
+    for (int threads = 1; threads <= 3; threads++)
+        for (size_t runs = 1; runs <= MOST; runs++) {
+            float *const y = threads == 1 ? alone : shared;
+            tspk_ann_exec *exec = NULL;
+            size_t before;
+
+            assert_int_equal(tspk_ann_exec_new(graph, threads, &exec, NULL), TSPK_OK);
+            before = count_alloc_now();
+            assert_int_equal(tspk_ann_exec_run(exec, runs, (const void *const[]){x},
+                                               (void *const[]){y}, NULL),
+                             TSPK_OK);
+            assert_int_equal(count_alloc_now() - before, 0);
+            assert_memory_equal(y, alone, runs * OUT * sizeof *y);
+            tspk_ann_exec_free(exec);
+        }
+    assert_true(alone[0] != alone[1]);
+    tspk_graph_free(graph);
+    free(x);
+    free(alone);
+    free(shared);
+}
+
 /* A chain needs two buffers, however long it is. */
 static void memory_is_used_again(void **state)
 {
@@ -273,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_match_naive_evaluation),
+        cmocka_unit_test(threads_share_a_run_without_a_trace),
         cmocka_unit_test(memory_is_used_again),
         cmocka_unit_test(a_failing_run_names_its_node),
     };

@@ -106,6 +106,30 @@ static void linear_computes_all_rows_or_some(void **state)
         }
 }
 
+/* Large enough for several blocks of rows and of outputs, with ragged ends. */
+static void a_large_linear_is_computed_in_blocks(void **state)
+{
+    enum { ROWS = 700, OUTPUTS = 523, INNER = 37 };
+    tspk_rng rng = {test_seed()};
+    tspk_tensor in[3] = {tensor_random(SHAPE(1, ROWS, INNER), &rng),
+                         tensor_random(SHAPE(OUTPUTS, INNER), &rng),
+                         tensor_random(SHAPE(OUTPUTS), &rng)};
+    float *const expected = malloc(ROWS * OUTPUTS * sizeof *expected);
+
+    (void)state;
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t o = 0; o < OUTPUTS; o++) {
+            double sum = (double)floats(&in[2])[o];
+
+            for (size_t c = 0; c < INNER; c++)
+                sum += (double)floats(&in[0])[r * INNER + c] *
+                       (double)floats(&in[1])[o * INNER + c];
+            expected[r * OUTPUTS + o] = (float)sum;
+        }
+    expect_f32(eval_ok(TSPK_OP_LINEAR, NULL, 3, in, F32, SHAPE(1, ROWS, OUTPUTS)), expected, 1e-4f);
+    free(expected);
+}
+
 static void a_linear_driven_by_spikes_is_refused(void **state)
 {
     tspk_tensor in = tensor_f32(SHAPE(1, 2), NULL);
@@ -296,6 +320,7 @@ int main(void)
         cmocka_unit_test(matmul_of_small_operands),
         cmocka_unit_test(matmul_broadcasts_leading_axes),
         cmocka_unit_test(linear_computes_all_rows_or_some),
+        cmocka_unit_test(a_large_linear_is_computed_in_blocks),
         cmocka_unit_test(a_linear_driven_by_spikes_is_refused),
         cmocka_unit_test(conv_matches_direct_loops),
         cmocka_unit_test(attention_matches_direct_loops),
