@@ -3,11 +3,12 @@
  * Times sessions: milliseconds an image, of wall and of processor, and where they go.
  *
  *   bench_session [--network tiny|base|FILE.spike] [--steps T] [--threads N] [--images N] [--isa I]
- *                 [--rounds N] [--by-kind]
+ *                 [--rounds N] [--pass STEPS] [--by-kind]
  *
  * tiny and base are networks of random weights with the sizes of ViT-Tiny/16 and ViT-B/16. Images
- * run side by side when there are as many as threads, else their layers are split. --by-kind adds
- * the processor time of every kind of operator (one thread).
+ * run side by side when there are as many as threads, else their layers are split. --pass: steps that
+ * a layer executes before the next layer (default: all). --by-kind adds the processor time of every
+ * kind of operator (one thread).
  */
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 
 typedef struct options {
     const char *network;
-    uint32_t steps;
+    uint32_t steps, pass;
     int threads, rounds;
     size_t images;
     tspk_isa isa;
@@ -48,7 +49,7 @@ static void must(tspk_status status, const tspk_error *err)
 
 static options parse(int argc, char **argv)
 {
-    options o = {"tiny", 4, 1, 3, 4, TSPK_ISA_AUTO, false};
+    options o = {.network = "tiny", .steps = 4, .threads = 1, .rounds = 3, .images = 4};
 
     for (int i = 1; i < argc; i++) {
         const char *const flag = argv[i], *const value = i + 1 < argc ? argv[i + 1] : "";
@@ -62,6 +63,8 @@ static options parse(int argc, char **argv)
             o.network = value;
         else if (!strcmp(flag, "--steps"))
             o.steps = (uint32_t)atoi(value);
+        else if (!strcmp(flag, "--pass"))
+            o.pass = (uint32_t)atoi(value);
         else if (!strcmp(flag, "--threads"))
             o.threads = atoi(value);
         else if (!strcmp(flag, "--rounds"))
@@ -123,6 +126,7 @@ static void measure(const options *o, const tspk_spike *spike)
     tspk_session_default_settings(&settings);
     settings.threads = o->threads;
     settings.steps = o->steps;
+    settings.steps_per_pass = o->pass;
     settings.isa = o->isa;
     start = tspk_clock_seconds(CLOCK_MONOTONIC);
     must(tspk_session_open(spike, &settings, &session, &err), &err);

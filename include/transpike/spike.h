@@ -123,6 +123,8 @@ typedef struct tspk_session_settings {
     uint32_t steps;   /**< 0: all of the operating point */
     tspk_isa isa;     /**< UNSUPPORTED when this build or machine lacks it */
     const char *mode; /**< operating point; NULL: "exact" */
+    uint32_t steps_per_pass; /**< steps that a layer executes before the next layer; 0: all. Fewer
+                                  keep state between passes, with the same results */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 

@@ -291,17 +291,17 @@ static void run_attention(analog_job *job)
     tspk_run_blocks(job->run, job->heads * job->blocks, attention_block, job);
 }
 
-void tspk_run_analog(const tspk_spike_run *run, tspk_node_id id)
+void tspk_run_analog(const tspk_spike_run *run, tspk_node_id id, uint32_t t)
 {
     const tspk_node *const node = &run->plan->graph->node[id];
     analog_job job = {.run = run,
                       .node = node,
                       .gemm = run->plan->node[id].record,
-                      .out = tspk_run_value(run, node->out[0])};
+                      .out = tspk_run_value(run, node->out[0], t)};
 
     for (uint32_t i = 0; i < node->n_in && i < 4; i++)
         if (node->in[i] != TSPK_ID_NONE)
-            job.in[i] = tspk_run_value(run, node->in[i]);
+            job.in[i] = tspk_run_value(run, node->in[i], t);
     switch (run->plan->node[id].kind) {
     case TSPK_NODE_LINEAR:
         run_linear(&job);

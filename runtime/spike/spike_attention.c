@@ -15,26 +15,35 @@ static const float LN_4 = 1.38629436f; /* docs/spikefile.md: the fixed maximum m
 typedef struct attention_job {
     const tspk_spike_run *run;
     const tspk_attention_plan *at;
-    float n;                    /* 1, or t in rate coding */
-    const float *bias;          /* additive constant or NULL */
+    tspk_run_rows bias;         /* additive, or NULL */
     size_t bias_head, bias_row; /* its strides, 0 where it broadcasts */
-    float *out;                 /* [queries, heads * width] */
+    tspk_run_rows out;          /* [queries, heads * width] */
     tspk_site_record *record;
 } attention_job;
 
 /* Memory of one block of query rows. */
 typedef struct block_memory {
-    float *logit;    /* [rows, keys_padded] L of the block: kept, or x itself */
+    float *logit;    /* [rows, keys_padded] L; one step: x itself */
     float *x;        /* [rows, keys_padded] logits, then numerators */
     float *o;        /* [rows, keys_padded] the numerators' state; one step: NULL */
-    float *acc;      /* [rows, width_padded] */
+    float *acc;      /* [rows, width_padded] Acc */
+    float *max;      /* [rows] */
     float *sum;      /* [rows] S */
     float *special;  /* [rows, n_classes] P_κ */
     float *query;    /* [n of q] one decoded row */
-    int16_t *level;  /* [rows, keys_padded] of this step */
-    int16_t *before; /* [rows, keys_padded] of an earlier step */
+    int16_t *level;  /* [steps of the pass][rows, keys_padded] */
+    int16_t *before; /* [rows, keys_padded] of an earlier pass */
+    uint64_t *fired; /* [steps of the pass] */
     void *scratch;   /* of the products */
 } block_memory;
+
+/* Some query rows of one head. */
+typedef struct query_block {
+    const attention_job *job;
+    size_t head, first, rows;
+    int worker;
+    block_memory memory;
+} query_block;
 
 static size_t product_scratch(const tspk_kernels *kernels, const tspk_attention_plan *at)
 {
@@ -49,15 +58,19 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
 {
     tspk_carver p = {scratch, 0};
     const size_t wide = TSPK_ATTENTION_ROWS * at->keys_padded;
+    const bool is_stepping = plan->steps > 1, is_kept = plan->pass < plan->steps;
 
     memory->x = tspk_carve(&p, wide * sizeof(float));
-    memory->o = plan->steps > 1 ? tspk_carve(&p, wide * sizeof(float)) : NULL;
+    memory->o = is_stepping ? tspk_carve(&p, wide * sizeof(float)) : NULL;
+    memory->logit = is_stepping && !is_kept ? tspk_carve(&p, wide * sizeof(float)) : memory->x;
     memory->acc = tspk_carve(&p, TSPK_ATTENTION_ROWS * at->width_padded * sizeof(float));
+    memory->max = tspk_carve(&p, TSPK_ATTENTION_ROWS * sizeof(float));
     memory->sum = tspk_carve(&p, TSPK_ATTENTION_ROWS * sizeof(float));
     memory->special = tspk_carve(&p, TSPK_ATTENTION_ROWS * plan->n_classes * sizeof(float));
     memory->query = tspk_carve(&p, at->query->n * sizeof(float));
-    memory->level = tspk_carve(&p, wide * sizeof(int16_t));
-    memory->before = tspk_carve(&p, wide * sizeof(int16_t));
+    memory->level = tspk_carve(&p, plan->pass * wide * sizeof(int16_t));
+    memory->before = is_kept ? tspk_carve(&p, wide * sizeof(int16_t)) : NULL;
+    memory->fired = tspk_carve(&p, plan->pass * sizeof(uint64_t));
     memory->scratch = tspk_carve(&p, product_scratch(plan->kernels, at));
     return p.used;
 }
@@ -82,10 +95,31 @@ static float plane_factor(const tspk_site_plan *a, uint32_t ta, const tspk_site_
     return ldexpf(1.0f, -(a->params->step[ta - 1].shift + b->params->step[tb - 1].shift));
 }
 
-static int16_t *query_plane(const attention_job *job, uint32_t t)
+/* Levels of a site at step t, from `row` on; of the query those of earlier passes too. */
+static int16_t *level_plane(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
+                            size_t row)
 {
-    return (int16_t *)(job->run->slot + job->at->query->level_at) +
-           (size_t)(t - 1) * job->at->queries * job->at->query->n;
+    const uint32_t plane = site->site->kind == TSPK_SITE_QUERY ? t - 1 : t - run->first;
+
+    return (int16_t *)(run->slot + site->level_at) +
+           ((size_t)plane * site->site->rows + row) * site->n;
+}
+
+/* States of a site after step t, from `row` on. */
+static const float *states_of(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
+                              size_t row)
+{
+    return (const float *)(run->slot + site->o_at) +
+           ((size_t)(t - run->first) * site->site->rows + row) * site->neurons;
+}
+
+/* What class and key add to the logits of a head at step t. */
+static float *added(const attention_job *job, uint32_t t, size_t token_class, size_t head)
+{
+    const tspk_attention_plan *const at = job->at;
+    const size_t plane = (t - job->run->first) * job->run->plan->n_classes + token_class;
+
+    return (float *)(job->run->slot + at->add_at) + (plane * at->heads + head) * at->keys_padded;
 }
 
 static uint8_t *key_plane(const attention_job *job, uint32_t t, size_t head)
@@ -112,157 +146,214 @@ static int8_t *code_plane(const attention_job *job, uint32_t t, size_t head)
            ((size_t)(t - 1) * at->heads + head) * at->queries * at->keys_padded;
 }
 
-/* --- once a step: planes packed, and what a query's class and a key add to a logit --- */
+/* n of docs/spikefile.md: 1, or t in rate coding. */
+static float steps_so_far(const attention_job *job, uint32_t t)
+{
+    return tspk_fire_factor(job->run->plan, t);
+}
+
+/* --- before the queries: levels, packed planes, what a query's class and a key add to a logit --- */
+
+typedef struct fire_job {
+    const attention_job *job;
+    uint32_t site;
+    tspk_value_id value;
+} fire_job;
+
+static void fire_block_of_site(void *context, size_t block, int worker)
+{
+    const fire_job *const job = context;
+    const tspk_spike_run *const run = job->job->run;
+    const tspk_site_plan *const site = &run->plan->site[job->site];
+    const size_t first = block * TSPK_CHAIN_ROWS, left = site->site->rows - first;
+    const tspk_fire_span span = {.first = first,
+                                 .rows = left < TSPK_CHAIN_ROWS ? left : TSPK_CHAIN_ROWS,
+                                 .x = tspk_rows_of(run, job->value, first, worker),
+                                 .level = level_plane(run, site, run->first, first),
+                                 .level_step = site->site->rows * site->n};
+
+    tspk_fire_rows(run, job->site, &span, worker);
+}
+
+static void fire_site(const attention_job *job, uint32_t site, tspk_value_id value)
+{
+    fire_job fire = {job, site, value};
+    const size_t rows = job->run->plan->site[site].site->rows;
+
+    tspk_run_blocks(job->run, (rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS, fire_block_of_site,
+                    &fire);
+}
 
 static void pack_head(void *context, size_t head, int worker)
 {
     const attention_job *const job = context;
     const tspk_attention_plan *const at = job->at;
     const tspk_kernels *const kernels = job->run->plan->kernels;
-    const uint32_t t = job->run->t;
-    const int16_t *const key = (const int16_t *)(job->run->slot + at->key_level_at);
-    const int16_t *const value = (const int16_t *)(job->run->slot + at->value_level_at);
 
     (void)worker;
-    kernels->pack_rows(at->logit_width, at->depth, at->keys, key + head * at->depth, at->key->n,
-                       key_plane(job, t, head));
-    kernels->pack_columns(at->value_width, at->keys, at->width, value + head * at->width,
-                          at->value->n, value_plane(job, t, head));
+    for (uint32_t t = job->run->first; t <= job->run->last; t++) {
+        kernels->pack_rows(at->logit_width, at->depth, at->keys,
+                           level_plane(job->run, at->key, t, 0) + head * at->depth, at->key->n,
+                           key_plane(job, t, head));
+        kernels->pack_columns(at->value_width, at->keys, at->width,
+                              level_plane(job->run, at->value, t, 0) + head * at->width,
+                              at->value->n, value_plane(job, t, head));
+    }
 }
 
-/* k°(j) and, for every query class and head, scale * b_q · k°(j). */
-static void add_keys(void *context, size_t block, int worker)
+/* For every query class and head, scale * b_q · k°(j). */
+static void add_key(const attention_job *job, uint32_t t, size_t j, float *decoded)
 {
-    const attention_job *const job = context;
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_plan *const plan = job->run->plan;
     const size_t n = at->key->n, channels = at->key->site->channels;
-    const float *const o = (const float *)(job->run->slot + at->key->o_at);
-    float *const decoded = (float *)(job->run->slot + at->decoded_at);
-    float *const add = (float *)(job->run->slot + at->add_at);
-    const float *const offset = at->query->params->step[job->run->t - 1].offset;
-    const size_t end =
-        (block + 1) * TSPK_FIRE_ROWS < at->keys ? (block + 1) * TSPK_FIRE_ROWS : at->keys;
+    const float *const offset = at->query->params->step[t - 1].offset;
+    const float *const prior =
+        at->key->prior ? at->key->prior + at->key->site->row_class[j] * n : NULL;
+    const float count = steps_so_far(job, t);
 
-    (void)worker;
-    for (size_t j = block * TSPK_FIRE_ROWS; j < end; j++) {
-        const float *const prior =
-            at->key->prior ? at->key->prior + at->key->site->row_class[j] * n : NULL;
+    if (offset)
+        plan->row_kernels->decode(channels, states_of(job->run, at->key, t, j), prior,
+                                  count > 1.0f ? count : 0.0f, decoded);
+    for (size_t k = 0; k < plan->n_classes; k++)
+        for (size_t h = 0; h < at->heads; h++)
+            added(job, t, k, h)[j] =
+                offset ? at->node->attr.scale *
+                             plan->row_kernels->dot(at->depth,
+                                                    offset + k * channels + h * at->depth,
+                                                    decoded + h * at->depth)
+                       : 0.0f;
+}
 
-        plan->row_kernels->decode(channels, o + j * n, prior, job->n > 1.0f ? job->n : 0.0f,
-                              decoded + j * n);
-        for (size_t k = 0; k < plan->n_classes; k++)
-            for (size_t h = 0; h < at->heads; h++)
-                add[(k * at->heads + h) * at->keys_padded + j] =
-                    offset
-                        ? at->node->attr.scale *
-                              plan->row_kernels->dot(at->depth, offset + k * channels + h * at->depth,
-                                                 decoded + j * n + h * at->depth)
-                        : 0.0f;
-    }
+static void add_keys(void *context, size_t block, int worker)
+{
+    const attention_job *const job = context;
+    const size_t first = block * TSPK_FIRE_ROWS, left = job->at->keys - first;
+    const size_t rows = left < TSPK_FIRE_ROWS ? left : TSPK_FIRE_ROWS;
+    tspk_carver carver = {tspk_run_scratch(job->run, worker), 0};
+    float *const decoded = tspk_carve(&carver, job->at->key->n * sizeof *decoded);
+
+    for (uint32_t t = job->run->first; t <= job->run->last; t++)
+        for (size_t j = first; j < first + rows; j++)
+            add_key(job, t, j, decoded);
 }
 
 /* --- a block of query rows of one head --- */
 
 /* L += A_τ B_σᵀ for every pair that is new at this step. */
-static void add_logits(const attention_job *job, size_t head, size_t first, size_t rows,
-                       void *scratch, float *logit)
+static void add_logits(const query_block *block, uint32_t t, float *logit)
 {
+    const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
-    const uint32_t t = job->run->t;
     tspk_product_args args = {.width = at->logit_width,
-                              .rows = rows,
+                              .rows = block->rows,
                               .inner = at->depth,
                               .columns = at->keys_padded,
                               .lda = at->query->n,
                               .is_first = t == 1,
                               .out = logit,
                               .ldo = at->keys_padded,
-                              .scratch = scratch};
+                              .scratch = block->memory.scratch};
 
     for (uint32_t i = 1; i < 2 * t; i++) {
         const uint32_t ta = i < t ? t : i - t + 1, tb = i < t ? i : t;
 
-        args.a = query_plane(job, ta) + first * args.lda + head * at->depth;
-        args.b = key_plane(job, tb, head);
+        args.a = level_plane(job->run, at->query, ta, block->first) + block->head * at->depth;
+        args.b = key_plane(job, tb, block->head);
         args.factor = plane_factor(at->query, ta, at->key, tb);
         job->run->plan->kernels->product(&args);
     }
 }
 
-/* Numerators x and their sums of one query row. */
-static void soften_row(const attention_job *job, size_t head, size_t row, const float *logit,
-                       float *x, float *sum_out, float *special, float *query)
+/* scale * q*(i) · (b_k(κ) - b_k(0)) for every class but 0. */
+static void add_special(const query_block *block, uint32_t t, size_t row, float *x, float *special)
 {
+    const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
-    const tspk_spike_run *const run = job->run;
-    const tspk_spike_plan *const plan = run->plan;
+    const tspk_spike_plan *const plan = job->run->plan;
     const tspk_site *const q = at->query->site;
-    const tspk_site_step *const step = &at->query->params->step[run->t - 1];
+    const size_t first = block->head * at->depth, n = at->query->n;
     const uint32_t token_class = q->row_class[row];
-    const size_t first = head * at->depth, n = at->query->n;
+    const float *const offset = at->query->params->step[t - 1].offset;
+    const float *const prior =
+        at->query->prior ? at->query->prior + token_class * n + first : NULL;
+    const float count = steps_so_far(job, t);
+    float *const query = block->memory.query;
+
+    plan->row_kernels->decode(at->depth, states_of(job->run, at->query, t, row) + first, prior,
+                              count > 1.0f ? count : 0.0f, query);
+    if (offset)
+        for (size_t d = 0; d < at->depth; d++)
+            query[d] += offset[token_class * q->channels + first + d];
+    for (uint32_t k = 1; k < plan->n_classes; k++)
+        special[k] =
+            at->node->attr.scale *
+            plan->row_kernels->dot(
+                at->depth, query,
+                at->key_offset + ((size_t)(t - 1) * plan->n_classes + k) * q->channels + first);
+    for (uint32_t i = 0; i < at->n_special; i++) {
+        const uint32_t j = at->special[i], k = at->key->site->row_class[j];
+
+        if (k)
+            x[j] += special[k];
+    }
+}
+
+/* Numerators x and their sum of row r of the block. */
+static void soften_row(const query_block *block, uint32_t t, size_t r, const float *logit, float *x)
+{
+    const attention_job *const job = block->job;
+    const tspk_attention_plan *const at = job->at;
+    const tspk_spike_plan *const plan = job->run->plan;
+    const tspk_site *const q = at->query->site;
+    const tspk_site_step *const step = &at->query->params->step[t - 1];
+    const size_t row = block->first + r;
+    const uint32_t token_class = q->row_class[row];
     const float kappa = ldexpf(step->scale[token_class], step->shift);
-    const float units = at->node->attr.scale * q->unit[first] * at->key->site->unit[first];
-    const float factor = units * kappa / (job->n * job->n);
-    float *const kept =
-        at->max_at == TSPK_NOWHERE ? NULL : (float *)(run->slot + at->max_at) + head * at->queries;
+    const float units = at->node->attr.scale * q->unit[block->head * at->depth] *
+                        at->key->site->unit[block->head * at->depth];
+    const float count = steps_so_far(job, t), factor = units * kappa / (count * count);
+    float *const special = block->memory.special + r * plan->n_classes;
+    const float *const bias =
+        job->bias.at ? job->bias.at + (t - job->run->first) * job->bias.step +
+                           block->head * job->bias_head + row * job->bias_row
+                     : NULL;
     float max;
 
-    plan->row_kernels->logits(
-        at->keys, factor, at->key_factor,
-        (const float *)(run->slot + at->add_at) +
-            (token_class * at->heads + head) * at->keys_padded,
-        job->bias ? job->bias + head * job->bias_head + row * job->bias_row : NULL, logit, x);
-    if (at->key_offset && at->n_special) {
-        const float *const o = (const float *)(run->slot + at->query->o_at) + row * n + first;
-        const float *const prior =
-            at->query->prior ? at->query->prior + token_class * n + first : NULL;
-
-        plan->row_kernels->decode(at->depth, o, prior, job->n > 1.0f ? job->n : 0.0f, query);
-        if (step->offset)
-            for (size_t d = 0; d < at->depth; d++)
-                query[d] += step->offset[token_class * q->channels + first + d];
-        for (uint32_t k = 1; k < plan->n_classes; k++)
-            special[k] =
-                at->node->attr.scale *
-                plan->row_kernels->dot(at->depth, query,
-                                   at->key_offset +
-                                       ((size_t)(run->t - 1) * plan->n_classes + k) * q->channels +
-                                       first);
-        for (uint32_t i = 0; i < at->n_special; i++) {
-            const uint32_t j = at->special[i], k = at->key->site->row_class[j];
-
-            if (k)
-                x[j] += special[k];
-        }
-    }
+    plan->row_kernels->logits(at->keys, factor, at->key_factor,
+                              added(job, t, token_class, block->head), bias, logit, x);
+    if (at->key_offset && at->n_special)
+        add_special(block, t, row, x, special);
     max = plan->math->max(at->keys, x);
-    if (at->attention->is_max_fixed && kept) {
-        if (run->t == 1 || max > kept[row] + LN_4)
-            kept[row] = max;
-        max = kept[row];
+    if (at->attention->is_max_fixed) {
+        float *const kept = &block->memory.max[r];
+
+        if (t == 1 || max > *kept + LN_4)
+            *kept = max;
+        max = *kept;
     }
-    *sum_out = plan->math->exp_minus(at->keys, max, x, x);
+    block->memory.sum[r] = plan->math->exp_minus(at->keys, max, x, x);
     memset(special, 0, plan->n_classes * sizeof *special);
     for (uint32_t i = 0; i < at->n_special; i++)
         special[at->value->site->row_class[at->special[i]]] += x[at->special[i]];
     if (at->attention->is_quotient)
-        plan->math->scale(at->keys, 1.0f / *sum_out, x, x);
+        plan->math->scale(at->keys, 1.0f / block->memory.sum[r], x, x);
     memset(x + at->keys, 0, (at->keys_padded - at->keys) * sizeof *x);
 }
 
 /* Levels of a row in a dump. */
-static void record_row(const attention_job *job, size_t head, size_t row, const float *x,
+static void record_row(const query_block *block, uint32_t t, size_t r, const float *x,
                        const int16_t *level)
 {
-    const tspk_attention_plan *const at = job->at;
-    const size_t to = (((job->run->t - 1) * at->heads + head) * at->queries + row) * at->keys;
+    const tspk_attention_plan *const at = block->job->at;
+    const tspk_site_record *const record = block->job->record;
+    const size_t to =
+        (((t - 1) * at->heads + block->head) * at->queries + block->first + r) * at->keys;
 
-    for (size_t j = 0; job->record->code && j < at->keys; j++)
-        job->record->code[to + j] =
-            tspk_code_of_level(at->numerator->params->code_form, level[j]);
-    if (job->record->input)
-        memcpy(job->record->input + to, x, at->keys * sizeof *x);
+    for (size_t j = 0; record->code && j < at->keys; j++)
+        record->code[to + j] = tspk_code_of_level(at->numerator->params->code_form, level[j]);
+    if (record->input)
+        memcpy(record->input + to, x, at->keys * sizeof *x);
 }
 
 /* Levels of an earlier step; returns how many fired. */
@@ -281,172 +372,198 @@ static uint64_t expand_codes(tspk_code_form form, const int8_t *code, size_t n, 
     return spikes;
 }
 
-/* The state of a block of numerators, from the codes of all earlier steps: fewer bytes than it. */
-static void restore_states(const attention_job *job, size_t head, size_t first, size_t rows,
-                           const block_memory *memory)
+/* The state of a block of numerators, from the codes of all earlier passes: fewer bytes than it. */
+static void restore_states(const query_block *block)
 {
+    const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_plan *const plan = job->run->plan;
     const tspk_site_plan *const site = at->numerator;
     const size_t keys = at->keys_padded;
 
-    for (uint32_t t = 1; t < job->run->t; t++)
-        for (size_t r = 0; r < rows; r++) {
+    for (uint32_t t = 1; t < job->run->first; t++)
+        for (size_t r = 0; r < block->rows; r++) {
             const tspk_fire_table *const table =
-                tspk_site_table(plan, site, t, site->site->row_class[first + r]);
-            float *const o = memory->o + r * keys;
+                tspk_site_table(plan, site, t, site->site->row_class[block->first + r]);
+            float *const o = block->memory.o + r * keys;
 
-            plan->row_kernels->add_codes(keys, table->step + head * TSPK_FIRE_LANES, true,
+            plan->row_kernels->add_codes(keys, table->step + block->head * TSPK_FIRE_LANES, true,
                                          site->params->code_form,
-                                         code_plane(job, t, head) + (first + r) * keys,
+                                         code_plane(job, t, block->head) +
+                                             (block->first + r) * keys,
                                          t > 1 ? o : NULL, o);
         }
 }
 
-/* Fires a block of numerators; counts and keeps the codes; returns how many fired. */
-static uint64_t fire_block(const attention_job *job, size_t head, size_t first, size_t rows,
-                           const block_memory *memory, int worker)
+/* Fires a block of numerators; counts, and keeps the codes. */
+static void fire_block(const query_block *block, uint32_t t)
 {
+    const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_run *const run = job->run;
     const tspk_site_plan *const site = at->numerator;
-    const uint8_t *const row_class = site->site->row_class + first;
-    const size_t keys = at->keys_padded;
+    const uint8_t *const row_class = site->site->row_class + block->first;
+    const size_t keys = at->keys_padded, i = t - run->first;
+    const block_memory *const memory = &block->memory;
+    int16_t *const level = memory->level + i * TSPK_ATTENTION_ROWS * keys;
+    tspk_spike_counter *const counter = tspk_run_counter(run, block->worker, t);
     tspk_level_count count[TSPK_ATTENTION_ROWS];
     tspk_fire_args args = {.n = keys,
                            .is_alike = true,
-                           .block = head,
-                           .t = tspk_fire_factor(run),
+                           .block = block->head,
+                           .t = tspk_fire_factor(run->plan, t),
                            .ldx = keys,
                            .ldo_in = keys,
+                           .ldo_out = keys,
                            .is_wide = true,
                            .ldl = keys};
-    uint64_t spikes = 0;
 
-    if (run->t > 1)
-        restore_states(job, head, first, rows, memory);
-    for (size_t r = 0; r < rows; r += args.rows) {
+    for (size_t r = 0; r < block->rows; r += args.rows) {
         args.rows = 1;
-        while (r + args.rows < rows && row_class[r + args.rows] == row_class[r])
+        while (r + args.rows < block->rows && row_class[r + args.rows] == row_class[r])
             args.rows++;
-        args.table = tspk_site_table(run->plan, site, run->t, row_class[r]);
+        args.table = tspk_site_table(run->plan, site, t, row_class[r]);
         args.x = memory->x + r * keys;
-        args.o_in = run->t > 1 ? memory->o + r * keys : NULL;
-        args.level = memory->level + r * keys;
+        args.o_in = t > 1 ? memory->o + r * keys : NULL;
+        args.o_out = t < run->last ? memory->o + r * keys : NULL;
+        args.level = level + r * keys;
         args.count = count + r;
         run->plan->row_kernels->fire(&args);
     }
-    for (size_t r = 0; r < rows; r++) {
-        tspk_count_spikes(run, site, worker, &count[r], site->fan_out[first + r]);
-        spikes += count[r].spikes;
+    memory->fired[i] = 0;
+    for (size_t r = 0; r < block->rows; r++) {
+        tspk_count_spikes(site, counter, &count[r], site->fan_out[block->first + r]);
+        memory->fired[i] += count[r].spikes;
         if (job->record)
-            record_row(job, head, first + r, memory->x + r * keys, memory->level + r * keys);
+            record_row(block, t, r, memory->x + r * keys, level + r * keys);
     }
-    run->counter[worker].neurons += rows * at->keys;
-    if (run->t < run->plan->steps)
-        run->plan->row_kernels->encode(rows * keys, site->params->code_form, memory->level,
-                                       code_plane(job, run->t, head) + first * keys);
-    return spikes;
+    counter->neurons += block->rows * at->keys;
+    if (tspk_is_state_kept(run))
+        run->plan->row_kernels->encode(block->rows * keys, site->params->code_form, level,
+                                       code_plane(job, t, block->head) + block->first * keys);
 }
 
-/* Acc += levels times one plane of v. */
-static void add_values(const attention_job *job, size_t head, size_t rows, const int16_t *level,
-                       uint32_t tc, uint32_t tv, bool is_first, bool is_sparse,
-                       const block_memory *memory, float *acc)
+/* Acc += levels of step tc, of which `fired` spiked, times one plane of v. */
+static void add_values(const query_block *block, const int16_t *level, uint64_t fired, uint32_t tc,
+                       uint32_t tv, float *acc)
 {
+    const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
     const tspk_kernels *const kernels = job->run->plan->kernels;
+    const double neurons = (double)(block->rows * at->keys);
     const tspk_product_args args = {.width = at->value_width,
-                                    .rows = rows,
+                                    .rows = block->rows,
                                     .inner = at->keys,
                                     .columns = at->width_padded,
                                     .a = level,
                                     .lda = at->keys_padded,
-                                    .b = value_plane(job, tv, head),
+                                    .b = value_plane(job, tv, block->head),
                                     .factor = plane_factor(at->numerator, tc, at->value, tv),
-                                    .is_first = is_first,
+                                    .is_first = tc == 1 && tv == 1,
                                     .out = acc,
                                     .ldo = at->width_padded,
-                                    .scratch = memory->scratch};
+                                    .scratch = block->memory.scratch};
 
-    (is_sparse ? kernels->product_events : kernels->product)(&args);
+    ((double)fired <= (double)kernels->event_rate * neurons ? kernels->product_events
+                                                            : kernels->product)(&args);
 }
 
-static bool is_sparse_block(const attention_job *job, size_t rows, uint64_t spikes)
+/* Levels of numerators at step t of this or an earlier pass. */
+static const int16_t *numerators_of(const query_block *block, uint32_t t, uint64_t *fired_out)
 {
-    const double rate = (double)job->run->plan->kernels->event_rate;
+    const attention_job *const job = block->job;
+    const block_memory *const memory = &block->memory;
+    const size_t keys = job->at->keys_padded;
 
-    return (double)spikes <= rate * (double)(rows * job->at->keys);
+    if (t >= job->run->first) {
+        *fired_out = memory->fired[t - job->run->first];
+        return memory->level + (t - job->run->first) * TSPK_ATTENTION_ROWS * keys;
+    }
+    *fired_out = expand_codes(job->at->numerator->params->code_form,
+                              code_plane(job, t, block->head) + block->first * keys,
+                              block->rows * keys, memory->before);
+    return memory->before;
 }
 
-static void write_row(const attention_job *job, size_t head, size_t row, float sum,
-                      const float *special, const float *acc)
+static void write_row(const query_block *block, uint32_t t, size_t r, const float *acc)
 {
+    const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
-    const tspk_spike_run *const run = job->run;
-    const tspk_row_kernels *const kernels = run->plan->row_kernels;
-    const tspk_site_step *const step = &at->numerator->params->step[run->t - 1];
-    const size_t channels = at->value->site->channels, first = head * at->width;
-    const float *const offset = at->value->params->step[run->t - 1].offset;
+    const tspk_spike_plan *const plan = job->run->plan;
+    const tspk_site_step *const step = &at->numerator->params->step[t - 1];
+    const size_t channels = at->value->site->channels, first = block->head * at->width;
+    const size_t row = block->first + r;
+    const float *const offset = at->value->params->step[t - 1].offset;
+    const float *const special = block->memory.special + r * plan->n_classes;
     const float kappa = ldexpf(step->scale[at->numerator->site->row_class[row]], step->shift);
-    float *const out = job->out + row * channels + first;
-    float factor = at->numerator->site->unit[head] * kappa / (job->n * job->n);
+    const float count = steps_so_far(job, t), sum = block->memory.sum[r];
+    float *const out =
+        job->out.at + (t - job->run->first) * job->out.step + row * channels + first;
+    float factor = at->numerator->site->unit[block->head] * kappa / (count * count);
 
     if (!at->attention->is_quotient)
         factor = factor / sum;
-    kernels->scale_out(at->width, factor, at->value->site->unit + first, acc,
-                       offset ? offset + first : NULL, out);
-    for (uint32_t k = 1; at->value_offset && k < run->plan->n_classes; k++)
-        kernels->add_scaled(
+    plan->row_kernels->scale_out(at->width, factor, at->value->site->unit + first, acc,
+                                 offset ? offset + first : NULL, out);
+    for (uint32_t k = 1; at->value_offset && k < plan->n_classes; k++)
+        plan->row_kernels->add_scaled(
             at->width, special[k] / sum,
-            at->value_offset + ((size_t)(run->t - 1) * run->plan->n_classes + k) * channels + first,
-            out);
+            at->value_offset + ((size_t)(t - 1) * plan->n_classes + k) * channels + first, out);
 }
 
-static void attend_block(void *context, size_t block, int worker)
+static void attend_step(const query_block *block, uint32_t t, float *logit, float *acc)
+{
+    const tspk_attention_plan *const at = block->job->at;
+    const size_t keys = at->keys_padded;
+    const int16_t *level;
+    uint64_t fired;
+
+    add_logits(block, t, logit);
+    for (size_t r = 0; r < block->rows; r++)
+        soften_row(block, t, r, logit + r * keys, block->memory.x + r * keys);
+    fire_block(block, t);
+    level = numerators_of(block, t, &fired);
+    for (uint32_t i = 1; i < t; i++)
+        add_values(block, level, fired, t, i, acc);
+    for (uint32_t i = 1; i < t; i++) {
+        uint64_t fired_before;
+        const int16_t *const before = numerators_of(block, i, &fired_before);
+
+        add_values(block, before, fired_before, i, t, acc);
+    }
+    add_values(block, level, fired, t, t, acc);
+    for (size_t r = 0; r < block->rows; r++)
+        write_row(block, t, r, acc + r * at->width_padded);
+}
+
+/* The steps of the pass, one after the other. */
+static void attend_block(void *context, size_t index, int worker)
 {
     const attention_job *const job = context;
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_run *const run = job->run;
-    const uint32_t t = run->t;
     const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
-    const size_t head = block / blocks, first = block % blocks * TSPK_ATTENTION_ROWS;
-    const size_t rows =
-        at->queries - first < TSPK_ATTENTION_ROWS ? at->queries - first : TSPK_ATTENTION_ROWS;
-    const size_t keys = at->keys_padded;
-    uint64_t spikes;
-    block_memory memory;
-    float *acc;
+    const size_t first = index % blocks * TSPK_ATTENTION_ROWS, left = at->queries - first;
+    query_block block = {.job = job,
+                         .head = index / blocks,
+                         .first = first,
+                         .rows = left < TSPK_ATTENTION_ROWS ? left : TSPK_ATTENTION_ROWS,
+                         .worker = worker};
+    const size_t row = block.head * at->queries + first;
+    float *logit, *acc;
 
-    carve_block(run->plan, at, tspk_run_scratch(run, worker), &memory);
-    acc = memory.acc;
-    if (at->logit_at != TSPK_NOWHERE)
-        memory.logit = (float *)(run->slot + at->logit_at) + (head * at->queries + first) * keys;
-    else
-        memory.logit = memory.x;
-    if (at->acc_at != TSPK_NOWHERE)
-        acc = (float *)(run->slot + at->acc_at) + (head * at->queries + first) * at->width_padded;
-    add_logits(job, head, first, rows, memory.scratch, memory.logit);
-    for (size_t r = 0; r < rows; r++)
-        soften_row(job, head, first + r, memory.logit + r * keys, memory.x + r * keys,
-                   &memory.sum[r], memory.special + r * run->plan->n_classes, memory.query);
-    spikes = fire_block(job, head, first, rows, &memory, worker);
-    for (uint32_t i = 1; i < t; i++)
-        add_values(job, head, rows, memory.level, t, i, false, is_sparse_block(job, rows, spikes),
-                   &memory, acc);
-    for (uint32_t i = 1; i < t; i++) {
-        const uint64_t fired =
-            expand_codes(at->numerator->params->code_form, code_plane(job, i, head) + first * keys,
-                         rows * keys, memory.before);
-
-        add_values(job, head, rows, memory.before, i, t, false, is_sparse_block(job, rows, fired),
-                   &memory, acc);
+    carve_block(run->plan, at, tspk_run_scratch(run, worker), &block.memory);
+    logit = block.memory.logit;
+    acc = block.memory.acc;
+    if (at->logit_at != TSPK_NOWHERE) {
+        logit = (float *)(run->slot + at->logit_at) + row * at->keys_padded;
+        acc = (float *)(run->slot + at->acc_at) + row * at->width_padded;
+        block.memory.max = (float *)(run->slot + at->max_at) + row;
     }
-    add_values(job, head, rows, memory.level, t, t, t == 1, is_sparse_block(job, rows, spikes),
-               &memory, acc);
-    for (size_t r = 0; r < rows; r++)
-        write_row(job, head, first + r, memory.sum[r], memory.special + r * run->plan->n_classes,
-                  acc + r * at->width_padded);
+    if (run->first > 1)
+        restore_states(&block);
+    for (uint32_t t = run->first; t <= run->last; t++)
+        attend_step(&block, t, logit, acc);
 }
 
 void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_out)
@@ -464,21 +581,17 @@ void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_pl
     const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
     attention_job job = {.run = run,
                          .at = at,
-                         .n = run->plan->point->coding == TSPK_CODING_RATE ? (float)run->t : 1.0f,
-                         .out = tspk_run_value(run, at->node->out[0]),
+                         .out = tspk_rows_of(run, at->node->out[0], 0, run->worker),
                          .record = run->record ? &run->record[at->numerator_id] : NULL};
 
     if (at->node->n_in > 3 && at->node->in[3] != TSPK_ID_NONE) {
-        job.bias = tspk_run_value(run, at->node->in[3]);
+        job.bias = tspk_rows_of(run, at->node->in[3], 0, run->worker);
         tspk_bias_strides(&run->plan->graph->value[at->node->in[3]].shape, &job.bias_head,
                           &job.bias_row);
     }
-    tspk_fire_site(run, at->query_id, tspk_run_value(run, at->node->in[0]),
-                   query_plane(&job, run->t));
-    tspk_fire_site(run, at->key_id, tspk_run_value(run, at->node->in[1]),
-                   (int16_t *)(run->slot + at->key_level_at));
-    tspk_fire_site(run, at->value_id, tspk_run_value(run, at->node->in[2]),
-                   (int16_t *)(run->slot + at->value_level_at));
+    fire_site(&job, at->query_id, at->node->in[0]);
+    fire_site(&job, at->key_id, at->node->in[1]);
+    fire_site(&job, at->value_id, at->node->in[2]);
     tspk_run_blocks(run, at->heads, pack_head, &job);
     tspk_run_blocks(run, (at->keys + TSPK_FIRE_ROWS - 1) / TSPK_FIRE_ROWS, add_keys, &job);
     tspk_run_blocks(run, at->heads * blocks, attend_block, &job);

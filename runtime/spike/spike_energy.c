@@ -140,6 +140,24 @@ static double membrane_energy(const tspk_spike_plan *plan)
     return neurons * (2 * FLOAT_ADD + 2 * FLOAT_MULTIPLY + searched * FLOAT_ADD);
 }
 
+/* Numbers that a step leaves to the next: the state of every neuron (of an operand of a product, its
+ * running sum), and the accumulators of Linears, logits and value products. */
+static double state_numbers(const tspk_spike_plan *plan)
+{
+    double numbers = 0.0;
+
+    for (uint32_t i = 0; i < plan->spikes->n_sites; i++)
+        numbers += (double)plan->site[i].n_neurons;
+    for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
+        numbers += (double)plan->linear[i].rows * plan->linear[i].linear->n_out;
+    for (uint32_t i = 0; i < plan->spikes->n_attentions; i++) {
+        const tspk_attention_plan *const at = &plan->attention[i];
+
+        numbers += (double)(at->heads * at->queries) * (double)(at->keys + at->width);
+    }
+    return numbers;
+}
+
 /* What the priors of q, k and v add to an attention at step t, as spike_attention.c computes it. A
  * key's own prior is constant along a row: only the differences between token classes cost. */
 static double prior_energy(const tspk_spike_plan *plan, const tspk_attention_plan *at, uint32_t t)
@@ -226,7 +244,7 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
                              plan->linear[i].site->site->channels *
                              (plan->linear[i].linear->weight_bits / 8) * MEMORY_BYTE;
     energy->step_full += membrane_energy(plan);
-    energy->state_full = 2.0 * (double)plan->state_bytes * MEMORY_BYTE;
+    energy->state_full = 2.0 * state_numbers(plan) * sizeof(float) * MEMORY_BYTE;
     energy->ann_synaptic = FLOAT_MAC * (linear + product);
     energy->ann_full = FLOAT_MAC * (linear + product + (double)cost->stem + (double)cost->head) +
                        functions + weights * sizeof(float) * MEMORY_BYTE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Execution of one step of one image: the walk over the graph and its kinds of node. */
+/* Execution of one pass of one image: the walk over the graph and its kinds of node. */
 #ifndef TSPK_RUNTIME_SPIKE_EXEC_H
 #define TSPK_RUNTIME_SPIKE_EXEC_H
 
@@ -9,11 +9,10 @@
 /* Work of one worker; integers, so that their sums do not depend on who did what. */
 typedef struct tspk_spike_counter {
     uint64_t spikes, neurons;
-    uint64_t site_spikes; /* of the site that fires now */
     uint64_t accumulates; /* spikes times fan-out, blocks */
     uint64_t head;        /* spikes times fan-out, sites that feed the classifier alone */
     uint64_t level_bits;  /* Σ bits * weight bits / 8 times fan-out, levels not powers of two */
-    uint8_t pad[16];
+    uint8_t pad[24];
 } tspk_spike_counter;
 
 /* Where a dump wants what a site did; NULL pointers are skipped. Arrays of one image, [steps] times
@@ -44,7 +43,8 @@ static inline int tspk_level_of_code(tspk_code_form form, int code)
 }
 
 /* Who wants to know where time goes: phases, of which one may be inside of another. `phase` is static
- * text. Called on the thread that walks the graph. */
+ * text. Called on the thread that walks the graph, for what is inside a loop over blocks only when
+ * one thread works on the image. */
 typedef struct tspk_spike_trace {
     void (*enter)(void *context, const char *phase);
     void (*leave)(void *context);
@@ -56,11 +56,10 @@ typedef struct tspk_spike_run {
     const tspk_spike_plan *plan;
     uint8_t *slot;               /* [slot_bytes] */
     uint8_t *scratch;            /* [threads of the session, scratch_bytes] */
-    tspk_spike_counter *counter; /* [threads of the session] */
+    tspk_spike_counter *counter; /* [threads of the session, steps] */
     int threads;                 /* that work on this image */
     int worker;                  /* scratch to use when threads is 1 */
-    uint32_t t;                  /* step, from 1 */
-    double *rate;                /* [n_sites] firing rate of this step, once the site has fired */
+    uint32_t first, last;        /* steps of this pass, from 1 */
     tspk_site_record *record;    /* [n_sites] or NULL */
     const tspk_spike_trace *trace; /* or NULL */
 } tspk_spike_run;
@@ -68,8 +67,21 @@ typedef struct tspk_spike_run {
 /** Body of a loop over blocks; `worker` names the scratch and the counter. */
 void tspk_run_blocks(const tspk_spike_run *run, size_t n, tspk_parallel_fn fn, void *context);
 
-/** Executes step run->t; at step 1 the input values are in place. */
-tspk_status tspk_spike_step(tspk_spike_run *run, tspk_error *err);
+/** Executes steps run->first to run->last, as many as the plan's pass has at most; before step 1 the
+ * input values are in place. */
+tspk_status tspk_spike_pass(const tspk_spike_run *run, tspk_error *err);
+
+/** True when state outlives this pass. */
+static inline bool tspk_is_state_kept(const tspk_spike_run *run)
+{
+    return run->last < run->plan->steps;
+}
+
+static inline tspk_spike_counter *tspk_run_counter(const tspk_spike_run *run, int worker,
+                                                   uint32_t t)
+{
+    return &run->counter[(size_t)worker * run->plan->steps + t - 1];
+}
 
 static inline void tspk_enter_phase(const tspk_spike_run *run, const char *phase)
 {
@@ -83,12 +95,56 @@ static inline void tspk_leave_phase(const tspk_spike_run *run)
         run->trace->leave(run->trace->context);
 }
 
-/** Elements of a value in the run's slot, or of a constant. */
-void *tspk_run_value(const tspk_spike_run *run, tspk_value_id id);
+/** Elements of a value at step t of the pass in the run's slot, or of a constant. */
+void *tspk_run_value(const tspk_spike_run *run, tspk_value_id id, uint32_t t);
+
+/* Rows of a value from some row on, at the first step of the pass. */
+typedef struct tspk_run_rows {
+    float *at;
+    size_t step; /* elements to the same rows at the next step; 0: the same at every step */
+} tspk_run_rows;
+
+/** Rows from `row` on; of a local value those of the block that begins with `row`. */
+tspk_run_rows tspk_rows_of(const tspk_spike_run *run, tspk_value_id id, size_t row, int worker);
 
 /* --- kinds of node, each in a file of its own --- */
 
+/** Evaluates all rows of a node that carries no state. */
+tspk_status tspk_run_eval(const tspk_spike_run *run, uint32_t node, uint32_t t, tspk_error *err);
+
+/** spike_chain.c: executes a chain, blocks of rows over the threads. */
+void tspk_run_chain(const tspk_spike_run *run, const tspk_segment *segment);
+
+/* Rows of a site, all its channels, over the steps of the pass. */
+typedef struct tspk_fire_span {
+    size_t first, rows;
+    tspk_run_rows x; /* [rows, channels] */
+    int16_t *level;  /* [rows, n] at the first step of the pass: levels of computed rows; out */
+    size_t level_step;
+    uint64_t *fired; /* [steps of the pass] spikes are added; or NULL */
+} tspk_fire_span;
+
+/**
+ * Fires rows of a site. Levels of linear sites come in their sorted order.
+ */
+size_t tspk_fire_scratch_bytes(const tspk_spike_plan *plan, const tspk_site_plan *site);
+void tspk_fire_rows(const tspk_spike_run *run, uint32_t site, const tspk_fire_span *span,
+                    int worker);
+
+/* Rows of a Linear that follow one another in its site and in its output. */
+typedef struct tspk_linear_span {
+    size_t site_row, row, rows; /* first row in the site, in the output */
+    const int16_t *level;       /* [rows, n] at the first step of the pass */
+    size_t level_step;
+    const uint64_t *fired; /* [steps of the pass] spikes of these rows; NULL: unknown */
+    tspk_run_rows out;
+} tspk_linear_span;
+
 size_t tspk_linear_scratch_bytes(const tspk_spike_plan *plan, const tspk_linear_plan *linear);
+void tspk_linear_rows(const tspk_spike_run *run, const tspk_linear_plan *linear,
+                      const tspk_linear_span *span, int worker);
+
+/** All computed rows of a Linear that is in no chain; fires its site if it is the first to read it. */
 void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *linear);
 
 size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan,
@@ -101,23 +157,16 @@ void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_ou
 
 /** Linear, Conv, MatMul and Attention in float, in a fixed order. */
 size_t tspk_analog_scratch_bytes(const tspk_spike_plan *plan, tspk_node_id node);
-void tspk_run_analog(const tspk_spike_run *run, tspk_node_id node);
-
-/**
- * Fires a site of rows: x [rows, channels] to levels [rows, n] (of computed rows) and state.
- * Levels of linear sites come in their sorted order.
- */
-size_t tspk_fire_scratch_bytes(const tspk_spike_plan *plan, const tspk_site_plan *site);
-void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level);
+void tspk_run_analog(const tspk_spike_run *run, tspk_node_id node, uint32_t t);
 
 /** What the input of a neuron is multiplied by. */
-static inline float tspk_fire_factor(const tspk_spike_run *run)
+static inline float tspk_fire_factor(const tspk_spike_plan *plan, uint32_t t)
 {
-    return run->plan->point->coding == TSPK_CODING_RATE ? (float)run->t : 1.0f;
+    return plan->point->coding == TSPK_CODING_RATE ? (float)t : 1.0f;
 }
 
-/** Adds a row of levels to a worker's counter. */
-void tspk_count_spikes(const tspk_spike_run *run, const tspk_site_plan *site, int worker,
+/** Adds a row of levels to a counter. */
+void tspk_count_spikes(const tspk_site_plan *site, tspk_spike_counter *counter,
                        const tspk_level_count *counted, uint32_t fan_out);
 
 /* --- scratch: the same function adds up what it needs and hands it out --- */
@@ -136,9 +185,15 @@ static inline void *tspk_carve(tspk_carver *carver, size_t bytes)
     return p;
 }
 
-static inline uint8_t *tspk_run_scratch(const tspk_spike_run *run, int worker)
+/** A worker's local values, then what a node needs. */
+static inline uint8_t *tspk_run_local(const tspk_spike_run *run, int worker)
 {
     return run->scratch + (size_t)worker * run->plan->scratch_bytes;
+}
+
+static inline uint8_t *tspk_run_scratch(const tspk_spike_run *run, int worker)
+{
+    return tspk_run_local(run, worker) + run->plan->local_bytes;
 }
 
 #endif

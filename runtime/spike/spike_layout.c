@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where everything lies in a slot: first what is kept from step to step, then the values of a step,
- * which share memory by their lifetimes (first fit, in order of execution).
+ * Where everything lies. A slot: first what is kept from pass to pass, then the values of a pass. A
+ * worker's scratch: first the local values of the chain that it executes. Values share memory by
+ * their lifetimes (first fit, in order of execution).
  */
 #include <stdlib.h>
 
@@ -9,20 +10,27 @@
 #include "runtime/ann/op_eval.h"
 #include "runtime/spike/spike_exec.h"
 
-/* A stretch of the shared part that is in use. */
+/* Local values of a block: what stays in the second cache beside weights. */
+#define LOCAL_BYTES (640u << 10)
+
+/* A stretch of a pool that is in use. */
 typedef struct stretch {
     size_t at, bytes;
     uint32_t last; /* node after which it is free */
 } stretch;
 
+typedef struct pool {
+    size_t base;   /* where it begins */
+    stretch *live; /* by rising offset */
+    size_t n_live;
+    size_t peak;
+} pool;
+
 typedef struct layout {
     tspk_spike_plan *plan;
     uint32_t *last_use; /* [n_values] of roots: last node that reads it; n_nodes: an output */
-    bool *is_static;    /* [n_values] of roots */
-    bool *is_kept;      /* [n_values] of roots: later steps read what step 1 computed */
-    stretch *live;      /* by rising offset */
-    size_t n_live;
-    size_t peak;
+    bool *is_kept;      /* [n_values] of roots: later passes read what the first computed */
+    pool slot, local;
 } layout;
 
 static size_t round_up(size_t bytes)
@@ -39,86 +47,67 @@ static size_t keep(layout *l, size_t bytes)
 }
 
 /* The lowest gap that is large enough. */
-static size_t share(layout *l, size_t bytes, uint32_t last)
+static size_t share(pool *p, size_t bytes, uint32_t last)
 {
     const size_t need = round_up(bytes);
-    size_t at = l->plan->state_bytes, i = 0;
+    size_t at = p->base, i = 0;
 
-    while (i < l->n_live && l->live[i].at - at < need) {
-        at = l->live[i].at + l->live[i].bytes;
+    while (i < p->n_live && p->live[i].at - at < need) {
+        at = p->live[i].at + p->live[i].bytes;
         i++;
     }
-    for (size_t j = l->n_live; j > i; j--)
-        l->live[j] = l->live[j - 1];
-    l->live[i] = (stretch){at, need, last};
-    l->n_live++;
-    if (at + need > l->peak)
-        l->peak = at + need;
+    for (size_t j = p->n_live; j > i; j--)
+        p->live[j] = p->live[j - 1];
+    p->live[i] = (stretch){at, need, last};
+    p->n_live++;
+    if (at + need > p->peak)
+        p->peak = at + need;
     return at;
 }
 
-static void release(layout *l, uint32_t node)
+static void release(pool *p, uint32_t node)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < l->n_live; i++)
-        if (l->live[i].last > node)
-            l->live[kept++] = l->live[i];
-    l->n_live = kept;
+    for (size_t i = 0; i < p->n_live; i++)
+        if (p->live[i].last > node)
+            p->live[kept++] = p->live[i];
+    p->n_live = kept;
 }
 
-static bool is_alias(const tspk_graph *graph, const tspk_node *node)
-{
-    if (node->op == TSPK_OP_RESHAPE || node->op == TSPK_OP_IDENTITY)
-        return true;
-    return node->op == TSPK_OP_CAST &&
-           graph->value[node->in[0]].dtype == graph->value[node->out[0]].dtype &&
-           graph->value[node->in[0]].dtype != TSPK_DTYPE_F32;
-}
-
-/* Roots, what depends on spikes, and the last reader of each value. */
+/* The last reader of each value, and what later passes read. */
 static void find_lifetimes(layout *l)
 {
     tspk_spike_plan *const plan = l->plan;
     const tspk_graph *const graph = plan->graph;
+    const bool is_kept = plan->pass < plan->steps;
 
     for (uint32_t v = 0; v < graph->n_values; v++) {
-        plan->root[v] = v;
+        const tspk_node_id producer = graph->value[v].producer;
+        const bool is_static = producer == TSPK_ID_NONE || plan->node[producer].is_static;
+
         plan->value_at[v] = TSPK_NOWHERE;
-        l->is_static[v] = true;
+        plan->version_bytes[v] = is_static ? 0 : 1;
     }
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tspk_node *const node = &graph->node[n];
-        tspk_node_plan *const at = &plan->node[n];
 
-        at->is_static = at->kind != TSPK_NODE_SPIKE_LINEAR && at->kind != TSPK_NODE_SPIKE_ATTENTION;
         for (uint32_t i = 0; i < node->n_in; i++) {
-            const tspk_value_id id = node->in[i];
+            const tspk_value_id root =
+                node->in[i] == TSPK_ID_NONE ? TSPK_ID_NONE : plan->root[node->in[i]];
 
-            if (id != TSPK_ID_NONE)
-                at->is_static &= l->is_static[plan->root[id]];
-        }
-        if (at->kind == TSPK_NODE_EVAL && is_alias(graph, node)) {
-            at->kind = TSPK_NODE_ALIAS;
-            plan->root[node->out[0]] = plan->root[node->in[0]];
-        }
-        for (uint32_t i = 0; i < node->n_out; i++)
-            l->is_static[plan->root[node->out[i]]] = at->is_static;
-        for (uint32_t i = 0; i < node->n_in; i++) {
-            const tspk_value_id id = node->in[i];
-
-            if (id == TSPK_ID_NONE || at->kind == TSPK_NODE_ALIAS)
+            if (root == TSPK_ID_NONE || plan->node[n].kind == TSPK_NODE_ALIAS)
                 continue;
-            l->last_use[plan->root[id]] = n;
-            l->is_kept[plan->root[id]] |= !at->is_static;
+            l->last_use[root] = n;
+            l->is_kept[root] |= is_kept && !plan->version_bytes[root] && !plan->node[n].is_static;
         }
     }
     for (uint32_t i = 0; i < graph->n_outputs; i++) {
-        l->last_use[plan->root[graph->output[i]]] = graph->n_nodes;
-        l->is_kept[plan->root[graph->output[i]]] = true;
+        const tspk_value_id root = plan->root[graph->output[i]];
+
+        l->last_use[root] = graph->n_nodes;
+        l->is_kept[root] |= is_kept && !plan->version_bytes[root];
     }
-    for (uint32_t v = 0; v < graph->n_values; v++)
-        l->is_kept[v] &= l->is_static[v] && plan->steps > 1;
 }
 
 static size_t value_bytes(const tspk_value *value)
@@ -126,14 +115,23 @@ static size_t value_bytes(const tspk_value *value)
     return tspk_shape_elems(&value->shape) * tspk_dtype_bytes(value->dtype);
 }
 
-static void place_value(layout *l, tspk_value_id id)
+/* A value, one version a step of the pass; a local one has the rows of a block. */
+static void place_value(layout *l, tspk_value_id id, const tspk_segment *segment)
 {
-    const tspk_value *const value = &l->plan->graph->value[id];
+    tspk_spike_plan *const plan = l->plan;
+    const tspk_value *const value = &plan->graph->value[id];
+    size_t bytes = value_bytes(value);
 
-    if (value->data || l->plan->root[id] != id)
+    if (value->data || plan->root[id] != id || l->is_kept[id])
         return;
-    if (!l->is_kept[id])
-        l->plan->value_at[id] = share(l, value_bytes(value), l->last_use[id]);
+    if (plan->is_local[id])
+        bytes = bytes / segment->rows * segment->block;
+    if (plan->version_bytes[id]) {
+        plan->version_bytes[id] = round_up(bytes);
+        bytes = plan->pass * round_up(bytes);
+    }
+    plan->value_at[id] =
+        share(plan->is_local[id] ? &l->local : &l->slot, bytes, l->last_use[id]);
 }
 
 static void keep_attention(layout *l, tspk_attention_plan *at)
@@ -157,7 +155,7 @@ static void keep_states(layout *l)
     for (uint32_t v = 0; v < plan->graph->n_values; v++)
         if (l->is_kept[v] && plan->root[v] == v && !plan->graph->value[v].data)
             plan->value_at[v] = keep(l, value_bytes(&plan->graph->value[v]));
-    if (plan->steps == 1)
+    if (plan->pass == plan->steps)
         return;
     for (uint32_t i = 0; i < plan->spikes->n_linears; i++) {
         tspk_linear_plan *const at = &plan->linear[i];
@@ -177,34 +175,40 @@ static void keep_states(layout *l)
 static void share_attention(layout *l, tspk_attention_plan *at, uint32_t node)
 {
     tspk_site_plan *const site = l->plan->site;
+    const size_t pass = l->plan->pass, key = at->keys * at->key->n;
+    const size_t query = at->queries * at->query->n, value = at->keys * at->value->n;
 
-    at->key_level_at = share(l, at->keys * at->key->n * sizeof(int16_t), node);
-    at->value_level_at = share(l, at->keys * at->value->n * sizeof(int16_t), node);
-    at->add_at = share(l, l->plan->n_classes * at->heads * at->keys_padded * sizeof(float), node);
-    at->decoded_at = share(l, at->keys * at->key->n * sizeof(float), node);
-    site[at->query_id].o_at = share(l, at->queries * at->query->n * sizeof(float), node);
-    site[at->key_id].o_at = share(l, at->keys * at->key->n * sizeof(float), node);
-    if (l->plan->steps > 1)
+    site[at->key_id].level_at = share(&l->slot, pass * key * sizeof(int16_t), node);
+    site[at->value_id].level_at = share(&l->slot, pass * value * sizeof(int16_t), node);
+    site[at->query_id].o_at = share(&l->slot, pass * query * sizeof(float), node);
+    site[at->key_id].o_at = share(&l->slot, pass * key * sizeof(float), node);
+    at->add_at = share(
+        &l->slot, pass * l->plan->n_classes * at->heads * at->keys_padded * sizeof(float), node);
+    if (pass < l->plan->steps)
         return;
     at->logit_at = at->max_at = at->acc_at = at->code_at = TSPK_NOWHERE;
-    at->key_at = share(l, at->key_plane, node);
-    at->value_at = share(l, at->value_plane, node);
-    site[at->query_id].level_at = share(l, at->queries * at->query->n * sizeof(int16_t), node);
+    at->key_at = share(&l->slot, pass * at->key_plane, node);
+    at->value_at = share(&l->slot, pass * at->value_plane, node);
+    site[at->query_id].level_at = share(&l->slot, pass * query * sizeof(int16_t), node);
 }
 
-/* The first Linear that reads a site fires it; the levels live until the last has read them. */
-static void share_levels(layout *l, tspk_linear_plan *at)
+/* Levels live until the last Linear has read them. */
+static void share_levels(layout *l, const tspk_linear_plan *at, const tspk_segment *segment)
 {
-    tspk_site_plan *const site = &l->plan->site[at->site_id];
+    const tspk_spike_plan *const plan = l->plan;
+    tspk_site_plan *const site = &plan->site[at->site_id];
+    const size_t rows = site->is_local ? segment->block : site->site->rows;
+    pool *const from = site->is_local ? &l->local : &l->slot;
     uint32_t last = 0;
 
-    if (site->level_at != TSPK_NOWHERE)
+    if (!at->is_first)
         return;
-    for (uint32_t i = 0; i < l->plan->spikes->n_linears; i++)
-        if (l->plan->linear[i].site_id == at->site_id && l->plan->spikes->linear[i].node > last)
-            last = l->plan->spikes->linear[i].node;
-    at->is_first = true;
-    site->level_at = share(l, site->site->rows * site->n * sizeof(int16_t), last);
+    for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
+        if (plan->linear[i].site_id == at->site_id && plan->spikes->linear[i].node > last)
+            last = plan->spikes->linear[i].node;
+    site->level_at = share(from, plan->pass * rows * site->n * sizeof(int16_t), last);
+    if (site->is_local)
+        site->fired_at = share(from, plan->pass * sizeof(uint64_t), last);
 }
 
 static size_t node_scratch(const tspk_spike_plan *plan, uint32_t n)
@@ -230,52 +234,99 @@ static size_t node_scratch(const tspk_spike_plan *plan, uint32_t n)
     return 0;
 }
 
+/* Local values and levels of a chain, in blocks that leave room for weights. */
+static void place_local(layout *l, tspk_segment *segment)
+{
+    const tspk_spike_plan *const plan = l->plan;
+    const size_t least = TSPK_CHAIN_ROWS / 4;
+
+    segment->block = 2 * TSPK_CHAIN_ROWS;
+    do {
+        segment->block /= 2;
+        l->local = (pool){.live = l->local.live};
+        for (uint32_t n = segment->first; n < segment->end; n++) {
+            const tspk_node *const node = &plan->graph->node[n];
+            const tspk_linear_plan *const linear = plan->node[n].record;
+
+            for (uint32_t i = 0; i < node->n_out; i++)
+                if (plan->is_local[node->out[i]])
+                    place_value(l, node->out[i], segment);
+            if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR && linear->site->is_local)
+                share_levels(l, linear, segment);
+            release(&l->local, n);
+        }
+    } while (l->local.peak > LOCAL_BYTES && segment->block > least);
+    if (l->local.peak > l->plan->local_bytes)
+        l->plan->local_bytes = l->local.peak;
+}
+
+/* What a segment makes and is not local. All of it lives until the segment's end: a block of rows
+ * may read what another writes. */
+static void place_segment(layout *l, const tspk_segment *segment)
+{
+    const tspk_spike_plan *const plan = l->plan;
+
+    for (uint32_t n = segment->first; n < segment->end; n++) {
+        const tspk_node *const node = &plan->graph->node[n];
+        const tspk_linear_plan *const linear = plan->node[n].record;
+
+        for (uint32_t i = 0; i < node->n_out; i++)
+            if (!plan->is_local[node->out[i]])
+                place_value(l, node->out[i], segment);
+        if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR && !linear->site->is_local)
+            share_levels(l, linear, segment);
+        if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION)
+            share_attention(l, plan->node[n].record, n);
+    }
+    release(&l->slot, segment->end - 1);
+}
+
 static void lay_out(layout *l)
 {
     tspk_spike_plan *const plan = l->plan;
     const tspk_graph *const graph = plan->graph;
+    size_t most = 0;
 
     find_lifetimes(l);
     keep_states(l);
-    l->peak = plan->state_bytes;
+    l->slot.base = l->slot.peak = plan->state_bytes;
     for (uint32_t i = 0; i < graph->n_inputs; i++)
-        place_value(l, graph->input[i]);
-    for (uint32_t n = 0; n < graph->n_nodes; n++) {
-        const tspk_node *const node = &graph->node[n];
-        const size_t scratch = node_scratch(plan, n);
+        place_value(l, graph->input[i], NULL);
+    for (uint32_t s = 0; s < plan->n_segments; s++) {
+        tspk_segment *const segment = &plan->segment[s];
 
-        for (uint32_t i = 0; i < node->n_out; i++)
-            place_value(l, node->out[i]);
-        if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR)
-            share_levels(l, plan->node[n].record);
-        if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION)
-            share_attention(l, plan->node[n].record, n);
-        if (scratch > plan->scratch_bytes)
-            plan->scratch_bytes = scratch;
-        release(l, n);
+        if (segment->rows)
+            place_local(l, segment);
+        place_segment(l, segment);
+        for (uint32_t n = segment->first; n < segment->end; n++) {
+            const size_t scratch = node_scratch(plan, n);
+
+            most = scratch > most ? scratch : most;
+        }
     }
-    plan->slot_bytes = l->peak;
+    plan->slot_bytes = l->slot.peak;
+    plan->scratch_bytes = round_up(plan->local_bytes + most);
 }
 
 tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err)
 {
     const uint32_t n_values = plan->graph->n_values;
+    const size_t n_live = (size_t)n_values + 2 * (size_t)plan->spikes->n_sites +
+                          16 * (size_t)plan->spikes->n_attentions + 16;
     tspk_arena *const scratch = tspk_arena_new(0);
     layout l = {.plan = plan};
     tspk_status status = TSPK_OK;
 
-    plan->root = tspk_arena_array(plan->arena, n_values, sizeof *plan->root);
     plan->value_at = tspk_arena_array(plan->arena, n_values, sizeof *plan->value_at);
+    plan->version_bytes = tspk_arena_array(plan->arena, n_values, sizeof *plan->version_bytes);
     if (scratch) {
         l.last_use = tspk_arena_array(scratch, n_values, sizeof *l.last_use);
-        l.is_static = tspk_arena_array(scratch, n_values, sizeof *l.is_static);
         l.is_kept = tspk_arena_array(scratch, n_values, sizeof *l.is_kept);
-        l.live = tspk_arena_array(scratch,
-                                  (size_t)n_values + plan->spikes->n_sites +
-                                      16 * (size_t)plan->spikes->n_attentions + 16,
-                                  sizeof *l.live);
+        l.slot.live = tspk_arena_array(scratch, n_live, sizeof *l.slot.live);
+        l.local.live = tspk_arena_array(scratch, n_live, sizeof *l.local.live);
     }
-    if (!plan->root || !plan->value_at || !l.last_use || !l.is_static || !l.is_kept || !l.live)
+    if (!plan->value_at || !plan->version_bytes || !l.last_use || !l.is_kept || !l.slot.live ||
+        !l.local.live)
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory to lay out the session");
     else
         lay_out(&l);

@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Neuron layers: rows of x to levels, state and counts. */
+/* Neuron layers: rows of x to levels and counts, step after step of a pass. */
 #include <string.h>
 
 #include "runtime/spike/spike_exec.h"
 
-typedef struct fire_job {
-    const tspk_spike_run *run;
-    const tspk_site_plan *site;
-    tspk_site_record *record;
-    const float *x;
-    int16_t *level;
-} fire_job;
-
-void tspk_count_spikes(const tspk_spike_run *run, const tspk_site_plan *site, int worker,
+void tspk_count_spikes(const tspk_site_plan *site, tspk_spike_counter *counter,
                        const tspk_level_count *counted, uint32_t fan_out)
 {
-    tspk_spike_counter *const counter = &run->counter[worker];
-
     counter->spikes += counted->spikes;
-    counter->site_spikes += counted->spikes;
     if (site->site->is_head)
         counter->head += counted->spikes * fan_out;
     else
@@ -26,17 +15,17 @@ void tspk_count_spikes(const tspk_spike_run *run, const tspk_site_plan *site, in
     counter->level_bits += counted->bits * (site->weight_bits / 8) * fan_out;
 }
 
-/* Codes in natural order, for the dump. */
-static void record_row(const fire_job *job, size_t r, const int16_t *level)
+/* Codes of row r at step t in natural order, for the dump. */
+static void record_row(const tspk_site_record *record, const tspk_site_plan *site, uint32_t t,
+                       size_t r, const float *x, const int16_t *level)
 {
-    const tspk_site_plan *const site = job->site;
     const tspk_code_form form = site->params->code_form;
     const size_t channels = site->site->channels, rows = site->site->rows;
-    const size_t at = ((job->run->t - 1) * rows + r) * channels;
-    int8_t *const code = job->record->code ? job->record->code + at : NULL;
+    const size_t at = ((t - 1) * rows + r) * channels;
+    int8_t *const code = record->code ? record->code + at : NULL;
 
-    if (job->record->input)
-        memcpy(job->record->input + at, job->x + r * channels, channels * sizeof(float));
+    if (record->input)
+        memcpy(record->input + at, x, channels * sizeof(float));
     for (size_t c = 0; code && !site->order && c < channels; c++)
         code[c] = tspk_code_of_level(form, level[c]);
     for (size_t g = 0; code && site->order && g < site->site->n_groups; g++)
@@ -70,7 +59,7 @@ static size_t natural_levels(const tspk_site_plan *site)
 
 typedef struct fire_memory {
     int16_t *level; /* [FIRE_ROWS, natural_levels()] linear sites, else NULL */
-    float *o;       /* [FIRE_ROWS, neurons] several steps, else NULL */
+    float *o;       /* [FIRE_ROWS, neurons] states; one step: NULL */
 } fire_memory;
 
 static size_t carve_memory(const tspk_spike_plan *plan, const tspk_site_plan *site,
@@ -94,14 +83,14 @@ static int8_t *code_rows(const tspk_spike_run *run, const tspk_site_plan *site, 
            ((size_t)(t - 1) * site->site->rows + first) * site->neurons;
 }
 
-/* The state of rows of one class, from their codes of all earlier steps: fewer bytes than it. */
+/* The state of rows of one class, from their codes of all earlier passes: fewer bytes than it. */
 static void restore_states(const tspk_spike_run *run, const tspk_site_plan *site, size_t first,
                            size_t rows, float *o)
 {
     const uint32_t token_class = site->site->row_class[first];
     const size_t n = site->neurons;
 
-    for (uint32_t t = 1; t < run->t; t++) {
+    for (uint32_t t = 1; t < run->first; t++) {
         const float *const step = tspk_site_table(run->plan, site, t, token_class)->step;
         const int8_t *const code = code_rows(run, site, t, first);
 
@@ -116,13 +105,13 @@ static void restore_states(const tspk_spike_run *run, const tspk_site_plan *site
     }
 }
 
-static void keep_codes(const tspk_spike_run *run, const tspk_site_plan *site, size_t first,
-                       const tspk_fire_args *args)
+static void keep_codes(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
+                       size_t first, const tspk_fire_args *args)
 {
     for (size_t r = 0; r < args->rows; r++)
         run->plan->row_kernels->encode(site->neurons, site->params->code_form,
                                        (const int16_t *)args->level + r * args->ldl,
-                                       code_rows(run, site, run->t, first + r));
+                                       code_rows(run, site, t, first + r));
 }
 
 /* Levels from the order of channels into that of positions. */
@@ -137,57 +126,60 @@ static void place_levels(const tspk_spike_run *run, const tspk_site_plan *site,
                                     args->level, args->ldl, level, site->n);
 }
 
-static void fire_rows(void *context, size_t block, int worker)
+/* Rows of one class that are all computed, over the steps of the pass. */
+static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_span *span,
+                       size_t r, size_t rows, const fire_memory *memory, int worker)
 {
-    const fire_job *const job = context;
-    const tspk_spike_run *const run = job->run;
-    const tspk_site_plan *const site = job->site;
+    const tspk_site_plan *const site = &run->plan->site[id];
     const size_t channels = site->site->channels, n = site->n, neurons = site->neurons;
-    const size_t end = (block + 1) * TSPK_FIRE_ROWS < site->site->rows
-                           ? (block + 1) * TSPK_FIRE_ROWS
-                           : site->site->rows;
-    fire_memory memory;
+    const uint32_t token_class = site->site->row_class[r];
+    const tspk_site_record *const record = run->record ? &run->record[id] : NULL;
     tspk_level_count count[TSPK_FIRE_ROWS];
+    tspk_fire_args args = {.rows = rows,
+                           .n = neurons,
+                           .ldx = channels,
+                           .is_wide = true,
+                           .ldl = site->order ? natural_levels(site) : n,
+                           .count = count};
 
-    carve_memory(run->plan, site, tspk_run_scratch(run, worker), &memory);
-    for (size_t r = block * TSPK_FIRE_ROWS, rows; r < end; r += rows) {
-        const uint32_t token_class = site->site->row_class[r];
-        tspk_fire_args args = {.table = tspk_site_table(run->plan, site, run->t, token_class),
-                               .n = neurons,
-                               .t = tspk_fire_factor(run),
-                               .x = job->x + r * channels,
-                               .ldx = channels,
-                               .level = site->order ? memory.level : job->level + r * n,
-                               .is_wide = true,
-                               .ldl = site->order ? natural_levels(site) : n,
-                               .count = count};
+    if (run->first > 1) {
+        restore_states(run, site, r, rows, memory->o);
+        args.o_in = memory->o;
+        args.ldo_in = neurons;
+    } else if (site->prior) {
+        args.o_in = site->prior + token_class * neurons;
+    }
+    for (uint32_t t = run->first; t <= run->last; t++) {
+        const size_t i = t - run->first;
+        int16_t *const level = span->level + i * span->level_step + (r - span->first) * n;
+        tspk_spike_counter *const counter = tspk_run_counter(run, worker, t);
+        uint64_t fired = 0;
 
-        rows = alike_rows(site, r, end);
-        if (!site->fan_out[r])
-            continue;
-        args.rows = rows;
-        if (run->t > 1) {
-            restore_states(run, site, r, rows, memory.o);
-            args.o_in = memory.o;
-            args.ldo_in = neurons;
-        } else if (site->prior) {
-            args.o_in = site->prior + token_class * neurons;
-        }
-        if (site->o_at != TSPK_NOWHERE) {
-            args.o_out = (float *)(run->slot + site->o_at) + r * neurons;
-            args.ldo_out = neurons;
-        }
+        args.table = tspk_site_table(run->plan, site, t, token_class);
+        args.t = tspk_fire_factor(run->plan, t);
+        args.x = span->x.at + i * span->x.step + (r - span->first) * channels;
+        args.level = site->order ? memory->level : level;
+        args.o_out = t < run->last ? memory->o : NULL;
+        if (site->o_at != TSPK_NOWHERE)
+            args.o_out =
+                (float *)(run->slot + site->o_at) + (i * site->site->rows + r) * neurons;
+        args.ldo_out = neurons;
         run->plan->row_kernels->fire(&args);
-        if (run->t < run->plan->steps)
-            keep_codes(run, site, r, &args);
+        args.o_in = args.o_out;
+        args.ldo_in = neurons;
+        if (tspk_is_state_kept(run))
+            keep_codes(run, site, t, r, &args);
         if (site->order)
-            place_levels(run, site, &args, job->level + r * n);
-        run->counter[worker].neurons += rows * channels;
-        for (size_t i = 0; i < rows; i++) {
-            tspk_count_spikes(run, site, worker, &count[i], site->fan_out[r + i]);
-            if (job->record)
-                record_row(job, r + i, job->level + (r + i) * n);
+            place_levels(run, site, &args, level);
+        counter->neurons += rows * channels;
+        for (size_t k = 0; k < rows; k++) {
+            tspk_count_spikes(site, counter, &count[k], site->fan_out[r + k]);
+            fired += count[k].spikes;
+            if (record)
+                record_row(record, site, t, r + k, args.x + k * channels, level + k * n);
         }
+        if (span->fired)
+            span->fired[i] += fired;
     }
 }
 
@@ -198,26 +190,24 @@ size_t tspk_fire_scratch_bytes(const tspk_spike_plan *plan, const tspk_site_plan
     return carve_memory(plan, site, NULL, &memory);
 }
 
-void tspk_fire_site(const tspk_spike_run *run, uint32_t site, const float *x, int16_t *level)
+void tspk_fire_rows(const tspk_spike_run *run, uint32_t id, const tspk_fire_span *span, int worker)
 {
-    const tspk_site_plan *const at = &run->plan->site[site];
-    const int first = run->threads <= 1 ? run->worker : 0;
-    const int end = run->threads <= 1 ? first + 1 : run->threads;
     static const char *const phases[] = {"neurons, linear", "neurons, query", "neurons, key",
                                          "neurons, value"};
-    uint64_t spikes = 0;
-    fire_job job = {.run = run,
-                    .site = at,
-                    .record = run->record ? &run->record[site] : NULL,
-                    .x = x,
-                    .level = level};
+    const tspk_site_plan *const site = &run->plan->site[id];
+    const size_t end = span->first + span->rows;
+    fire_memory memory;
 
-    for (int w = first; w < end; w++)
-        run->counter[w].site_spikes = 0;
-    tspk_enter_phase(run, phases[at->site->kind]);
-    tspk_run_blocks(run, (at->site->rows + TSPK_FIRE_ROWS - 1) / TSPK_FIRE_ROWS, fire_rows, &job);
-    tspk_leave_phase(run);
-    for (int w = first; w < end; w++)
-        spikes += run->counter[w].site_spikes;
-    run->rate[site] = at->n_neurons ? (double)spikes / (double)at->n_neurons : 0.0;
+    carve_memory(run->plan, site, tspk_run_scratch(run, worker), &memory);
+    if (run->threads <= 1)
+        tspk_enter_phase(run, phases[site->site->kind]);
+    for (size_t r = span->first, rows; r < end; r += rows) {
+        const size_t most = r + TSPK_FIRE_ROWS < end ? r + TSPK_FIRE_ROWS : end;
+
+        rows = alike_rows(site, r, most);
+        if (site->fan_out[r])
+            fire_alike(run, id, span, r, rows, &memory, worker);
+    }
+    if (run->threads <= 1)
+        tspk_leave_phase(run);
 }

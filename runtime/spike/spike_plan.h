@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a session derives from a spike graph when it is opened: thresholds per step, packed weights,
- * and where every value and state lies in a slot. Immutable while images run.
+ * and where every value and state lies. Immutable while images run.
  *
- * A slot is one block of memory for one image. Offsets into it are the same for all slots.
+ * An image is executed in passes over the graph. A pass executes several steps, every node all of
+ * them before the next node begins: what a node computes at a step depends on earlier nodes at that
+ * step and on itself at earlier ones. So running results stay in near memory; only between passes is
+ * state kept. Nodes that work row by row and follow one another form a chain: a block of rows goes
+ * through all of them before the next block.
+ *
+ * A slot is one block of memory for one image: state first, then values, one version a step of the
+ * pass. Values that only their chain reads are local: they lie in the worker's scratch, for the
+ * rows of a block.
  */
 #ifndef TSPK_RUNTIME_SPIKE_PLAN_H
 #define TSPK_RUNTIME_SPIKE_PLAN_H
@@ -16,8 +24,7 @@
 
 /* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
 #define TSPK_FIRE_ROWS      16u
-#define TSPK_LINEAR_ROWS    48u
-#define TSPK_EVENT_ROWS     8u
+#define TSPK_CHAIN_ROWS     48u
 #define TSPK_ATTENTION_ROWS 24u
 #define TSPK_GEMM_ROWS      48u
 
@@ -38,10 +45,12 @@ typedef struct tspk_site_plan {
     uint64_t n_neurons;     /* computed a step */
     uint32_t weight_bits;   /* of the weights that its spikes meet; 8 at products */
     bool is_wide;           /* a level may be beyond ±127 */
-    size_t code_at; /* not numerators: [steps - 1, rows, neurons] int8, from which later steps derive
-                       the neurons' state; or NOWHERE */
-    size_t o_at;    /* query, key: state after the step [rows, neurons] f32; else NOWHERE */
-    size_t level_at;        /* linear, query: [rows, n] int16 (query: a plane a step); or NOWHERE */
+    size_t code_at; /* not numerators: [steps - 1, rows, neurons] int8, from which later passes derive
+                       the neurons' state; NOWHERE: one pass */
+    size_t o_at;    /* query, key: state after each step of the pass [rows, neurons] f32 */
+    size_t level_at;       /* not numerators: [rows, n] int16, a plane a step; local: of a block */
+    size_t fired_at;       /* linear, local: [steps of a pass] uint64, spikes of a block */
+    bool is_local;         /* all its readers are in one chain */
 } tspk_site_plan;
 
 typedef struct tspk_linear_plan {
@@ -55,7 +64,7 @@ typedef struct tspk_linear_plan {
     void *weight; /* tspk_pack_weights() */
     float *scale;      /* [tiles, n_groups, LANES] */
     const float *bias; /* [steps, n_classes, n_out] */
-    size_t y_at;       /* [rows, n_out] f32, or NOWHERE */
+    size_t y_at;       /* [rows, n_out] f32; NOWHERE: one pass */
 } tspk_linear_plan;
 
 typedef struct tspk_attention_plan {
@@ -73,14 +82,14 @@ typedef struct tspk_attention_plan {
     float *key_offset;             /* [steps, n_classes, channels] b_k(κ) - b_k(0); NULL: zeros */
     float *value_offset;           /* the same of v */
     /* offsets into the slot */
-    size_t key_level_at, value_level_at; /* [keys, n] int16, of this step */
-    size_t key_at, value_at;             /* packed planes, one a step */
-    size_t add_at;     /* [n_classes, heads, keys_padded] what class and key add to a logit */
-    size_t decoded_at; /* [keys, n of k] k° */
-    size_t logit_at;   /* L [heads, queries, keys_padded]; or NOWHERE */
-    size_t max_at;     /* [heads, queries] */
-    size_t acc_at;     /* Acc [heads, queries, width_padded]; or NOWHERE */
-    size_t code_at;    /* [steps - 1, heads, queries, keys_padded] int8; or NOWHERE */
+    size_t key_at, value_at; /* packed planes, one a step */
+    size_t add_at;           /* a plane a step of the pass, [n_classes, heads, keys_padded]: what
+                                class and key add to a logit */
+    /* between passes; NOWHERE: one pass */
+    size_t logit_at; /* L [heads, queries, keys_padded] */
+    size_t max_at;   /* [heads, queries] */
+    size_t acc_at;   /* Acc [heads, queries, width_padded] */
+    size_t code_at;  /* [steps - 1, heads, queries, keys_padded] int8 */
 } tspk_attention_plan;
 
 /* Packed constants of an analog contraction: tiles of LANES outputs. */
@@ -103,9 +112,16 @@ typedef enum tspk_node_kind {
 
 typedef struct tspk_node_plan {
     tspk_node_kind kind;
-    bool is_static; /* depends on no site: executed at step 1 only */
+    bool is_static; /* depends on no site: executed once an image */
     void *record;   /* tspk_linear_plan, tspk_attention_plan or tspk_gemm_plan */
 } tspk_node_plan;
+
+/* Nodes that are executed together: one node with all its rows, or a chain. */
+typedef struct tspk_segment {
+    uint32_t first, end;   /* nodes */
+    size_t rows;           /* chain: of every value in it; else 0 */
+    size_t block;          /* chain: rows a block at most */
+} tspk_segment;
 
 /* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */
 typedef struct tspk_energy_plan {
@@ -127,26 +143,33 @@ typedef struct tspk_spike_plan {
     const tspk_vecmath *math;
     tspk_arena *arena; /* owns everything derived */
     uint32_t steps, n_classes;
+    uint32_t pass; /* steps a pass executes at most */
     tspk_site_plan *site;           /* [n_sites] */
     tspk_linear_plan *linear;       /* [n_linears] */
     tspk_attention_plan *attention; /* [n_attentions] */
     tspk_node_plan *node;           /* [n_nodes] */
     tspk_value_id *root;            /* [n_values] value whose memory it shares */
     size_t *value_at;               /* [n_values] of roots; NOWHERE for constants */
-    size_t state_bytes;             /* of a slot: kept from step to step */
+    size_t *version_bytes;          /* [n_values] of roots: to the next step's; 0: the same */
+    bool *is_local;                 /* [n_values] of roots: value_at is in a worker's scratch */
+    tspk_segment *segment;          /* [n_segments] in order of execution */
+    uint32_t n_segments;
+    size_t state_bytes;             /* of a slot: kept from pass to pass */
     size_t slot_bytes;              /* with values */
-    size_t scratch_bytes;           /* a worker */
+    size_t local_bytes;             /* a worker: local values */
+    size_t scratch_bytes;           /* a worker: with local values */
     size_t weight_bytes;            /* integer and float weights with their scales */
     tspk_energy_plan energy;
 } tspk_spike_plan;
 
 /**
  * Makes the plan of `steps` steps of operating point `point`.
+ * @param pass     steps a pass executes; 0 or more than `steps`: all in one
  * @param plan_out zeroed by the caller; tspk_spike_plan_done() frees it, after a failure too
  * @errors UNSUPPORTED (several images or inputs a run, analog weights that are no constants), RANGE
  */
 tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, uint32_t steps,
-                                 const tspk_kernels *kernels,
+                                 uint32_t pass, const tspk_kernels *kernels,
                                  const tspk_row_kernels *row_kernels, const tspk_vecmath *math,
                                  tspk_spike_plan *plan_out, tspk_error *err);
 void tspk_spike_plan_done(tspk_spike_plan *plan);
@@ -158,6 +181,19 @@ tspk_status tspk_plan_sites(tspk_spike_plan *plan, tspk_error *err);
 
 /** spike_pack.c: linear[], attention[] and the packed constants of analog contractions. */
 tspk_status tspk_plan_weights(tspk_spike_plan *plan, tspk_error *err);
+
+/** spike_segments.c: root[], what is static, is_local[], segment[], who fires a site. */
+tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err);
+
+/* Inputs of a node that tspk_is_row_wise(). */
+#define TSPK_ROW_INPUTS 3
+
+/** True when rows of the output depend on the same rows of the inputs, or on shared operands, alone:
+ * elementwise operators, and normalisations over the last axis. */
+bool tspk_is_row_wise(const tspk_graph *graph, const tspk_node *node);
+
+/** True when every row of a row-wise node reads the whole of input i. */
+bool tspk_is_shared_operand(const tspk_graph *graph, const tspk_node *node, uint32_t i);
 
 /** spike_layout.c: every offset, slot_bytes, state_bytes, scratch_bytes. */
 tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err);

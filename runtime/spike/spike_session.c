@@ -47,13 +47,11 @@ static tspk_status take_memory(tspk_session *session, tspk_error *err)
     if (session->block)
         session->memory = session->block + TSPK_ALIGN_BYTES -
                           (uintptr_t)session->block % TSPK_ALIGN_BYTES;
-    session->counter = tspk_arena_array(plan->arena, threads, sizeof *session->counter);
-    session->rate =
-        tspk_arena_array(plan->arena, n_slots * plan->spikes->n_sites, sizeof *session->rate);
+    session->counter =
+        tspk_arena_array(plan->arena, threads * plan->steps, sizeof *session->counter);
     session->error = tspk_arena_array(plan->arena, n_slots, sizeof *session->error);
     session->failed = tspk_arena_array(plan->arena, n_slots, sizeof *session->failed);
-    if (!session->memory || !session->counter || !session->rate || !session->error ||
-        !session->failed)
+    if (!session->memory || !session->counter || !session->error || !session->failed)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %d images of %zu bytes side by side",
                          session->n_slots, plan->slot_bytes);
     session->scratch = session->memory + slots;
@@ -76,8 +74,8 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
     TSPK_TRY(tspk_spike_plan_init(
-        spikes, point, settings->steps, kernels, tspk_row_kernels_for(settings->isa),
-        tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
+        spikes, point, settings->steps, settings->steps_per_pass, kernels,
+        tspk_row_kernels_for(settings->isa), tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
     return take_memory(session, err);
@@ -113,14 +111,15 @@ void tspk_session_close(tspk_session *session)
     free(session);
 }
 
-static void sum_counters(const tspk_spike_run *run, tspk_spike_counter *sum)
+/* Sums of the workers' counters of step t, which are then empty. */
+static void sum_counters(const tspk_spike_run *run, uint32_t t, tspk_spike_counter *sum)
 {
     const int first = run->threads <= 1 ? run->worker : 0;
     const int end = run->threads <= 1 ? first + 1 : run->threads;
 
     memset(sum, 0, sizeof *sum);
     for (int w = first; w < end; w++) {
-        tspk_spike_counter *const counter = &run->counter[w];
+        tspk_spike_counter *const counter = tspk_run_counter(run, w, t);
 
         sum->spikes += counter->spikes;
         sum->neurons += counter->neurons;
@@ -137,6 +136,7 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
 {
     const tspk_spike_plan *const plan = &session->plan;
     const tspk_graph *const graph = plan->graph;
+    const size_t a_step = session->logit_elems;
     tspk_spike_counter step, total = {0};
     tspk_spike_run run = {.plan = plan,
                           .slot = session->memory + (size_t)slot * plan->slot_bytes,
@@ -144,22 +144,26 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
                           .counter = session->counter,
                           .threads = threads,
                           .worker = slot,
-                          .rate = session->rate + (size_t)slot * plan->spikes->n_sites,
+                          .first = 1,
                           .record = record,
                           .trace = session->trace};
 
-    sum_counters(&run, &step);
-    memcpy(tspk_run_value(&run, graph->input[0]), image, session->image_elems * sizeof *image);
-    for (run.t = 1; run.t <= plan->steps; run.t++) {
-        tspk_step_work done;
+    for (uint32_t t = 1; t <= plan->steps; t++)
+        sum_counters(&run, t, &step);
+    memcpy(tspk_run_value(&run, graph->input[0], 1), image, session->image_elems * sizeof *image);
+    for (run.first = 1; run.first <= plan->steps; run.first = run.last + 1) {
+        run.last = plan->steps - run.first < plan->pass ? plan->steps : run.first + plan->pass - 1;
+        TSPK_TRY(tspk_spike_pass(&run, err));
+        for (uint32_t t = run.first; t <= run.last; t++) {
+            tspk_step_work done;
 
-        TSPK_TRY(tspk_spike_step(&run, err));
-        memcpy(logits + (run.t - 1) * session->logit_elems, tspk_run_value(&run, graph->output[0]),
-               session->logit_elems * sizeof *logits);
-        sum_counters(&run, &step);
-        tspk_step_energy(plan, run.t, &step, &total, &done);
-        if (work)
-            work[run.t - 1] = done;
+            memcpy(logits + (t - 1) * a_step, tspk_run_value(&run, graph->output[0], t),
+                   a_step * sizeof *logits);
+            sum_counters(&run, t, &step);
+            tspk_step_energy(plan, t, &step, &total, &done);
+            if (work)
+                work[t - 1] = done;
+        }
     }
     return TSPK_OK;
 }

@@ -13,8 +13,7 @@ struct tspk_session {
     uint8_t *block;              /* owned; `memory` is its aligned part */
     uint8_t *memory;             /* slots, then scratch */
     uint8_t *scratch;            /* [threads, plan.scratch_bytes] */
-    tspk_spike_counter *counter; /* [threads] */
-    double *rate;                /* [n_slots, n_sites] */
+    tspk_spike_counter *counter; /* [threads, steps] */
     tspk_error *error;           /* [n_slots] first failure of the slot's images */
     size_t *failed;              /* [n_slots] its image, SIZE_MAX: none */
     size_t arena_bytes;

@@ -86,23 +86,17 @@ static int make_images(void **state)
 }
 
 /* Logits and work of all images with these settings. */
-static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, uint32_t steps,
-                    tspk_isa isa, size_t a_call, float *logits, tspk_step_work *work)
+static void run_with(const tspk_spikegraph *graph, const tspk_session_settings *settings,
+                     size_t a_call, float *logits, tspk_step_work *work)
 {
     const tspk_spike spike = {.graph = (tspk_spikegraph *)(uintptr_t)graph};
-    const uint32_t kept = steps ? steps : graph->point[0].n_steps;
-    tspk_session_settings settings;
+    const uint32_t kept = settings->steps ? settings->steps : graph->point[0].n_steps;
     tspk_session *session;
     tspk_error err;
 
     tspk_error_init(&err);
-    tspk_session_default_settings(&settings);
-    settings.threads = threads;
-    settings.batch = batch;
-    settings.steps = steps;
-    settings.isa = isa;
     asked_isas = 0;
-    if (tspk_session_open(&spike, &settings, &session, &err) != TSPK_OK)
+    if (tspk_session_open(&spike, settings, &session, &err) != TSPK_OK)
         fail_msg("%s", err.message);
     assert_true(n_allocations > 0);
     n_allocations = 0;
@@ -114,8 +108,21 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
             fail_msg("%s", err.message);
     }
     assert_int_equal(n_allocations, 0);
-    assert_int_equal(asked_isas, 1u << tspk_isa_resolve(isa));
+    assert_int_equal(asked_isas, 1u << tspk_isa_resolve(settings->isa));
     tspk_session_close(session);
+}
+
+static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, uint32_t steps,
+                    tspk_isa isa, size_t a_call, float *logits, tspk_step_work *work)
+{
+    tspk_session_settings settings;
+
+    tspk_session_default_settings(&settings);
+    settings.threads = threads;
+    settings.batch = batch;
+    settings.steps = steps;
+    settings.isa = isa;
+    run_with(graph, &settings, a_call, logits, work);
 }
 
 static tiny_settings variant(int which)
@@ -163,6 +170,37 @@ static void test_same_bytes(void **state)
                         assert_true(first_work[i].energy_full == other_work[i].energy_full);
                     }
                 }
+        tspk_spikegraph_free(graph);
+    }
+}
+
+/* State kept between passes changes nothing. */
+static void test_passes(void **state)
+{
+    static float first[IMAGES * MOST_STEPS * TINY_CLASSES],
+        other[IMAGES * MOST_STEPS * TINY_CLASSES];
+    static tspk_step_work first_work[IMAGES * MOST_STEPS], other_work[IMAGES * MOST_STEPS];
+
+    (void)state;
+    for (int which = 0; which < 34; which++) {
+        const tiny_settings tiny = variant(which);
+        tspk_spikegraph *const graph = tiny_spikegraph_new(&tiny, NULL);
+        tspk_session_settings settings;
+
+        run_all(graph, 1, 16, 0, TSPK_ISA_AUTO, IMAGES, first, first_work);
+        tspk_session_default_settings(&settings);
+        for (settings.threads = 1; settings.threads < 3; settings.threads++)
+            for (uint32_t pass = 1; pass <= MOST_STEPS + 1; pass++) {
+                settings.steps_per_pass = pass;
+                memset(other, 0, sizeof other);
+                memset(other_work, 0, sizeof other_work);
+                run_with(graph, &settings, IMAGES, other, other_work);
+                assert_memory_equal(first, other, sizeof first);
+                for (size_t i = 0; i < IMAGES * MOST_STEPS; i++) {
+                    assert_int_equal(first_work[i].spikes, other_work[i].spikes);
+                    assert_true(first_work[i].energy_full == other_work[i].energy_full);
+                }
+            }
         tspk_spikegraph_free(graph);
     }
 }
@@ -336,6 +374,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_passes),
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_approaches_float),
         cmocka_unit_test(test_counts_analog_sites),
