@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <nettle/sha2.h>
 
 #include "core/fail.h"
+#include "core/sha256.h"
 
 tspk_status tspk_map_file(const char *path, tspk_mapped_file *file_out, tspk_error *err)
 {
@@ -222,26 +222,26 @@ size_t tspk_onnx_files_bytes(const tspk_onnx_files *files)
 }
 
 /* Piece by piece: what was hashed need not stay in memory. */
-static void hash_file(struct sha256_ctx *context, const tspk_mapped_file *file)
+static void hash_file(tspk_sha256 *state, const tspk_mapped_file *file)
 {
     for (size_t at = 0; at < file->n_bytes; at += HASHED_BYTES) {
         const size_t left = file->n_bytes - at, n = left < HASHED_BYTES ? left : HASHED_BYTES;
 
-        sha256_update(context, n, file->bytes + at);
+        tspk_sha256_add(state, file->bytes + at, n);
         tspk_release_mapped(file->bytes + at, n);
     }
 }
 
 void tspk_onnx_files_sha256(const tspk_onnx_files *files, char hex_out[65])
 {
-    struct sha256_ctx context;
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    tspk_sha256 state;
+    uint8_t digest[TSPK_SHA256_BYTES];
 
-    sha256_init(&context);
-    hash_file(&context, &files->model);
+    tspk_sha256_begin(&state);
+    hash_file(&state, &files->model);
     for (const external_file *f = files->first; f; f = f->next)
-        hash_file(&context, &f->file);
-    sha256_digest(&context, sizeof digest, digest);
+        hash_file(&state, &f->file);
+    tspk_sha256_end(&state, digest);
     for (size_t i = 0; i < sizeof digest; i++)
         snprintf(hex_out + 2 * i, 3, "%02x", digest[i]);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* docs/spikefile.md, section "Neuron": the one place where ladders and gains become integers. */
 #include <math.h>
-#include <string.h>
 
 #include "core/spikegraph.h"
 
@@ -51,8 +50,9 @@ void tspk_derive_channel_levels(float unit, float gain, const tspk_site_params *
     const tspk_ladder *ladder = &params->step[step].ladder[row_class];
     const float dead_zone = params->step[step].dead_zone[row_class];
 
-    memset(levels_out, 0, sizeof *levels_out);
     levels_out->step = unit * params->step[step].scale[row_class];
+    levels_out->reciprocal = 0.0f;
+    levels_out->n_positive = levels_out->n_negative = 0;
     if (!(gain > 0.0f))
         return;
     levels_out->n_positive = derive_side(ladder, gain, 1, most, params->fire_rule, dead_zone,

@@ -5,6 +5,8 @@
 #include <omp.h>
 #endif
 
+#define MOST_OPENING_THREADS 4
+
 void tspk_parallel_for(int threads, size_t n, tspk_parallel_fn fn, void *context)
 {
 #ifdef _OPENMP
@@ -31,4 +33,11 @@ int tspk_parallel_max_threads(void)
 #else
     return 1;
 #endif
+}
+
+int tspk_opening_threads(void)
+{
+    const int threads = tspk_parallel_max_threads();
+
+    return threads < MOST_OPENING_THREADS ? threads : MOST_OPENING_THREADS;
 }

@@ -18,4 +18,7 @@ void tspk_parallel_for(int threads, size_t n, tspk_parallel_fn fn, void *context
 /** Cores that this process may use, at least 1; 1 in a build without OpenMP. */
 int tspk_parallel_max_threads(void);
 
+/** Threads for the short work of opening a file or a session: a few, whatever the machine has. */
+int tspk_opening_threads(void);
+
 #endif

@@ -226,7 +226,7 @@ uint32_t tspk_analog_site_fan_out(const tspk_spikegraph *spikes, const tspk_anal
 typedef struct tspk_channel_levels {
     float step;       /* fl(unit * scale) [activation units] */
     float reciprocal; /* fl(1 / step), 0 for a channel that never fires [1 / activation units] */
-    uint32_t n_positive, n_negative;
+    uint32_t n_positive, n_negative; /* what stands behind so many levels is undefined */
     /* by rising magnitude; a potential p fires level i when p > positive_threshold[i] (or
      * p < negative_threshold[i]); the last one passed wins */
     int16_t positive[2 * TSPK_MAX_LEVELS], negative[2 * TSPK_MAX_LEVELS];

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <nettle/sha2.h>
 #include <zlib.h>
 
 #include "core/fail.h"
 #include "core/rng.h"
+#include "core/sha256.h"
 #include "data/file_bytes.h"
 #include "data/source.h"
 
@@ -203,18 +203,18 @@ static void hash_content(const tspk_content *content, uint8_t hash_out[32])
     const int64_t *dim = content->is_float ? content->dim : pixel_dim;
     const size_t elems = (size_t)(dim[0] * dim[1] * dim[2]);
     uint8_t head[25] = {content->is_float ? 4 : 1};
-    struct sha256_ctx sha;
+    tspk_sha256 sha;
 
     for (int i = 0; i < 3; i++)
         for (int byte = 0; byte < 8; byte++)
             head[1 + i * 8 + byte] = (uint8_t)((uint64_t)dim[i] >> (8 * byte));
-    sha256_init(&sha);
-    sha256_update(&sha, sizeof head, head);
+    tspk_sha256_begin(&sha);
+    tspk_sha256_add(&sha, head, sizeof head);
     if (content->is_float)
-        sha256_update(&sha, elems * sizeof(float), (const uint8_t *)content->values);
+        tspk_sha256_add(&sha, content->values, elems * sizeof(float));
     else
-        sha256_update(&sha, elems, content->image.pixels);
-    sha256_digest(&sha, 32, hash_out);
+        tspk_sha256_add(&sha, content->image.pixels, elems);
+    tspk_sha256_end(&sha, hash_out);
 }
 
 static tspk_status deliver(const tspk_dataset *dataset, tspk_content *content, const int64_t dim[3],

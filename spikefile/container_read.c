@@ -15,12 +15,11 @@
 #include "spikefile/container.h"
 
 #define BLOCK_BYTES      ((size_t)256 * 1024)
-#define MOST_THREADS     4
 #define BYTES_PER_THREAD ((size_t)1 << 20) /* less is not worth a thread */
 
 /* A member that is read and waits for its checksum. */
 typedef struct pending {
-    struct sha256_ctx context; /* after the .npy header */
+    tspk_sha256 state; /* after the .npy header */
     const void *data;          /* borrowed from the caller's arena */
     size_t n_data;
     const Spike__Tensor *tensor;
@@ -119,7 +118,7 @@ static tspk_status read_bytes(tspk_container *container, void *to, size_t n, tsp
 
 static tspk_status read_description(tspk_container *container, size_t *n_bytes_out, tspk_error *err)
 {
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    uint8_t digest[TSPK_SHA256_BYTES];
     char expected[TSPK_CHECKSUM_TEXT_BYTES], found[TSPK_CHECKSUM_TEXT_BYTES];
     size_t n_bytes;
 
@@ -211,9 +210,9 @@ static tspk_status check_description(const Spike__Tensor *tensor, const tspk_sha
     char text[128];
     size_t elems;
 
-    if (tensor->sha256.len != SHA256_DIGEST_SIZE)
+    if (tensor->sha256.len != TSPK_SHA256_BYTES)
         return TSPK_FAIL(err, TSPK_FORMAT, "a checksum of %zu bytes, expected %d",
-                         tensor->sha256.len, SHA256_DIGEST_SIZE);
+                         tensor->sha256.len, TSPK_SHA256_BYTES);
     for (size_t i = 0; is_equal && i < tensor->n_shape; i++)
         is_equal = tensor->shape[i] == (uint64_t)shape->dim[i];
     if (!is_equal)
@@ -242,8 +241,8 @@ static tspk_status add_pending(tspk_container *container, const void *head, size
     }
     to = &container->pending[container->n_pending++];
     *to = (pending){.data = data, .n_data = n_data, .tensor = tensor};
-    sha256_init(&to->context);
-    sha256_update(&to->context, n_head, head);
+    tspk_sha256_begin(&to->state);
+    tspk_sha256_add(&to->state, head, n_head);
     return TSPK_OK;
 }
 
@@ -294,23 +293,22 @@ tspk_status tspk_container_take(tspk_container *container, const Spike__Tensor *
 static void check_pending(void *context, size_t i, int worker)
 {
     pending *const member = &((pending *)context)[i];
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    uint8_t digest[TSPK_SHA256_BYTES];
 
     (void)worker;
-    sha256_update(&member->context, member->n_data, member->data);
-    sha256_digest(&member->context, sizeof digest, digest);
+    tspk_sha256_add(&member->state, member->data, member->n_data);
+    tspk_sha256_end(&member->state, digest);
     member->is_damaged = memcmp(digest, member->tensor->sha256.data, sizeof digest) != 0;
 }
 
 tspk_status tspk_container_check(tspk_container *container, tspk_error *err)
 {
     const size_t n = container->n_pending;
-    int threads = tspk_parallel_max_threads();
+    int threads = tspk_opening_threads();
     size_t n_bytes = 0;
 
     for (size_t i = 0; i < n; i++)
         n_bytes += container->pending[i].n_data;
-    threads = threads < MOST_THREADS ? threads : MOST_THREADS;
     if (n_bytes / BYTES_PER_THREAD < (size_t)threads)
         threads = (int)(n_bytes / BYTES_PER_THREAD);
     tspk_parallel_for(threads, n, check_pending, container->pending);

@@ -38,7 +38,7 @@ static Spike__Tensor *describe(tspk_arena *arena, const char *name, tspk_npy_typ
 {
     Spike__Tensor *const tensor = tspk_arena_alloc(arena, sizeof *tensor);
     uint64_t *const dims = tspk_arena_array(arena, shape->rank, sizeof *dims);
-    uint8_t *const digest = tspk_arena_alloc(arena, SHA256_DIGEST_SIZE);
+    uint8_t *const digest = tspk_arena_alloc(arena, TSPK_SHA256_BYTES);
 
     if (!tensor || !dims || !digest)
         return NULL;
@@ -51,7 +51,7 @@ static Spike__Tensor *describe(tspk_arena *arena, const char *name, tspk_npy_typ
     tensor->n_shape = shape->rank;
     tensor->shape = dims;
     tensor->sha256.data = digest;
-    tensor->sha256.len = SHA256_DIGEST_SIZE;
+    tensor->sha256.len = TSPK_SHA256_BYTES;
     return tensor;
 }
 
@@ -137,7 +137,7 @@ static bool put_member(struct archive *archive, const char *name, const void *he
 static bool put_all(struct archive *archive, sink *to, const uint8_t *description, size_t n_bytes,
                     const tspk_members *members)
 {
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    uint8_t digest[TSPK_SHA256_BYTES];
     char text[TSPK_CHECKSUM_TEXT_BYTES];
 
     tspk_checksum(description, n_bytes, NULL, 0, digest);

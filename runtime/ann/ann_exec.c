@@ -16,7 +16,7 @@ typedef struct worker {
     tspk_tensor *operand; /* [most inputs of a node + most outputs] */
     char *scratch;        /* from here on [threads, scratch_bytes] of the node that runs */
     int threads;          /* that share a node: one, or all of them on worker 0 */
-    tspk_status status; /* of the earliest run that failed here */
+    tspk_status status;   /* of the earliest run that failed here */
     size_t failed_run;
     tspk_error err;
 } worker;

@@ -83,7 +83,8 @@ TSPK_OP_SCRATCH_FN(tspk_scratch_linear)
 }
 
 /* A Linear is computed in blocks of these many outputs and rows, or a little more or less, so that
- * threads have something to share; they depend on the sizes alone, as do the bytes of the result. */
+ * threads have something to share; they depend on the sizes alone, as do the bytes of the result.
+ */
 #define BLOCK_OUTPUTS  192
 #define BLOCK_ROWS     256
 #define BLOCK_PRODUCTS ((size_t)1 << 20) /* a node of fewer is one block */
@@ -110,8 +111,8 @@ static void linear_block(void *context, size_t i, int worker)
                job->k, job->bias ? 1.0f : 0.0f, y, job->n);
 }
 
-/* Length of blocks of about `wanted` that share out `n`; an even number of them, so that two threads
- * finish together, in whole tiles of the BLAS. */
+/* Length of blocks of about `wanted` that share out `n`; an even number of them, so that two
+ * threads finish together, in whole tiles of the BLAS. */
 static size_t block_length(size_t n, size_t wanted)
 {
     const size_t pairs = (n + wanted) / (2 * wanted), blocks = pairs ? 2 * pairs : 2;

@@ -3,15 +3,24 @@
 
 size_t tspk_packed_bytes(tspk_width width, size_t n_groups, size_t group, size_t columns)
 {
-    return tspk_pad_lanes(columns) * n_groups * tspk_pad_step(group) *
-           tspk_elem_bytes(width);
+    return tspk_pad_lanes(columns) * n_groups * tspk_pad_step(group) * tspk_elem_bytes(width);
 }
 
 /* A column of a group: `step` positions side by side, then the next step's. */
 static void pack_bytes(size_t step, uint8_t offset, size_t group_size, const int8_t *weight,
                        uint8_t *to)
 {
-    for (size_t p = 0; p < group_size; p += step, to += TSPK_LANES * step)
+    size_t p = 0;
+
+    /* adding 0 or 128 to a byte is an exclusive or, which has no carry into the next byte */
+    for (; step == 4 && offset % 128 == 0 && p + 4 <= group_size; p += 4, to += TSPK_LANES * 4) {
+        uint32_t four;
+
+        memcpy(&four, weight + p, sizeof four);
+        four ^= offset * 0x01010101u;
+        memcpy(to, &four, sizeof four);
+    }
+    for (; p < group_size; p += step, to += TSPK_LANES * step)
         for (size_t i = 0; i < step && p + i < group_size; i++)
             to[i] = (uint8_t)(weight[p + i] + offset);
 }

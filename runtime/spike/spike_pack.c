@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/fail.h"
+#include "core/parallel.h"
 #include "runtime/spike/spike_plan.h"
 
 #define NO_MEMORY(err) TSPK_FAIL((err), TSPK_NOMEM, "no memory for the session's weights")
@@ -14,7 +15,7 @@ static void *take(tspk_spike_plan *plan, size_t count, size_t size)
     return tspk_arena_array(plan->arena, count, size);
 }
 
-static tspk_status pack_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *err)
+static tspk_status plan_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *err)
 {
     tspk_linear_plan *const at = &plan->linear[id];
     const tspk_spike_linear *const linear = &plan->spikes->linear[id];
@@ -37,11 +38,21 @@ static tspk_status pack_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *e
         return NO_MEMORY(err);
     if (linear->weight_bits > site_plan->weight_bits)
         site_plan->weight_bits = linear->weight_bits;
-    tspk_pack_weights(plan->kernels, at->width, linear->n_out, site->n_groups, site->group_size,
-                      linear->weight, linear->weight_bits, linear->scale, at->weight, at->scale);
     plan->node[linear->node].kind = TSPK_NODE_SPIKE_LINEAR;
     plan->node[linear->node].record = at;
     return TSPK_OK;
+}
+
+static void pack_linear(void *context, size_t i, int worker)
+{
+    const tspk_spike_plan *const plan = context;
+    const tspk_linear_plan *const at = &plan->linear[i];
+    const tspk_spike_linear *const linear = at->linear;
+
+    (void)worker;
+    tspk_pack_weights(plan->kernels, at->width, linear->n_out, at->site->site->n_groups,
+                      at->site->site->group_size, linear->weight, linear->weight_bits,
+                      linear->scale, at->weight, at->scale);
 }
 
 /* b(κ) - b(0) per step; *out stays NULL when a site has no offsets. */
@@ -93,8 +104,7 @@ static tspk_status plan_attention(tspk_spike_plan *plan, uint32_t id, tspk_error
     at->keys = key->rows;
     at->keys_padded = tspk_pad_lanes(at->keys);
     at->width_padded = tspk_pad_lanes(at->width);
-    at->logit_width =
-        at->query->is_wide || at->key->is_wide ? TSPK_WIDTH_WORD : TSPK_WIDTH_BYTE;
+    at->logit_width = at->query->is_wide || at->key->is_wide ? TSPK_WIDTH_WORD : TSPK_WIDTH_BYTE;
     at->value_width =
         at->numerator->is_wide || at->value->is_wide ? TSPK_WIDTH_WORD : TSPK_WIDTH_BYTE;
     at->key_plane = at->heads * tspk_packed_bytes(at->logit_width, 1, at->depth, at->keys);
@@ -157,7 +167,8 @@ tspk_status tspk_plan_weights(tspk_spike_plan *plan, tspk_error *err)
     const tspk_spikegraph *const spikes = plan->spikes;
 
     for (uint32_t i = 0; i < spikes->n_linears; i++)
-        TSPK_TRY(pack_linear(plan, i, err));
+        TSPK_TRY(plan_linear(plan, i, err));
+    tspk_parallel_for(tspk_opening_threads(), spikes->n_linears, pack_linear, plan);
     for (uint32_t i = 0; i < spikes->n_attentions; i++)
         TSPK_TRY(plan_attention(plan, i, err));
     for (uint32_t i = 0; i < plan->graph->n_nodes; i++) {

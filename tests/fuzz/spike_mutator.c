@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <nettle/sha2.h>
 
+#include "core/sha256.h"
 #include "tests/fuzz/protobuf_mutator.h"
 
 #define LOCAL_BYTES   30u /* before the name, PKWARE APPNOTE 4.3.7 */
@@ -52,20 +52,20 @@ static bool find_member(const uint8_t *data, size_t size, size_t head, member *m
     return true;
 }
 
-static void digest_of(const uint8_t *data, size_t n, uint8_t digest_out[SHA256_DIGEST_SIZE])
+static void digest_of(const uint8_t *data, size_t n, uint8_t digest_out[TSPK_SHA256_BYTES])
 {
-    struct sha256_ctx context;
+    tspk_sha256 state;
 
-    sha256_init(&context);
-    sha256_update(&context, n, data);
-    sha256_digest(&context, SHA256_DIGEST_SIZE, digest_out);
+    tspk_sha256_begin(&state);
+    tspk_sha256_add(&state, data, n);
+    tspk_sha256_end(&state, digest_out);
 }
 
 /* The description's checksum, in the member behind it. */
 static void renew_checksum(uint8_t *data, const member *description, const member *checksum)
 {
     static const char hex[] = "0123456789abcdef";
-    uint8_t digest[SHA256_DIGEST_SIZE];
+    uint8_t digest[TSPK_SHA256_BYTES];
 
     digest_of(data + description->data, description->n, digest);
     for (size_t i = 0; i < sizeof digest; i++) {
@@ -131,7 +131,7 @@ static size_t change_description(uint8_t *data, size_t size, size_t max_size, me
 static size_t change_tensor(uint8_t *data, size_t size, unsigned index, const member *description,
                             const member *checksum)
 {
-    uint8_t before[SHA256_DIGEST_SIZE], *digest;
+    uint8_t before[TSPK_SHA256_BYTES], *digest;
     member tensor = *checksum;
 
     for (unsigned i = 0; i <= index; i++)

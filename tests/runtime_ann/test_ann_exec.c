@@ -263,9 +263,9 @@ static void threads_share_a_run_without_a_trace(void **state)
 
             assert_int_equal(tspk_ann_exec_new(graph, threads, &exec, NULL), TSPK_OK);
             before = count_alloc_now();
-            assert_int_equal(tspk_ann_exec_run(exec, runs, (const void *const[]){x},
-                                               (void *const[]){y}, NULL),
-                             TSPK_OK);
+            assert_int_equal(
+                tspk_ann_exec_run(exec, runs, (const void *const[]){x}, (void *const[]){y}, NULL),
+                TSPK_OK);
             assert_int_equal(count_alloc_now() - before, 0);
             assert_memory_equal(y, alone, runs * OUT * sizeof *y);
             tspk_ann_exec_free(exec);

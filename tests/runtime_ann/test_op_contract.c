@@ -122,8 +122,8 @@ static void a_large_linear_is_computed_in_blocks(void **state)
             double sum = (double)floats(&in[2])[o];
 
             for (size_t c = 0; c < INNER; c++)
-                sum += (double)floats(&in[0])[r * INNER + c] *
-                       (double)floats(&in[1])[o * INNER + c];
+                sum +=
+                    (double)floats(&in[0])[r * INNER + c] * (double)floats(&in[1])[o * INNER + c];
             expected[r * OUTPUTS + o] = (float)sum;
         }
     expect_f32(eval_ok(TSPK_OP_LINEAR, NULL, 3, in, F32, SHAPE(1, ROWS, OUTPUTS)), expected, 1e-4f);
