@@ -87,13 +87,27 @@ static double products_of(const shape *s)
     return (double)TOKENS * (double)(s->n_in * s->n_out);
 }
 
+/* A level as a calibrated site fires it: the ladder of 8 levels that suits normally distributed
+ * potentials (here a sum of uniform ones) with a deviation of 38 units. */
+static int16_t draw_level(tspk_rng *rng)
+{
+    static const int16_t ladder[] = {9, 19, 30, 43, 57, 74, 95, 127};
+    int p = -228;
+    size_t i = 0;
+
+    for (int k = 0; k < 12; k++)
+        p += (int)tspk_rng_below(rng, 39);
+    while (i + 1 < TSPK_COUNT_OF(ladder) && 2 * abs(p) > ladder[i] + ladder[i + 1])
+        i++;
+    return p < 0 ? (int16_t)-ladder[i] : ladder[i];
+}
+
 static void fill_levels(int16_t *level, size_t n, double rate, tspk_rng *rng)
 {
     for (size_t i = 0; i < n; i++) {
         const double at = (double)(tspk_rng_next(rng) >> 11) / 9007199254740992.0;
-        const int m = (int)tspk_rng_below(rng, 254) - 127;
 
-        level[i] = (int16_t)(at < rate ? (m < 0 ? m : m + 1) : 0);
+        level[i] = at < rate ? draw_level(rng) : 0;
     }
 }
 

@@ -7,8 +7,8 @@
 
 /**
  * Exact multiply-accumulates a second into int32 on one core, over about `seconds` of processor
- * time. AVX2: vpmaddwd and vpaddd for both widths, the fastest sequence that is exact for signed
- * bytes; AVX-512 VNNI: vpdpbusd and vpdpwssd. 0 for other instruction sets.
+ * time. AVX2: vpmaddubsw, vpmaddwd and vpaddd for bytes, vpmaddwd and vpaddd for words; AVX-512
+ * VNNI: vpdpbusd and vpdpwssd. 0 for other instruction sets.
  */
 double tspk_int_peak(tspk_isa isa, tspk_width width, double seconds);
 

@@ -1,384 +1,540 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * AVX2 with FMA. Levels and weights are multiplied as int16 pairs (vpmaddwd): exact for every
- * level up to 128 and every weight. A byte product (vpmaddubsw) needs the levels' signs moved to
- * the weights and its pair sums widened: four instructions for what two of int16 take twice.
- */
-#include "runtime/spike/kernels_pack.h"
-
-#include "core/compiler.h"
+/* Dense products with AVX2 and FMA, kernels_avx2.h. */
+#include "runtime/spike/kernels_avx2.h"
 
 #if TSPK_HAVE_X86
-#include <immintrin.h>
-#include <string.h>
 
-#define AVX2 TSPK_TARGET("avx2,fma")
+/* A register block: 4 rows of two vectors of sums, two vectors of weights, one of levels. */
+#define BLOCK_ROWS 4
 
-/* Rows of a register block: 6 rows of two vectors of sums, two of weights, one of levels. */
-#define BLOCK_ROWS 6
+/* Rows that pass by a tile before the next is loaded. */
+#define PANEL_ROWS   48
+#define PANEL_BLOCKS (PANEL_ROWS / BLOCK_ROWS)
 
-/* A panel holds the levels of a block of rows: [chunk][BLOCK_ROWS][CHUNK], so that a row is a
- * constant distance from the next. Groups begin with a chunk. */
-#define CHUNK 32
+/* A panel holds the levels of some rows: [block][chunk][BLOCK_ROWS][CHUNK_BYTES], so that a row is
+ * a constant distance from the next. Groups begin with a chunk; missing rows are silent. */
+#define PANEL_CHUNK (BLOCK_ROWS * CHUNK_BYTES)
+#define EXTRA_BYTES (BLOCK_ROWS * 4)
 
-static const tspk_packing bytes = {TSPK_WIDTH_BYTE, 2, 0}, words = {TSPK_WIDTH_WORD, 2, 0};
+static const tspk_packing words = {TSPK_WIDTH_WORD, 2, 0};
 
-typedef struct event_list {
-    uint32_t *at;   /* [pairs] offset of the pair's weights in elements */
-    int32_t *value; /* [pairs] both levels */
-    uint32_t *end;  /* [n_groups] events up to the end of each group */
-} event_list;
+/* Levels of some rows; bytes: the second steps of pairs that exceed ±128, and where sums start. */
+typedef struct row_panel {
+    float *z;       /* [blocks][BLOCK_ROWS][LANES] Σ_g of a tile so far */
+    int32_t *start; /* [blocks][n_groups][BLOCK_ROWS] */
+    uint32_t *end;  /* [blocks][n_groups] second steps of a block up to the end of each group */
+    uint32_t *at;   /* [blocks][steps of all groups] where a second step's weights are in a tile */
+    uint8_t *extra; /* [blocks][steps of all groups][EXTRA_BYTES] its levels */
+    uint8_t *level; /* [blocks][chunks of all groups][PANEL_CHUNK] */
+    size_t steps, block_bytes; /* of a block */
+} row_panel;
 
-static size_t chunks_of(size_t group)
+static size_t whole_lines(size_t bytes)
 {
-    return (group + CHUNK - 1) / CHUNK;
+    return (bytes + 63) / 64 * 64;
 }
 
-static size_t scratch_bytes(size_t n_groups, size_t group)
+/* The parts of a panel one after another; returns their bytes. */
+static size_t carve_panel(bool is_byte, size_t n_groups, size_t group, void *scratch,
+                          row_panel *panel)
 {
-    const size_t panel = n_groups * chunks_of(group) * BLOCK_ROWS * CHUNK * sizeof(int16_t);
-    const size_t events = n_groups * (tspk_pad_step(group) / 2 * 8 + sizeof(uint32_t));
+    const size_t steps = n_groups * (tspk_pad_step(group) / step_of(is_byte));
+    const size_t block_bytes = n_groups * chunks_of(is_byte, group) * PANEL_CHUNK;
+    const size_t start = PANEL_ROWS * TSPK_LANES * sizeof(float);
+    const size_t end = start + whole_lines(PANEL_ROWS * n_groups * sizeof(int32_t));
+    const size_t at = end + whole_lines(PANEL_BLOCKS * n_groups * sizeof(uint32_t));
+    const size_t extra = at + whole_lines(PANEL_BLOCKS * steps * sizeof(uint32_t));
+    const size_t level = extra + whole_lines(PANEL_BLOCKS * steps * EXTRA_BYTES);
+    uint8_t *const from = scratch;
 
-    return panel > events ? panel : events;
+    if (panel) {
+        panel->z = scratch;
+        panel->start = (int32_t *)(from + start);
+        panel->end = (uint32_t *)(from + end);
+        panel->at = (uint32_t *)(from + at);
+        panel->extra = from + extra;
+        panel->level = from + level;
+        panel->steps = steps;
+        panel->block_bytes = block_bytes;
+    }
+    return level + PANEL_BLOCKS * block_bytes;
 }
 
-static void make_panel(size_t rows, size_t n_groups, size_t group, const int16_t *level, size_t ldl,
-                       int16_t *panel)
+/* Half a chunk of a block of rows as bytes; the steps in which a row has a rest, by bits of 4. */
+static AVX2 TSPK_ALWAYS_INLINE uint32_t split_rows(size_t rows, const int16_t *level, size_t ldl,
+                                                   size_t left, uint8_t *to, uint8_t *rest,
+                                                   __m256i *sum)
 {
-    for (size_t g = 0; g < n_groups; g++)
-        for (size_t from = 0; from < group; from += CHUNK, panel += BLOCK_ROWS * CHUNK)
-            for (size_t r = 0; r < rows; r++) {
-                const size_t n = group - from < CHUNK ? group - from : CHUNK;
-                const int16_t *const row = level + r * ldl + g * group + from;
+    __m256i is_over = _mm256_setzero_si256();
 
-                if (n == CHUNK) {
-                    memcpy(panel + r * CHUNK, row, CHUNK * sizeof *row);
-                    continue;
-                }
-                memset(panel + r * CHUNK, 0, CHUNK * sizeof *row);
-                memcpy(panel + r * CHUNK, row, n * sizeof *row);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        const __m256i v =
+            r < rows ? load_half(true, level + r * ldl, left) : _mm256_setzero_si256();
+        const half_chunk half = split_levels(v);
+
+        _mm256_storeu_si256((__m256i *)(to + r * CHUNK_BYTES), half.level);
+        _mm256_storeu_si256((__m256i *)(rest + r * CHUNK_BYTES / 2), half.rest);
+        is_over = _mm256_or_si256(is_over, half.is_over);
+        sum[r] = _mm256_add_epi32(sum[r], half.sum);
+    }
+    return steps_with(is_over);
+}
+
+/* One group of a block of rows, bytes. `n`: second steps of the block before this group. Returns
+ * those up to its end. */
+static AVX2 uint32_t make_byte_block(size_t rows, size_t group, const int16_t *level, size_t ldl,
+                                     uint8_t *to, uint32_t weight_at, uint32_t n, uint32_t *at,
+                                     uint8_t *extra, int32_t *start)
+{
+    const size_t half = CHUNK_STEPS / 2 * 4;
+    __m256i sum[BLOCK_ROWS];
+
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        sum[r] = _mm256_setzero_si256();
+    for (size_t from = 0; from < group; from += half) {
+        uint8_t *const here = to + from / half / 2 * PANEL_CHUNK + from / half % 2 * half;
+        uint8_t rest[BLOCK_ROWS * CHUNK_BYTES / 2];
+        uint32_t mask = split_rows(rows, level + from, ldl, group - from, here, rest, sum);
+
+        for (; mask; mask &= mask - 1, n++) {
+            const uint32_t byte = (uint32_t)__builtin_ctz(mask);
+
+            at[n] = weight_at + ((uint32_t)from + byte) / 4 * STEP_BYTES;
+            for (size_t r = 0; r < BLOCK_ROWS; r++)
+                memcpy(extra + n * EXTRA_BYTES + 4 * r, rest + r * CHUNK_BYTES / 2 + byte, 4);
+        }
+    }
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        start[r] = -BYTE_OFFSET * add_lanes(sum[r]);
+    return n;
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void make_word_block(size_t rows, size_t group, const int16_t *level,
+                                                    size_t ldl, uint8_t *to)
+{
+    const size_t half = CHUNK_STEPS / 2 * 2;
+
+    for (size_t from = 0; from < group; from += half)
+        for (size_t r = 0; r < BLOCK_ROWS; r++) {
+            const __m256i v = r < rows ? load_half(false, level + r * ldl + from, group - from)
+                                       : _mm256_setzero_si256();
+
+            _mm256_storeu_si256((__m256i *)(to + from / half / 2 * PANEL_CHUNK +
+                                            from / half % 2 * CHUNK_BYTES / 2 + r * CHUNK_BYTES),
+                                v);
+        }
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void make_panel(const bool is_byte, size_t rows, size_t n_groups,
+                                               size_t group, const int16_t *level, size_t ldl,
+                                               const row_panel *panel)
+{
+    const size_t group_bytes = chunks_of(is_byte, group) * PANEL_CHUNK;
+    const size_t weight_bytes = tspk_pad_step(group) / step_of(is_byte) * STEP_BYTES;
+
+    for (size_t first = 0, block = 0; first < rows; first += BLOCK_ROWS, block++) {
+        uint32_t n = 0;
+
+        for (size_t g = 0; g < n_groups; g++) {
+            const int16_t *const from = level + first * ldl + g * group;
+            uint8_t *const to = panel->level + block * panel->block_bytes + g * group_bytes;
+
+            if (is_byte) {
+                n = make_byte_block(rows - first, group, from, ldl, to,
+                                    (uint32_t)(g * weight_bytes), n,
+                                    panel->at + block * panel->steps,
+                                    panel->extra + block * panel->steps * EXTRA_BYTES,
+                                    panel->start + (block * n_groups + g) * BLOCK_ROWS);
+                panel->end[block * n_groups + g] = n;
+            } else {
+                make_word_block(rows - first, group, from, ldl, to);
             }
+        }
+    }
 }
 
-/* 8 lanes of one pair of positions, as int16. */
-static AVX2 TSPK_ALWAYS_INLINE __m256i load_weights(const void *weight, size_t at, bool is_byte)
+static AVX2 TSPK_ALWAYS_INLINE __m256i broadcast_step(const uint8_t *from)
 {
-    if (is_byte)
-        return _mm256_cvtepi8_epi16(
-            _mm_loadu_si128((const __m128i *)((const int8_t *)weight + at)));
-    return _mm256_loadu_si256((const __m256i *)((const int16_t *)weight + at));
+    int32_t step;
+
+    memcpy(&step, from, sizeof step);
+    return _mm256_set1_epi32(step);
 }
 
-static AVX2 TSPK_ALWAYS_INLINE __m256i load_pair(const int16_t *level)
-{
-    int32_t both;
-
-    memcpy(&both, level, sizeof both);
-    return _mm256_set1_epi32(both);
-}
-
-/* One pair of positions of a block of rows and a tile. */
-static AVX2 TSPK_ALWAYS_INLINE void sum_pair(const size_t rows, const bool is_byte,
-                                             const int16_t *panel, const void *weight, size_t at,
+/* One step of a block of rows; `row_bytes` from one row's levels to the next's. */
+static AVX2 TSPK_ALWAYS_INLINE void sum_step(const bool is_byte, const uint8_t *level,
+                                             const size_t row_bytes, const uint8_t *weight,
                                              __m256i *sum)
 {
-    const __m256i w0 = load_weights(weight, at, is_byte);
-    const __m256i w1 = load_weights(weight, at + TSPK_LANES, is_byte);
+    __m256i w0 = _mm256_loadu_si256((const __m256i *)weight);
+    __m256i w1 = _mm256_loadu_si256((const __m256i *)(weight + STEP_BYTES / 2));
 
-#pragma GCC unroll 6
-    for (size_t r = 0; r < rows; r++) {
-        const __m256i two = load_pair(panel + r * CHUNK);
+    TSPK_IN_REGISTER(w0);
+    TSPK_IN_REGISTER(w1);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        __m256i x = broadcast_step(level + r * row_bytes);
 
-        sum[2 * r] = _mm256_add_epi32(sum[2 * r], _mm256_madd_epi16(two, w0));
-        sum[2 * r + 1] = _mm256_add_epi32(sum[2 * r + 1], _mm256_madd_epi16(two, w1));
+        TSPK_IN_REGISTER(x);
+        sum[2 * r] = multiply_add(is_byte, sum[2 * r], w0, x);
+        sum[2 * r + 1] = multiply_add(is_byte, sum[2 * r + 1], w1, x);
         TSPK_IN_REGISTER(sum[2 * r]);
         TSPK_IN_REGISTER(sum[2 * r + 1]);
     }
 }
 
-/* sum[2 r], sum[2 r + 1]: 16 lanes of row r over the pairs of a group. */
-static AVX2 TSPK_ALWAYS_INLINE void sum_group(const size_t rows, const bool is_byte, size_t pairs,
-                                              const int16_t *panel, const void *weight, size_t at,
-                                              __m256i *sum)
+/* A block of rows in a panel, from one of its groups on. */
+typedef struct panel_block {
+    const uint8_t *level, *extra;
+    const int32_t *start;
+    const uint32_t *end, *at;
+    uint32_t n; /* second steps before the group */
+} panel_block;
+
+static AVX2 TSPK_ALWAYS_INLINE panel_block block_of(const row_panel *panel, size_t block,
+                                                    size_t n_groups, size_t first_group,
+                                                    size_t panel_group)
 {
-#pragma GCC unroll 12
-    for (size_t r = 0; r < 2 * rows; r++)
-        sum[r] = _mm256_setzero_si256();
-    for (; pairs >= CHUNK / 2; pairs -= CHUNK / 2, at += CHUNK * TSPK_LANES) {
+    const panel_block found = {panel->level + block * panel->block_bytes +
+                                   first_group * panel_group,
+                               panel->extra + block * panel->steps * EXTRA_BYTES,
+                               panel->start + (block * n_groups + first_group) * BLOCK_ROWS,
+                               panel->end + block * n_groups + first_group,
+                               panel->at + block * panel->steps,
+                               first_group ? panel->end[block * n_groups + first_group - 1] : 0};
+
+    return found;
+}
+
+/* sum[2 r], sum[2 r + 1]: 16 columns of row r over the steps of a group of the tile `tile`.
+ * `whole`: as many whole chunks, known to the compiler; 0: any number of steps. */
+static AVX2 TSPK_ALWAYS_INLINE void sum_group(const bool is_byte, const size_t whole, size_t steps,
+                                              panel_block *block, const uint8_t *tile,
+                                              const uint8_t *weight, __m256i *sum)
+{
+    const size_t chunks = whole ? whole : steps / CHUNK_STEPS;
+    const uint8_t *level = block->level;
+
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        sum[2 * r] = sum[2 * r + 1] =
+            is_byte ? _mm256_set1_epi32(block->start[r]) : _mm256_setzero_si256();
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
 #pragma GCC unroll 16
-        for (size_t p = 0; p < CHUNK / 2; p++)
-            sum_pair(rows, is_byte, panel + 2 * p, weight, at + 2 * p * TSPK_LANES, sum);
-        panel += BLOCK_ROWS * CHUNK;
+        for (size_t step = 0; step < CHUNK_STEPS; step++)
+            sum_step(is_byte, level + 4 * step, CHUNK_BYTES, weight + step * STEP_BYTES, sum);
+        level += PANEL_CHUNK;
+        weight += CHUNK_STEPS * STEP_BYTES;
     }
-    for (size_t p = 0; p < pairs; p++)
-        sum_pair(rows, is_byte, panel + 2 * p, weight, at + 2 * p * TSPK_LANES, sum);
+    for (size_t step = chunks * CHUNK_STEPS; !whole && step < steps;
+         step++, level += 4, weight += STEP_BYTES)
+        sum_step(is_byte, level, CHUNK_BYTES, weight, sum);
+    for (; is_byte && block->n < *block->end; block->n++)
+        sum_step(true, block->extra + block->n * EXTRA_BYTES, 4, tile + block->at[block->n], sum);
 }
 
-/* Eight columns at the end of a row of n; only those that are there are read and written. */
-static AVX2 TSPK_ALWAYS_INLINE __m256i mask_of(size_t n)
+/* The common case: nothing is kept, nothing is divided, every column is there. */
+static AVX2 TSPK_ALWAYS_INLINE void finish_once(float rho, const float *bias, float *out, __m256 z0,
+                                                __m256 z1)
 {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n < 8 ? (int)n : 8),
-                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256 zero = _mm256_setzero_ps(), factor = _mm256_set1_ps(rho);
+
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_fmadd_ps(factor, z0, zero), _mm256_loadu_ps(bias)));
+    _mm256_storeu_ps(out + 8,
+                     _mm256_add_ps(_mm256_fmadd_ps(factor, z1, zero), _mm256_loadu_ps(bias + 8)));
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void finish(const tspk_linear_args *args, size_t r, size_t column,
-                                           __m256 z)
+/* Some groups of a block of rows in one tile; after the last its rows are finished. */
+static AVX2 TSPK_ALWAYS_INLINE void sum_block(const bool is_byte, const size_t whole,
+                                              const tspk_linear_args *args, panel_block block,
+                                              size_t first_group, size_t end, size_t tile,
+                                              size_t row, size_t rows, float *kept)
 {
-    const size_t class = args->row_class[r], at = r * args->ldo + column;
-    const __m256i mask = mask_of(args->n - column);
-    const __m256 bias = _mm256_maskload_ps(args->bias + class * args->ldbias + column, mask);
-    const __m256 before =
-        args->y && !args->is_first ? _mm256_maskload_ps(args->y + at, mask) : _mm256_setzero_ps();
-    __m256 y = _mm256_fmadd_ps(_mm256_set1_ps(args->rho[class]), z, before);
-
-    if (args->y && !args->is_last)
-        _mm256_maskstore_ps(args->y + at, mask, y);
-    if (args->divisor > 0.0f)
-        y = _mm256_div_ps(y, _mm256_set1_ps(args->divisor));
-    _mm256_maskstore_ps(args->out + at, mask, _mm256_add_ps(y, bias));
-}
-
-static AVX2 TSPK_ALWAYS_INLINE void finish_tile(const tspk_linear_args *args, size_t r,
-                                                size_t column, __m256 z0, __m256 z1)
-{
-    finish(args, r, column, z0);
-    if (column + 8 < args->n)
-        finish(args, r, column + 8, z1);
-}
-
-static AVX2 TSPK_ALWAYS_INLINE void linear_tile(const size_t rows, const bool is_byte,
-                                                const tspk_linear_args *args, size_t first,
-                                                size_t tile)
-{
-    const size_t n_groups = args->n_groups, group = args->group;
-    const size_t panel_group = chunks_of(group) * BLOCK_ROWS * CHUNK;
-    const float *scale = args->scale + tile * n_groups * TSPK_LANES;
+    const size_t n_groups = args->n_groups;
+    const size_t steps = whole ? whole * CHUNK_STEPS : args->group / step_of(is_byte);
+    const size_t panel_group =
+        whole ? whole * PANEL_CHUNK : chunks_of(is_byte, args->group) * PANEL_CHUNK;
+    const uint8_t *const weight =
+        (const uint8_t *)args->weight + tile * n_groups * steps * STEP_BYTES;
+    const uint8_t *here = weight + first_group * steps * STEP_BYTES;
+    const float *scale = args->scale + (tile * n_groups + first_group) * TSPK_LANES;
     __m256i sum[2 * BLOCK_ROWS];
     __m256 z[2 * BLOCK_ROWS];
 
-    for (size_t r = 0; r < 2 * rows; r++)
-        z[r] = _mm256_setzero_ps();
-    for (size_t g = 0; g < n_groups; g++, scale += TSPK_LANES) {
-        const __m256 s0 = _mm256_loadu_ps(scale), s1 = _mm256_loadu_ps(scale + 8);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 2 * BLOCK_ROWS; i++)
+        z[i] = first_group ? _mm256_loadu_ps(kept + 8 * i) : _mm256_setzero_ps();
+    for (size_t g = first_group; g < end; g++) {
+        __m256 s0, s1;
 
-        sum_group(rows, is_byte, group / 2, (const int16_t *)args->scratch + g * panel_group,
-                  args->weight, (tile * n_groups + g) * group * TSPK_LANES, sum);
-#pragma GCC unroll 6
-        for (size_t r = 0; r < rows; r++) {
+        sum_group(is_byte, whole, steps, &block, weight, here, sum);
+        s0 = _mm256_loadu_ps(scale);
+        s1 = _mm256_loadu_ps(scale + 8);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < BLOCK_ROWS; r++) {
             z[2 * r] = _mm256_fmadd_ps(s0, _mm256_cvtepi32_ps(sum[2 * r]), z[2 * r]);
             z[2 * r + 1] = _mm256_fmadd_ps(s1, _mm256_cvtepi32_ps(sum[2 * r + 1]), z[2 * r + 1]);
         }
+        here += steps * STEP_BYTES;
+        scale += TSPK_LANES;
+        block.level += panel_group;
+        block.start += BLOCK_ROWS;
+        block.end++;
     }
-    for (size_t r = 0; r < rows; r++)
-        finish_tile(args, first + r, tile * TSPK_LANES, z[2 * r], z[2 * r + 1]);
+    if (end < n_groups) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < 2 * BLOCK_ROWS; i++)
+            _mm256_storeu_ps(kept + 8 * i, z[i]);
+        return;
+    }
+    if (!args->y && !(args->divisor > 0.0f) && args->n - tile * TSPK_LANES >= TSPK_LANES) {
+        const uint8_t *const class = args->row_class + row;
+        const float *const bias = args->bias + tile * TSPK_LANES;
+        float *const out = args->out + row * args->ldo + tile * TSPK_LANES;
+
+#pragma GCC unroll 4
+        for (size_t r = 0; r < BLOCK_ROWS; r++)
+            if (r < rows)
+                finish_once(args->rho[class[r]], bias + class[r] * args->ldbias,
+                            out + r * args->ldo, z[2 * r], z[2 * r + 1]);
+        return;
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        if (r < rows)
+            finish_tile(args, row + r, tile * TSPK_LANES, z[2 * r], z[2 * r + 1]);
 }
 
-static AVX2 TSPK_ALWAYS_INLINE size_t linear_rows(const size_t rows, const tspk_linear_args *args,
-                                                  size_t first)
+static AVX2 TSPK_ALWAYS_INLINE void linear_rows(const bool is_byte, const size_t whole,
+                                                const tspk_linear_args *args)
 {
-    const size_t tiles = tspk_pad_lanes(args->n) / TSPK_LANES;
+    const size_t tiles = tspk_pad_lanes(args->n) / TSPK_LANES, n_groups = args->n_groups;
+    const size_t group_bytes = args->group / step_of(is_byte) * STEP_BYTES;
+    const size_t panel_group = chunks_of(is_byte, args->group) * PANEL_CHUNK;
+    const size_t near = group_bytes < NEAR_BYTES ? NEAR_BYTES / group_bytes : 1;
+    row_panel panel;
 
-    for (; first + rows <= args->rows; first += rows) {
-        make_panel(rows, args->n_groups, args->group, args->level + first * args->ldl, args->ldl,
-                   args->scratch);
-        if (args->width == TSPK_WIDTH_BYTE)
-            for (size_t tile = 0; tile < tiles; tile++)
-                linear_tile(rows, true, args, first, tile);
-        else
-            for (size_t tile = 0; tile < tiles; tile++)
-                linear_tile(rows, false, args, first, tile);
+    carve_panel(is_byte, n_groups, args->group, args->scratch, &panel);
+    for (size_t first = 0; first < args->rows; first += PANEL_ROWS) {
+        const size_t left = args->rows - first, rows = left < PANEL_ROWS ? left : PANEL_ROWS;
+
+        make_panel(is_byte, rows, n_groups, args->group, args->level + first * args->ldl, args->ldl,
+                   &panel);
+        for (size_t tile = 0; tile < tiles; tile++)
+            for (size_t g = 0; g < n_groups; g += near)
+                for (size_t row = 0; row < rows; row += BLOCK_ROWS)
+                    sum_block(is_byte, whole, args,
+                              block_of(&panel, row / BLOCK_ROWS, n_groups, g, panel_group), g,
+                              g + near < n_groups ? g + near : n_groups, tile, first + row,
+                              rows - row, panel.z + row * TSPK_LANES);
     }
-    return first;
 }
 
 static AVX2 void linear(const tspk_linear_args *args)
 {
-    size_t first = linear_rows(BLOCK_ROWS, args, 0);
+    const bool is_byte = args->width == TSPK_WIDTH_BYTE;
 
-    first = linear_rows(3, args, first);
-    linear_rows(1, args, first);
+    if (is_byte && args->group == 64)
+        linear_rows(true, 1, args);
+    else if (is_byte)
+        linear_rows(true, 0, args);
+    else
+        linear_rows(false, 0, args);
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void product_tile(const size_t rows, const bool is_byte,
-                                                 const tspk_product_args *args, size_t first,
-                                                 size_t column)
+static AVX2 TSPK_ALWAYS_INLINE void product_block(const bool is_byte, const tspk_product_args *args,
+                                                  panel_block block, size_t row, size_t rows,
+                                                  size_t column)
 {
-    const size_t padded = tspk_pad_step(args->inner);
+    const size_t steps = tspk_pad_step(args->inner) / step_of(is_byte);
+    const uint8_t *const tile = (const uint8_t *)args->b + column / TSPK_LANES * steps * STEP_BYTES;
     const __m256 factor = _mm256_set1_ps(args->factor);
     __m256i sum[2 * BLOCK_ROWS];
 
-    sum_group(rows, is_byte, padded / 2, args->scratch, args->b, column * padded, sum);
-#pragma GCC unroll 6
-    for (size_t r = 0; r < rows; r++)
-        for (size_t half = 0; half < 2; half++) {
-            float *const out = args->out + (first + r) * args->ldo + column + 8 * half;
-            const __m256 before = args->is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
+    sum_group(is_byte, 0, steps, &block, tile, tile, sum);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        float *const out = args->out + (row + r) * args->ldo + column;
+        __m256 a = _mm256_setzero_ps(), b = a;
 
-            _mm256_storeu_ps(
-                out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r + half]), factor, before));
+        if (r >= rows)
+            return;
+        if (!args->is_first) {
+            a = _mm256_loadu_ps(out);
+            b = _mm256_loadu_ps(out + 8);
         }
+        _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r]), factor, a));
+        _mm256_storeu_ps(out + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r + 1]), factor, b));
+    }
 }
 
-static AVX2 TSPK_ALWAYS_INLINE size_t product_rows(const size_t rows, const tspk_product_args *args,
-                                                   size_t first)
+static AVX2 TSPK_ALWAYS_INLINE void product_rows(const bool is_byte, const tspk_product_args *args)
 {
-    for (; first + rows <= args->rows; first += rows) {
-        make_panel(rows, 1, args->inner, args->a + first * args->lda, args->lda, args->scratch);
-        if (args->width == TSPK_WIDTH_BYTE)
-            for (size_t column = 0; column < args->columns; column += TSPK_LANES)
-                product_tile(rows, true, args, first, column);
-        else
-            for (size_t column = 0; column < args->columns; column += TSPK_LANES)
-                product_tile(rows, false, args, first, column);
+    row_panel panel;
+
+    carve_panel(is_byte, 1, args->inner, args->scratch, &panel);
+    for (size_t first = 0; first < args->rows; first += PANEL_ROWS) {
+        const size_t left = args->rows - first, rows = left < PANEL_ROWS ? left : PANEL_ROWS;
+
+        make_panel(is_byte, rows, 1, args->inner, args->a + first * args->lda, args->lda, &panel);
+        for (size_t column = 0; column < args->columns; column += TSPK_LANES)
+            for (size_t row = 0; row < rows; row += BLOCK_ROWS)
+                product_block(is_byte, args, block_of(&panel, row / BLOCK_ROWS, 1, 0, 0),
+                              first + row, rows - row, column);
     }
-    return first;
 }
 
 static AVX2 void product(const tspk_product_args *args)
 {
-    size_t first = product_rows(BLOCK_ROWS, args, 0);
-
-    first = product_rows(3, args, first);
-    product_rows(1, args, first);
+    if (args->width == TSPK_WIDTH_BYTE)
+        product_rows(true, args);
+    else
+        product_rows(false, args);
 }
 
-/* --- from the list of what fired --- */
-
-static event_list carve_events(size_t n_groups, size_t group, void *scratch)
+static size_t scratch_bytes(size_t n_groups, size_t group)
 {
-    const size_t most = n_groups * (tspk_pad_step(group) / 2);
-    event_list events;
+    const size_t as_bytes = carve_panel(true, n_groups, group, NULL, NULL);
+    const size_t as_words = carve_panel(false, n_groups, group, NULL, NULL);
+    const size_t events = tspk_avx2_event_bytes(n_groups, group);
+    const size_t most = as_bytes > as_words ? as_bytes : as_words;
 
-    events.at = scratch;
-    events.value = (int32_t *)(events.at + most);
-    events.end = (uint32_t *)(events.value + most);
-    return events;
+    return most > events ? most : events;
 }
 
-/* The pairs of a row in which anything fired; `group` need not be whole steps when there is one. */
-static void list_events(size_t n_groups, size_t group, const int16_t *level, event_list *events)
+/* --- right operands made of levels --- */
+
+/* Bytes of 16 columns at four positions: 8 columns with their four positions, twice. */
+static AVX2 TSPK_ALWAYS_INLINE void join_positions(const __m256i *row, uint8_t *packed)
 {
-    uint32_t n = 0;
+    const __m256i offset = _mm256_set1_epi8((char)BYTE_OFFSET);
+    const __m256i low = _mm256_set1_epi16(0xff);
+    /* words of two positions: columns 0 to 15 */
+    const __m256i ab = _mm256_or_si256(_mm256_and_si256(row[0], low), _mm256_slli_epi16(row[1], 8));
+    const __m256i cd = _mm256_or_si256(_mm256_and_si256(row[2], low), _mm256_slli_epi16(row[3], 8));
+    const __m256i even = _mm256_unpacklo_epi16(ab, cd), odd = _mm256_unpackhi_epi16(ab, cd);
 
-    for (size_t g = 0; g < n_groups; g++) {
-        for (size_t p = g * group; p < (g + 1) * group; p += 2) {
-            int32_t both = (uint16_t)level[p];
-
-            if (p + 1 < (g + 1) * group)
-                memcpy(&both, level + p, sizeof both);
-            events->at[n] = (uint32_t)(p * TSPK_LANES);
-            events->value[n] = both;
-            n += both != 0;
-        }
-        events->end[g] = n;
-    }
+    _mm256_storeu_si256((__m256i *)packed,
+                        _mm256_xor_si256(offset, _mm256_permute2x128_si256(even, odd, 0x20)));
+    _mm256_storeu_si256((__m256i *)(packed + STEP_BYTES / 2),
+                        _mm256_xor_si256(offset, _mm256_permute2x128_si256(even, odd, 0x31)));
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void sum_events(uint32_t from, uint32_t to, const event_list *events,
-                                               const void *weight, size_t at, const bool is_byte,
-                                               __m256i *sum0, __m256i *sum1)
+static AVX2 void pack_byte_columns(size_t inner, size_t columns, const int16_t *level, size_t ldl,
+                                   uint8_t *packed)
 {
-    __m256i a = _mm256_setzero_si256(), b = a;
+    for (size_t column = 0; column < columns; column += TSPK_LANES)
+        for (size_t p = 0; p < inner; p += 4, packed += STEP_BYTES) {
+            __m256i row[4];
 
-    for (uint32_t e = from; e < to; e++) {
-        const __m256i two = _mm256_set1_epi32(events->value[e]);
-        const size_t w = at + events->at[e];
+            for (size_t i = 0; i < 4; i++) {
+                const int16_t *const from = level + (p + i) * ldl + column;
+                int16_t part[TSPK_LANES] = {0};
 
-        a = _mm256_add_epi32(a, _mm256_madd_epi16(two, load_weights(weight, w, is_byte)));
-        b = _mm256_add_epi32(
-            b, _mm256_madd_epi16(two, load_weights(weight, w + TSPK_LANES, is_byte)));
-    }
-    *sum0 = a;
-    *sum1 = b;
-}
-
-static AVX2 void linear_events(const tspk_linear_args *args)
-{
-    const size_t n_groups = args->n_groups, group = args->group;
-    const size_t tiles = tspk_pad_lanes(args->n) / TSPK_LANES;
-    event_list events = carve_events(n_groups, group, args->scratch);
-
-    for (size_t r = 0; r < args->rows; r++) {
-        list_events(n_groups, group, args->level + r * args->ldl, &events);
-        for (size_t tile = 0; tile < tiles; tile++) {
-            const float *const scale = args->scale + tile * n_groups * TSPK_LANES;
-            const size_t at = tile * n_groups * group * TSPK_LANES;
-            __m256 z0 = _mm256_setzero_ps(), z1 = z0;
-            uint32_t from = 0;
-
-            for (size_t g = 0; g < n_groups; from = events.end[g++]) {
-                const float *const s = scale + g * TSPK_LANES;
-                __m256i a, b;
-
-                if (from == events.end[g])
+                if (p + i < inner && columns - column >= TSPK_LANES) {
+                    row[i] = _mm256_loadu_si256((const __m256i *)from);
                     continue;
-                if (args->width == TSPK_WIDTH_BYTE)
-                    sum_events(from, events.end[g], &events, args->weight, at, true, &a, &b);
-                else
-                    sum_events(from, events.end[g], &events, args->weight, at, false, &a, &b);
-                z0 = _mm256_fmadd_ps(_mm256_loadu_ps(s), _mm256_cvtepi32_ps(a), z0);
-                z1 = _mm256_fmadd_ps(_mm256_loadu_ps(s + 8), _mm256_cvtepi32_ps(b), z1);
+                }
+                if (p + i < inner)
+                    memcpy(part, from, (columns - column) * sizeof *from);
+                row[i] = _mm256_loadu_si256((const __m256i *)part);
             }
-            finish_tile(args, r, tile * TSPK_LANES, z0, z1);
+            join_positions(row, packed);
         }
+}
+
+/* 8 rows of 8 double words become their columns. */
+static AVX2 TSPK_ALWAYS_INLINE void transpose_steps(__m256i *row)
+{
+    __m256i part[8];
+
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 8; i += 2) {
+        part[i] = _mm256_unpacklo_epi32(row[i], row[i + 1]);
+        part[i + 1] = _mm256_unpackhi_epi32(row[i], row[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 8; i += 4)
+#pragma GCC unroll 2
+        for (size_t k = 0; k < 2; k++) {
+            row[i + 2 * k] = _mm256_unpacklo_epi64(part[i + k], part[i + k + 2]);
+            row[i + 2 * k + 1] = _mm256_unpackhi_epi64(part[i + k], part[i + k + 2]);
+        }
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        const __m256i upper = row[j], lower = row[4 + j];
+
+        row[j] = _mm256_permute2x128_si256(upper, lower, 0x20);
+        row[4 + j] = _mm256_permute2x128_si256(upper, lower, 0x31);
     }
 }
 
-static AVX2 void product_events(const tspk_product_args *args)
+static AVX2 void pack_byte_rows(size_t inner, size_t columns, const int16_t *level, size_t ldl,
+                                uint8_t *packed)
 {
-    const size_t padded = tspk_pad_step(args->inner);
-    const __m256 factor = _mm256_set1_ps(args->factor);
-    event_list events = carve_events(1, args->inner, args->scratch);
+    const size_t steps = tspk_pad_step(inner) / 4, half = TSPK_LANES / 2;
+    const __m256i offset = _mm256_set1_epi8((char)BYTE_OFFSET);
 
-    for (size_t r = 0; r < args->rows; r++) {
-        list_events(1, args->inner, args->a + r * args->lda, &events);
-        if (!events.end[0] && !args->is_first)
-            continue;
-        for (size_t column = 0; column < args->columns; column += TSPK_LANES) {
-            float *const out = args->out + r * args->ldo + column;
-            const __m256 zero = _mm256_setzero_ps();
-            __m256i a, b;
+    for (size_t column = 0; column < columns; column += half) {
+        uint8_t *const tile =
+            packed + column / TSPK_LANES * steps * STEP_BYTES + column % TSPK_LANES * 4;
 
-            if (args->width == TSPK_WIDTH_BYTE)
-                sum_events(0, events.end[0], &events, args->b, column * padded, true, &a, &b);
-            else
-                sum_events(0, events.end[0], &events, args->b, column * padded, false, &a, &b);
-            _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(a), factor,
-                                                  args->is_first ? zero : _mm256_loadu_ps(out)));
-            _mm256_storeu_ps(
-                out + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(b), factor,
-                                         args->is_first ? zero : _mm256_loadu_ps(out + 8)));
+        for (size_t first = 0; first < steps; first += 8) {
+            __m256i row[8];
+
+#pragma GCC unroll 8
+            for (size_t i = 0; i < 8; i++) {
+                row[i] = offset;
+                if (column + i < columns)
+                    row[i] = _mm256_xor_si256(
+                        offset,
+                        load_half(true, level + (column + i) * ldl + 4 * first, inner - 4 * first));
+            }
+            transpose_steps(row);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < 8; i++)
+                if (first + i < steps)
+                    _mm256_storeu_si256((__m256i *)(tile + (first + i) * STEP_BYTES), row[i]);
         }
     }
+    /* the last tile's second half may be without columns */
+    for (size_t step = 0; (columns + half - 1) / half % 2 && step < steps; step++)
+        _mm256_storeu_si256((__m256i *)(packed +
+                                        (columns / TSPK_LANES * steps + step) * STEP_BYTES +
+                                        STEP_BYTES / 2),
+                            offset);
 }
 
 static AVX2 void pack_columns(tspk_width width, size_t inner, size_t columns, const int16_t *level,
-                         size_t ldl, void *packed)
+                              size_t ldl, void *packed)
 {
     if (width == TSPK_WIDTH_BYTE)
-        tspk_pack_levels(bytes, inner, columns, level, ldl, 1, packed);
+        pack_byte_columns(inner, columns, level, ldl, packed);
     else
         tspk_pack_levels(words, inner, columns, level, ldl, 1, packed);
 }
 
 static AVX2 void pack_rows(tspk_width width, size_t inner, size_t columns, const int16_t *level,
-                      size_t ldl, void *packed)
+                           size_t ldl, void *packed)
 {
     if (width == TSPK_WIDTH_BYTE)
-        tspk_pack_levels(bytes, inner, columns, level, 1, ldl, packed);
+        pack_byte_rows(inner, columns, level, ldl, packed);
     else
         tspk_pack_levels(words, inner, columns, level, 1, ldl, packed);
 }
 
 const tspk_kernels tspk_kernels_avx2 = {
     .name = "avx2",
-    .step = {2, 2},
+    .step = {4, 2},
+    .byte_offset = BYTE_OFFSET,
     .event_rate = 0.2f,
     .scratch_bytes = scratch_bytes,
     .linear = linear,
-    .linear_events = linear_events,
+    .linear_events = tspk_avx2_linear_events,
     .product = product,
-    .product_events = product_events,
+    .product_events = tspk_avx2_product_events,
     .pack_columns = pack_columns,
     .pack_rows = pack_rows,
 };
