@@ -8,6 +8,8 @@
 
 const char *const tspk_cli_isa_choices[] = {"scalar", "avx2", "avx512vnni", "neon", NULL};
 const char *const tspk_cli_interpolation_choices[] = {"nearest", "bilinear", "bicubic", NULL};
+const char *const tspk_cli_policy_choices[] = {"none", "confidence", "entropy", "margin", "net",
+                                               NULL};
 
 static const char *const mode_choices[] = {"exact", "balanced", "fast", NULL};
 
@@ -24,6 +26,24 @@ tspk_isa tspk_cli_isa(const tspk_cli_args *args)
         return TSPK_ISA_NEON;
     default:
         return TSPK_ISA_AUTO;
+    }
+}
+
+tspk_policy tspk_cli_policy(const tspk_cli_args *args)
+{
+    switch (args->policy) {
+    case 0:
+        return TSPK_POLICY_NONE;
+    case 1:
+        return TSPK_POLICY_CONFIDENCE;
+    case 2:
+        return TSPK_POLICY_ENTROPY;
+    case 3:
+        return TSPK_POLICY_MARGIN;
+    case 4:
+        return TSPK_POLICY_NET;
+    default:
+        return TSPK_POLICY_OF_MODE;
     }
 }
 
@@ -71,11 +91,12 @@ static tspk_status run(const tspk_cli_args *args, tspk_error *err)
     TSPK_CLI_TRY(tspk_cli_is_spike(model, &is_spike, err));
     if (is_spike)
         return tspk_cli_run_spike(args, args->mode >= 0 ? mode_choices[args->mode] : "exact", err);
-    if (args->mode >= 0 || args->steps >= 0 || args->dump_spikes || args->isa >= 0)
+    if (args->mode >= 0 || args->steps >= 0 || args->dump_spikes || args->isa >= 0 ||
+        args->policy >= 0 || args->exit >= 0)
         return tspk_cli_fail(
             err, TSPK_USAGE,
-            "%s is a source network: --mode, --steps, --isa and --dump-spikes need "
-            "a .spike",
+            "%s is a source network: --mode, --steps, --policy, --exit, --isa and --dump-spikes "
+            "need a .spike",
             model);
     return tspk_cli_run_onnx(args, err);
 }
@@ -85,6 +106,7 @@ static const tspk_cli_option options[] = {
      "logits after step N of exact (default: its last step)"},
     {"mode", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mode), 0, 0, mode_choices, "MODE",
      "operating point of the file (default exact)"},
+    TSPK_CLI_EXIT_OPTIONS,
     TSPK_CLI_BATCH_OPTION,
     TSPK_CLI_THREADS_OPTION,
     TSPK_CLI_ISA_OPTION,
@@ -100,8 +122,6 @@ static const tspk_cli_option options[] = {
      "and inputs and integer products (4 images at most)"},
     TSPK_CLI_PREPROCESS_OPTIONS,
     TSPK_CLI_COMMON_OPTIONS,
-    TSPK_CLI_LATER_OPTION("policy"),
-    TSPK_CLI_LATER_OPTION("exit"),
     TSPK_CLI_LATER_OPTION("halt"),
     TSPK_CLI_LATER_OPTION("merge"),
     TSPK_CLI_LATER_OPTION("refine"),

@@ -49,10 +49,11 @@ static void print_modes(const cJSON *modes)
     const cJSON *mode;
 
     if (cJSON_GetArraySize(modes) > 0)
-        printf("\n%-9s  %5s\n", "mode", "steps");
+        printf("\n%-9s  %-10s  %5s\n", "mode", "policy", "steps");
     cJSON_ArrayForEach(mode, modes)
     {
-        printf("%-9s  %5.2f", tspk_cli_json_text(mode, "mode", ""),
+        printf("%-9s  %-10s  %5.2f", tspk_cli_json_text(mode, "mode", ""),
+               tspk_cli_json_text(mode, "policy", ""),
                tspk_cli_json_number(mode, "mean_steps", 0));
         print_share(mode, "top1");
         print_share(mode, "top5");
@@ -234,6 +235,9 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.isa = tspk_cli_isa(args);
     settings.is_forced = args->is_forced;
     settings.has_layers = args->has_layers;
+    settings.has_ablation = args->has_ablation;
+    settings.policy = tspk_cli_policy(args);
+    settings.exit = args->exit;
     settings.progress = tspk_cli_progress_step;
     settings.progress_context = &job->progress;
     return tspk_validate(job->spike, job->model, job->data, &settings, &job->json, err);
@@ -273,6 +277,9 @@ static const tspk_cli_option options[] = {
      "steps 1 to N (default: all of the file)"},
     {"mode", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mode), 0, 0, mode_choices, "MODE",
      "operating points (default: all that the file has)"},
+    TSPK_CLI_EXIT_OPTIONS,
+    {"ablation", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(has_ablation), 0, 0, NULL, NULL,
+     "and what each means of the mode balanced does alone"},
     TSPK_CLI_BATCH_OPTION,
     TSPK_CLI_THREADS_OPTION,
     TSPK_CLI_ISA_OPTION,
@@ -282,10 +289,7 @@ static const tspk_cli_option options[] = {
      "accept another network than the .spike's source"},
     TSPK_CLI_PREPROCESS_OPTIONS,
     TSPK_CLI_COMMON_OPTIONS,
-    TSPK_CLI_LATER_SWITCH("ablation"),
     TSPK_CLI_LATER_OPTION("report"),
-    TSPK_CLI_LATER_OPTION("policy"),
-    TSPK_CLI_LATER_OPTION("exit"),
     TSPK_CLI_LATER_OPTION("halt"),
     TSPK_CLI_LATER_OPTION("merge"),
     TSPK_CLI_LATER_OPTION("refine"),

@@ -20,9 +20,13 @@ tspk_status tspk_cli_is_spike(const char *path, bool *is_spike_out, tspk_error *
 /** The kernels that were asked for. */
 tspk_isa tspk_cli_isa(const tspk_cli_args *args);
 
+/** The exit policy that was asked for. */
+tspk_policy tspk_cli_policy(const tspk_cli_args *args);
+
 /** Choices of options that several commands have; end with NULL. */
 extern const char *const tspk_cli_isa_choices[];
 extern const char *const tspk_cli_interpolation_choices[];
+extern const char *const tspk_cli_policy_choices[];
 
 /* Rows of option tables that several commands have. */
 #define TSPK_CLI_ARG(field) offsetof(tspk_cli_args, field)
@@ -97,6 +101,20 @@ extern const char *const tspk_cli_interpolation_choices[];
         "isa", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(isa), 0, 0, tspk_cli_isa_choices, "ISA",           \
             "kernels: scalar, avx2, avx512vnni or neon (default: the best here); the results do "  \
             "not depend on it"                                                                     \
+    }
+#define TSPK_CLI_EXIT_OPTIONS                                                                      \
+    {"policy",                                                                                     \
+     0,                                                                                            \
+     TSPK_CLI_CHOICE,                                                                              \
+     TSPK_CLI_ARG(policy),                                                                         \
+     0,                                                                                            \
+     0,                                                                                            \
+     tspk_cli_policy_choices,                                                                      \
+     "POLICY",                                                                                     \
+     "when an image stops: none, confidence, entropy, margin or net (default: as the mode says)"}, \
+    {                                                                                              \
+        "exit", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(exit), 0, 1, NULL, "P",                             \
+            "threshold of the policy after every step (default: those that were fitted)"           \
     }
 #define TSPK_CLI_LATER_OPTION(name)                                                                \
     {                                                                                              \

@@ -68,8 +68,7 @@ static bool add_top(tspk_cli_report *report, cJSON *image, const float *logits, 
 }
 
 tspk_status tspk_cli_report_add(tspk_cli_report *report, const char *name, const float *logits,
-                                size_t classes, uint32_t steps, const tspk_step_work *work,
-                                tspk_error *err)
+                                size_t classes, const tspk_step_work *work, tspk_error *err)
 {
     cJSON *image = cJSON_CreateObject();
 
@@ -77,7 +76,7 @@ tspk_status tspk_cli_report_add(tspk_cli_report *report, const char *name, const
         !cJSON_AddStringToObject(image, "name", name) || !add_top(report, image, logits, classes))
         return no_memory(err);
     if (work) {
-        if (!cJSON_AddNumberToObject(image, "steps", steps) ||
+        if (!cJSON_AddNumberToObject(image, "steps", work->steps) ||
             !cJSON_AddNumberToObject(image, "tokens", 1.0) ||
             !cJSON_AddNumberToObject(image, "energy_synaptic", work->energy_synaptic))
             return no_memory(err);

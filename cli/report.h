@@ -22,8 +22,7 @@ void tspk_cli_report_done(tspk_cli_report *report);
 
 /** Adds an image. @param work of its last step; NULL for a source network (null in the JSON) */
 tspk_status tspk_cli_report_add(tspk_cli_report *report, const char *name, const float *logits,
-                                size_t classes, uint32_t steps, const tspk_step_work *work,
-                                tspk_error *err);
+                                size_t classes, const tspk_step_work *work, tspk_error *err);
 
 /** Prints the text, unless JSON goes to standard output, and writes the JSON where it was asked
  * for. */

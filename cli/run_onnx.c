@@ -313,7 +313,7 @@ static tspk_status report_chunk(onnx_run *run, size_t first, size_t n, const voi
         else
             snprintf(name, sizeof name, "%s[%zu]", run->name, image);
         TSPK_CLI_TRY(tspk_cli_report_add(&run->report, name, (const float *)logits + i * classes,
-                                         classes, 0, NULL, err));
+                                         classes, NULL, err));
     }
     return TSPK_OK;
 }

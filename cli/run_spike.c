@@ -96,6 +96,8 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     settings.steps = run->steps;
     settings.isa = tspk_cli_isa(args);
     settings.mode = run->mode;
+    settings.policy = tspk_cli_policy(args);
+    settings.exit = args->exit;
     TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
     return allocate(run, err);
 }
@@ -118,7 +120,7 @@ static tspk_status run_chunk(spike_run *run, size_t first, size_t n, tspk_error 
             memcpy(run->kept + (first + i) * classes, last, classes * sizeof *last);
         TSPK_CLI_TRY(tspk_cli_report_add(
             &run->report, tspk_cli_source_name(&run->source, first + i, name, sizeof name), last,
-            classes, run->steps, &run->work[i * steps + steps - 1], err));
+            classes, &run->work[i * steps + steps - 1], err));
     }
     return TSPK_OK;
 }

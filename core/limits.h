@@ -18,6 +18,8 @@
 #define TSPK_MAX_DEAD_ZONE 4.0f    /* of a first level, as a share of itself */
 #define TSPK_MAX_SITES 65536u
 #define TSPK_MAX_POINTS 64u        /* operating points */
+#define TSPK_MAX_EXIT_INPUTS 1024u  /* of a policy net */
+#define TSPK_MAX_EXIT_HIDDEN 1024u
 #define TSPK_MAX_CLASS_NAMES 1000000u
 #define TSPK_MAX_CALIBRATION_IMAGES 10000000u
 #define TSPK_MAX_TEXT_BYTES ((size_t)1 << 20) /* settings */

@@ -147,6 +147,22 @@ uint32_t tspk_analog_site_fan_out(const tspk_spikegraph *spikes, const tspk_anal
     return 0;
 }
 
+const tspk_exit_policy *tspk_find_exit(const tspk_point *point, tspk_exit_kind kind)
+{
+    for (uint32_t i = 0; i < point->n_exits; i++)
+        if (point->exit[i].kind == kind)
+            return &point->exit[i];
+    return NULL;
+}
+
+const char *tspk_exit_kind_name(tspk_exit_kind kind)
+{
+    static const char *const names[TSPK_EXIT_KINDS] = {"none", "confidence", "entropy", "margin",
+                                                       "net"};
+
+    return kind < TSPK_EXIT_KINDS ? names[kind] : "unknown";
+}
+
 const char *tspk_site_kind_name(tspk_site_kind kind)
 {
     switch (kind) {

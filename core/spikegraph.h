@@ -14,6 +14,7 @@
 #ifndef TSPK_CORE_SPIKEGRAPH_H
 #define TSPK_CORE_SPIKEGRAPH_H
 
+#include "core/exit_policy.h"
 #include "core/graph.h"
 
 typedef enum tspk_coding {
@@ -135,6 +136,9 @@ typedef struct tspk_point {
     uint32_t n_levels;      /* n of 2n thresholds as asked for */
     tspk_site_params *site; /* [n_sites] */
     float **bias; /* [n_linears] -> [n_steps, n_classes, n_out]: b + W (o_0 - mean error) */
+    uint32_t n_exits;
+    tspk_exit_policy *exit;   /* [n_exits] one a kind */
+    tspk_exit_kind exit_kind; /* the one that is taken unless another is asked for */
 } tspk_point;
 
 /* Multiply-accumulates of one image in the source network, before anything was left out. */
@@ -192,7 +196,8 @@ void tspk_spikegraph_free(tspk_spikegraph *spikes);
  * product sites scale = κ * 2^-shift with one κ a class over all steps (1 at value sites), no
  * offset or prior at numerators; weights within their bounds and 0 at padding; int32 accumulation
  * (127 Σ|w| per row and group; 127² * inner at products; 128 with exponent codes); one record a
- * node, and one for every Linear with one input; analog sites against the nodes that they stand at.
+ * node, and one for every Linear with one input; analog sites against the nodes that they stand at;
+ * exit policies one a kind, temperatures positive, thresholds and weights of the net finite.
  * Names the site or node that breaks a rule.
  * @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
  */
@@ -201,6 +206,9 @@ tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *er
 /** Index of an operating point. @errors UNSUPPORTED: none of that name; names those there are */
 tspk_status tspk_find_point(const tspk_spikegraph *spikes, const char *name, uint32_t *index_out,
                             tspk_error *err);
+
+/** The point's policy of a kind; NULL: none. */
+const tspk_exit_policy *tspk_find_exit(const tspk_point *point, tspk_exit_kind kind);
 
 /** Rows of the site in the unreduced network. */
 static inline uint32_t tspk_site_source_rows(const tspk_site *site)

@@ -25,6 +25,10 @@ static inline bool tspk_is_positive(float x)
  */
 tspk_status tspk_verify_point(const tspk_spikegraph *spikes, uint32_t index, tspk_error *err);
 
+/** Exit policies of an operating point whose name and steps are verified. */
+tspk_status tspk_verify_exits(const tspk_spikegraph *spikes, const tspk_point *point,
+                              tspk_error *err);
+
 /** Analog sites against the graph, the records of spike-driven nodes being verified.
  * @param has_record [n_nodes] */
 tspk_status tspk_verify_analog_sites(const tspk_spikegraph *spikes, const bool *has_record,

@@ -188,7 +188,8 @@ tspk_status tspk_verify_point(const tspk_spikegraph *spikes, uint32_t index, tsp
     TSPK_TRY(verify_head(spikes, index, err));
     for (uint32_t i = 0; i < spikes->n_sites; i++)
         TSPK_TRY(tspk_at_tensor(err, verify_params(spikes, point, i, err), spikes->site[i].name));
-    return verify_bias(spikes, point, err);
+    TSPK_TRY(verify_bias(spikes, point, err));
+    return tspk_verify_exits(spikes, point, err);
 }
 
 tspk_status tspk_verify_meta(const tspk_spikegraph *spikes, tspk_error *err)

@@ -169,7 +169,7 @@ static tspk_status write_point(const tspk_spikegraph *spikes, uint32_t p, tspk_m
         TSPK_TRY(put(members, p, "linear", i, "bias",
                      step_shape(spikes, point, spikes->linear[i].n_out), point->bias[i],
                      &to->biases[i], err));
-    return TSPK_OK;
+    return tspk_section_exits_write(point, p, members, to, err);
 }
 
 tspk_status tspk_section_points_write(const tspk_spikegraph *spikes, tspk_members *members,
@@ -339,7 +339,7 @@ static tspk_status read_point(const reader *r, const Spike__Point *from, tspk_er
     for (uint32_t i = 0; i < spikes->n_linears; i++)
         TSPK_TRY(take(r, "linear", i, "bias", step_shape(spikes, point, spikes->linear[i].n_out),
                       from->biases[i], &point->bias[i], err));
-    return TSPK_OK;
+    return tspk_section_exits_read(from, r->point, r->container, spikes->arena, point, err);
 }
 
 tspk_status tspk_section_points_read(const Spike__File *file, tspk_container *container,

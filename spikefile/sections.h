@@ -32,6 +32,13 @@ tspk_status tspk_section_points_write(const tspk_spikegraph *spikes, tspk_member
 tspk_status tspk_section_points_read(const Spike__File *file, tspk_container *container,
                                      tspk_spikegraph *spikes, tspk_error *err);
 
+/** Exit policies of operating point `point`, whose steps are read before. */
+tspk_status tspk_section_exits_write(const tspk_point *point, uint32_t index, tspk_members *members,
+                                     Spike__Point *to, tspk_error *err);
+tspk_status tspk_section_exits_read(const Spike__Point *from, uint32_t index,
+                                    tspk_container *container, tspk_arena *arena,
+                                    tspk_point *point, tspk_error *err);
+
 /** Costs, preprocessing, class names, provenance. */
 tspk_status tspk_section_meta_write(const tspk_spikegraph *spikes, tspk_members *members,
                                     Spike__File *file, tspk_error *err);

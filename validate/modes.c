@@ -6,43 +6,94 @@
 
 #include "core/fail.h"
 #include "core/spike_handle.h"
+#include "runtime/spike/spike_session.h"
 
 static bool is_wanted(const char *only, const char *name)
 {
     return !only || !strcmp(only, "all") || !strcmp(only, name);
 }
 
-static tspk_status open_mode(tspk_modes *modes, const tspk_spike *spike, const char *name,
-                             const tspk_session_settings *settings, tspk_error *err)
+static tspk_status open_mode(tspk_modes *modes, const tspk_spike *spike,
+                             const tspk_session_settings *shared, tspk_mode_run what,
+                             tspk_error *err)
 {
-    tspk_session_settings own = *settings;
-    tspk_mode_run *run = &modes->run[modes->n];
+    tspk_session_settings own = *shared;
+    tspk_mode_run *const run = &modes->run[modes->n];
 
     if (modes->n == TSPK_MAX_MODES)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %d modes", TSPK_MAX_MODES);
-    *run = (tspk_mode_run){.name = name, .ms = -1};
-    TSPK_TRY(tspk_spike_mode_steps(spike, name, &run->steps, err));
-    own.mode = name;
+    *run = what;
+    run->ms = -1;
+    TSPK_TRY(tspk_spike_mode_steps(spike, run->name, &run->steps, err));
+    own.mode = run->name;
+    own.policy = run->policy;
+    own.exit = run->exit;
     own.steps = 0;
     TSPK_TRY(tspk_session_open(spike, &own, &run->session, err));
     modes->n++;
     return TSPK_OK;
 }
 
-tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike, const char *only,
-                            const tspk_session_settings *settings, size_t chunk, uint32_t classes,
+/* The policy on a score that the point would take, else its first one. */
+static tspk_exit_kind find_score(const tspk_point *point)
+{
+    if (point->exit_kind != TSPK_EXIT_NONE && point->exit_kind != TSPK_EXIT_NET)
+        return point->exit_kind;
+    for (uint32_t i = 0; i < point->n_exits; i++)
+        if (point->exit[i].kind != TSPK_EXIT_NET)
+            return point->exit[i].kind;
+    return TSPK_EXIT_NONE;
+}
+
+static tspk_status open_ablation(tspk_modes *modes, const tspk_spike *spike,
+                                 const tspk_session_settings *shared, tspk_error *err)
+{
+    const tspk_point *point;
+    uint32_t index;
+    tspk_exit_kind score;
+
+    TSPK_TRY(tspk_find_point(spike->graph, "balanced", &index, err));
+    point = &spike->graph->point[index];
+    score = find_score(point);
+    if (score != TSPK_EXIT_NONE)
+        TSPK_TRY(open_mode(modes, spike, shared,
+                           (tspk_mode_run){.label = "exit",
+                                           .name = point->name,
+                                           .policy = (tspk_policy)(TSPK_POLICY_NONE + score),
+                                           .exit = -1},
+                           err));
+    if (tspk_find_exit(point, TSPK_EXIT_NET))
+        TSPK_TRY(open_mode(
+            modes, spike, shared,
+            (tspk_mode_run){
+                .label = "net", .name = point->name, .policy = TSPK_POLICY_NET, .exit = -1},
+            err));
+    return TSPK_OK;
+}
+
+tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike,
+                            const tspk_validate_settings *settings,
+                            const tspk_session_settings *session, size_t chunk, uint32_t classes,
                             tspk_error *err)
 {
-    const tspk_spikegraph *graph = spike->graph;
+    const tspk_spikegraph *const graph = spike->graph;
+    const char *const only = settings->mode;
     uint32_t most = 1, index;
 
     if (only && strcmp(only, "all"))
         TSPK_TRY(tspk_find_point(graph, only, &index, err));
-    for (uint32_t i = 1; i < graph->n_points; i++) {
+    for (uint32_t i = settings->policy == TSPK_POLICY_OF_MODE; i < graph->n_points; i++)
         if (is_wanted(only, graph->point[i].name))
-            TSPK_TRY(open_mode(modes, spike, graph->point[i].name, settings, err));
-        most = graph->point[i].n_steps > most ? graph->point[i].n_steps : most;
-    }
+            TSPK_TRY(open_mode(modes, spike, session,
+                               (tspk_mode_run){.label = graph->point[i].name,
+                                               .name = graph->point[i].name,
+                                               .policy = settings->policy,
+                                               .exit = settings->exit},
+                               err));
+    if (settings->has_ablation)
+        TSPK_TRY(open_ablation(modes, spike, session, err));
+    for (uint32_t m = 0; m < modes->n; m++)
+        most = modes->run[m].steps > most ? modes->run[m].steps : most;
     modes->logits = malloc(chunk * most * classes * sizeof *modes->logits);
     modes->work = malloc(chunk * most * sizeof *modes->work);
     return modes->logits && modes->work
@@ -74,6 +125,7 @@ tspk_status tspk_modes_add(tspk_modes *modes, size_t n, const float *images, con
             tspk_tally_compare(&run->tally, source + i * classes, logits, classes);
             run->tally.synaptic += modes->work[last].energy_synaptic;
             run->tally.full += modes->work[last].energy_full;
+            run->histogram[modes->work[last].steps - 1]++;
         }
     }
     return TSPK_OK;
@@ -90,10 +142,26 @@ static bool add_histogram(cJSON *json, const tspk_mode_run *run)
     cJSON *histogram = cJSON_AddArrayToObject(json, "steps_histogram");
     bool is_whole = histogram != NULL;
 
-    for (uint32_t t = 1; t <= run->steps && is_whole; t++)
-        is_whole = cJSON_AddItemToArray(
-            histogram, cJSON_CreateNumber(t == run->steps ? (double)run->tally.images : 0));
+    for (uint32_t t = 0; t < run->steps && is_whole; t++)
+        is_whole = cJSON_AddItemToArray(histogram, cJSON_CreateNumber(run->histogram[t]));
     return is_whole;
+}
+
+static double mean_steps(const tspk_mode_run *run)
+{
+    double sum = 0;
+
+    for (uint32_t t = 0; t < run->steps; t++)
+        sum += (t + 1.0) * run->histogram[t];
+    return sum / (double)run->tally.images;
+}
+
+/* The policy's name; "none": every image takes all steps. */
+static const char *policy_name(const tspk_mode_run *run)
+{
+    const tspk_exit_policy *const policy = run->session->exit;
+
+    return tspk_exit_kind_name(policy ? policy->kind : TSPK_EXIT_NONE);
 }
 
 static bool add_mode(cJSON *modes, const tspk_mode_run *run, bool is_labelled)
@@ -103,12 +171,13 @@ static bool add_mode(cJSON *modes, const tspk_mode_run *run, bool is_labelled)
     cJSON *json = cJSON_CreateObject();
 
     return json && cJSON_AddItemToArray(modes, json) &&
-           cJSON_AddStringToObject(json, "mode", run->name) &&
+           cJSON_AddStringToObject(json, "mode", run->label) &&
+           cJSON_AddStringToObject(json, "policy", policy_name(run)) &&
            add_share(json, "top1", is_labelled, (double)tally->top1 / images) &&
            add_share(json, "top5", is_labelled, (double)tally->top5 / images) &&
            cJSON_AddNumberToObject(json, "agreement", (double)tally->agreed / images) &&
            cJSON_AddNumberToObject(json, "kl", tally->kl / images) &&
-           cJSON_AddNumberToObject(json, "mean_steps", run->steps) &&
+           cJSON_AddNumberToObject(json, "mean_steps", mean_steps(run)) &&
            cJSON_AddNumberToObject(json, "mean_tokens", 1) &&
            cJSON_AddNumberToObject(json, "energy_synaptic", tally->synaptic / images) &&
            cJSON_AddNumberToObject(json, "energy_full", tally->full / images) &&

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operating points of a file other than "exact", each run as its users would run it. */
+/* The operating points of a file other than "exact", each run as its users would run it, and its
+ * means one at a time. */
 #ifndef TSPK_VALIDATE_MODES_H
 #define TSPK_VALIDATE_MODES_H
 
 #include <cjson/cJSON.h>
 
+#include "core/limits.h"
 #include "transpike/spike.h"
 #include "validate/metrics.h"
 
-#define TSPK_MAX_MODES 8
+#define TSPK_MAX_MODES 16
 
 typedef struct tspk_mode_run {
-    const char *name; /* borrowed from the spike graph */
+    const char *label; /* the mode's name, or that of a means in an ablation; static or borrowed */
+    const char *name;  /* of the operating point, borrowed from the spike graph */
+    tspk_policy policy;
+    double exit; /* as in tspk_session_settings */
     uint32_t steps;
+    uint32_t histogram[TSPK_MAX_STEPS]; /* images by the number of steps that they took */
     tspk_session *session;
     tspk_tally tally;
     double ms; /* an image; negative: not timed */
@@ -26,13 +32,17 @@ typedef struct tspk_modes {
 } tspk_modes;
 
 /**
- * Opens a session for each operating point behind "exact", or for the one called `only`.
- * @param only  NULL or "all": every one; "exact": none
- * @param chunk images of a call of tspk_modes_add(), at most
- * @errors UNSUPPORTED (`only` is not in the file), LIMIT, NOMEM, those of tspk_session_open()
+ * Opens a session for each operating point behind "exact", or for the one that the settings name;
+ * with a policy in the settings for "exact" too; with an ablation the entries "exit" and "net" as
+ * far as "balanced" has such policies.
+ * @param settings mode: NULL or "all": every one
+ * @param session  what the sessions share
+ * @param chunk    images of a call of tspk_modes_add(), at most
+ * @errors UNSUPPORTED (no such mode), LIMIT, NOMEM, those of tspk_session_open()
  */
-tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike, const char *only,
-                            const tspk_session_settings *settings, size_t chunk, uint32_t classes,
+tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike,
+                            const tspk_validate_settings *settings,
+                            const tspk_session_settings *session, size_t chunk, uint32_t classes,
                             tspk_error *err);
 void tspk_modes_close(tspk_modes *modes);
 

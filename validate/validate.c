@@ -21,6 +21,7 @@ void tspk_validate_default_settings(tspk_validate_settings *settings)
 {
     memset(settings, 0, sizeof *settings);
     settings->batch = DEFAULT_BATCH;
+    settings->exit = -1;
 }
 
 /* Everything that one validation holds. */
@@ -170,7 +171,7 @@ static tspk_status open_all(job *j, const tspk_dataset *data, tspk_error *err)
     TSPK_TRY(tspk_ann_open(j->model, threads, &j->ann, err));
     session = session_settings(j, j->result.n_steps);
     TSPK_TRY(tspk_session_open(j->spike, &session, &j->session, err));
-    return tspk_modes_open(&j->result.modes, j->spike, settings->mode, &session, j->chunk,
+    return tspk_modes_open(&j->result.modes, j->spike, settings, &session, j->chunk,
                            j->info.classes, err);
 }
 
@@ -263,6 +264,8 @@ static tspk_status time_all(job *j, float *images, float *source, size_t n, tspk
         tspk_session_settings settings = session_settings(j, run->steps);
 
         settings.mode = run->name;
+        settings.policy = run->policy;
+        settings.exit = run->exit;
         TSPK_TRY(tspk_time_session(j->spike, &settings, images, n, j->info.classes, &run->ms, err));
     }
     return TSPK_OK;

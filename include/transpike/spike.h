@@ -117,6 +117,17 @@ typedef enum tspk_isa {
     TSPK_ISA_NEON = 4
 } tspk_isa;
 
+/** When an image stops before the session's last step. */
+typedef enum tspk_policy {
+    TSPK_POLICY_OF_MODE = 0,    /**< as the operating point says */
+    TSPK_POLICY_NONE = 1,       /**< after the last step */
+    TSPK_POLICY_CONFIDENCE = 2, /**< p of the most probable class reaches the threshold */
+    TSPK_POLICY_ENTROPY = 3,    /**< 1 - entropy / log(classes) does */
+    TSPK_POLICY_MARGIN = 4,     /**< p of the most probable class - p of the second does */
+    TSPK_POLICY_NET = 5         /**< after step 1 a net picks the number of steps: the first whose
+                                     cumulative probability reaches the threshold */
+} tspk_policy;
+
 typedef struct tspk_session_settings {
     int threads;      /**< 0: all cores */
     uint32_t batch;   /**< images side by side at most; default 16 */
@@ -125,6 +136,9 @@ typedef struct tspk_session_settings {
     const char *mode; /**< operating point; NULL: "exact" */
     uint32_t steps_per_pass; /**< steps that a layer executes before the next layer; 0: all. Fewer
                                   keep state between passes, with the same results */
+    tspk_policy policy; /**< UNSUPPORTED when the operating point has no such net, or no thresholds
+                             for it and `exit` gives none */
+    double exit;        /**< threshold of every step, 0 … 1; negative: the operating point's own */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 
@@ -137,6 +151,8 @@ TSPK_API void tspk_session_close(tspk_session *session);
 
 /** Work of one image up to and including one step. */
 typedef struct tspk_step_work {
+    uint32_t steps;              /**< executed so far: less than this step's number once the image
+                                      has stopped */
     uint64_t spikes;             /**< of this step alone */
     uint64_t neurons;            /**< neurons that were computed at this step */
     double energy_synaptic;      /**< cumulative, ratio to the source network: docs/energy.md */
@@ -145,7 +161,8 @@ typedef struct tspk_step_work {
 } tspk_step_work;
 
 /**
- * Runs n images for the session's steps.
+ * Runs n images for the session's steps, or until its policy stops them: what stands behind the step
+ * that an image stopped after is what it had then.
  * @param images  [n, channels, height, width] float32, preprocessed; borrowed
  * @param logits  [n, steps, classes] decoded logits after every step; out
  * @param work    [n, steps] or NULL; out
@@ -178,6 +195,9 @@ typedef struct tspk_validate_settings {
     uint32_t batch; /**< default 16 */
     int threads;    /**< 0: all cores */
     tspk_isa isa;
+    tspk_policy policy; /**< of every mode, and then of exact too; default TSPK_POLICY_OF_MODE */
+    double exit;        /**< threshold of the policies; negative (default): those of the file */
+    bool has_ablation;  /**< what "balanced" is with one of its means alone */
     bool is_forced;  /**< accept another source network than the .spike's */
     bool is_untimed; /**< no pass for ms_per_image */
     bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or

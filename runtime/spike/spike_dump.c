@@ -88,19 +88,37 @@ static void gather_step(const dump *d, const tspk_site *site, const void *from, 
                (uint8_t *)to + i * outer * tspk_site_source_rows(site) * row_bytes);
 }
 
+/* 0 at images that have stopped, so that under an exit policy every image has its own. */
+static tspk_status add_fan_out(dump *d, const tspk_site_plan *plan, uint32_t t, tspk_error *err)
+{
+    const tspk_site *const site = plan->site;
+    const uint32_t rows = tspk_site_source_rows(site);
+    const size_t n = d->session->exit ? d->n : 1;
+    const tspk_shape shape = site->kind == TSPK_SITE_NUMERATOR
+                                 ? (tspk_shape){4, {(int64_t)n, 1, rows, 1}}
+                                 : (tspk_shape){3, {(int64_t)n, rows, 1}};
+    uint32_t *const fan_out = calloc(n * rows + 1, sizeof *fan_out);
+    tspk_status status;
+
+    if (!fan_out)
+        return NO_MEMORY(err);
+    for (size_t i = 0; i < n; i++)
+        if (d->work[i * d->session->plan.steps + t - 1].steps == t)
+            spread(site, 1, sizeof *fan_out, plan->fan_out, fan_out + i * rows);
+    status = add(d, site, t, "fan_out", TSPK_NPY_I4, &shape, fan_out, err);
+    free(fan_out);
+    return status;
+}
+
 static tspk_status add_arrays(dump *d, uint32_t id, uint32_t t, void *buffer, tspk_error *err)
 {
     const tspk_site_plan *const plan = &d->session->plan.site[id];
     const tspk_site *const site = plan->site;
     const tspk_shape shape = site_shape(site, d->n);
-    const tspk_shape fan_shape = site->kind == TSPK_SITE_NUMERATOR
-                                     ? (tspk_shape){4, {1, 1, tspk_site_source_rows(site), 1}}
-                                     : (tspk_shape){3, {1, tspk_site_source_rows(site), 1}};
 
     gather_step(d, site, d->code[id], 1, t, buffer);
     TSPK_TRY(add(d, site, t, "codes", TSPK_NPY_I1, &shape, buffer, err));
-    spread(site, 1, sizeof *plan->fan_out, plan->fan_out, buffer);
-    TSPK_TRY(add(d, site, t, "fan_out", TSPK_NPY_I4, &fan_shape, buffer, err));
+    TSPK_TRY(add_fan_out(d, plan, t, err));
     if (!d->with_products)
         return TSPK_OK;
     gather_step(d, site, d->input[id], sizeof(float), t, buffer);
@@ -259,6 +277,18 @@ static tspk_status run_group(dump *d, uint32_t first, uint32_t end, tspk_error *
     return TSPK_OK;
 }
 
+/* The step after which each image stopped. */
+static tspk_status add_decisions(dump *d, tspk_error *err)
+{
+    const size_t steps = d->session->plan.steps;
+    const tspk_shape shape = {1, {(int64_t)d->n}};
+    int32_t stopped[MAX_IMAGES];
+
+    for (size_t i = 0; i < d->n; i++)
+        stopped[i] = (int32_t)d->work[(i + 1) * steps - 1].steps;
+    return tspk_npz_writer_add(d->writer, "decisions/exit", TSPK_NPY_I4, &shape, stopped, err);
+}
+
 static tspk_status dump_groups(dump *d, tspk_error *err)
 {
     const uint32_t n_sites = d->session->plan.spikes->n_sites;
@@ -277,7 +307,7 @@ static tspk_status dump_groups(dump *d, tspk_error *err)
         }
         first = end;
     }
-    return status;
+    return status == TSPK_OK && d->session->exit ? add_decisions(d, err) : status;
 }
 
 tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *images, float *logits,

@@ -257,7 +257,7 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
 }
 
 void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_counter *counter,
-                      tspk_spike_counter *total, tspk_step_work *work_out)
+                      tspk_spike_counter *total, double policy_macs, tspk_step_work *work_out)
 {
     const tspk_energy_plan *const energy = &plan->energy;
     double synaptic, full;
@@ -266,11 +266,13 @@ void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_
     total->head += counter->head;
     total->level_bits += counter->level_bits;
     synaptic = FLOAT_ADD * (double)total->accumulates + energy->once_synaptic +
-               energy->analog_synaptic * t;
+               energy->analog_synaptic * t + FLOAT_MAC * policy_macs;
     full = FLOAT_ADD * ((double)total->accumulates + (double)total->head) +
            INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full +
-           energy->step_full * t + energy->prior_full[t - 1] + energy->state_full * (t - 1);
-    *work_out = (tspk_step_work){.spikes = counter->spikes, .neurons = counter->neurons};
+           energy->step_full * t + energy->prior_full[t - 1] + energy->state_full * (t - 1) +
+           FLOAT_MAC * policy_macs;
+    *work_out =
+        (tspk_step_work){.steps = t, .spikes = counter->spikes, .neurons = counter->neurons};
     if (energy->ann_synaptic > 0.0)
         work_out->energy_synaptic = synaptic / energy->ann_synaptic;
     if (energy->ann_full > 0.0)

@@ -9,9 +9,10 @@
  * Fills in the work of step t.
  * @param counter   of this step alone, summed over workers
  * @param total     sums of the steps before; updated
+ * @param policy_macs multiply-accumulates of a policy net up to and with this step
  * @param work_out  spikes and neurons of the step, energies up to it
  */
 void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_counter *counter,
-                      tspk_spike_counter *total, tspk_step_work *work_out);
+                      tspk_spike_counter *total, double policy_macs, tspk_step_work *work_out);
 
 #endif

@@ -15,8 +15,8 @@
 
 void tspk_session_default_settings(tspk_session_settings *settings)
 {
-    *settings =
-        (tspk_session_settings){.threads = 0, .batch = 16, .steps = 0, .isa = TSPK_ISA_AUTO};
+    *settings = (tspk_session_settings){
+        .threads = 0, .batch = 16, .steps = 0, .isa = TSPK_ISA_AUTO, .exit = -1};
 }
 
 static tspk_status check_settings(const tspk_session_settings *settings, tspk_error *err)
@@ -26,6 +26,65 @@ static tspk_status check_settings(const tspk_session_settings *settings, tspk_er
                          MAX_THREADS);
     if (!settings->batch)
         return TSPK_FAIL(err, TSPK_USAGE, "a batch of 0 images");
+    if (!(settings->exit <= 1.0))
+        return TSPK_FAIL(err, TSPK_USAGE, "exit at %g, expected 0 to 1", settings->exit);
+    return TSPK_OK;
+}
+
+/* Thresholds that come from outside want no more than a temperature. */
+static tspk_status make_exit(tspk_exit_kind kind, uint32_t n_steps, tspk_arena *arena,
+                             const tspk_exit_policy **exit_out, tspk_error *err)
+{
+    tspk_exit_policy *const policy = tspk_arena_alloc(arena, sizeof *policy);
+    float *const ones = tspk_arena_array(arena, 2 * (size_t)n_steps, sizeof *ones);
+
+    if (!policy || !ones)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the exit policy");
+    for (uint32_t i = 0; i < 2 * n_steps; i++)
+        ones[i] = 1.0f;
+    *policy = (tspk_exit_policy){.kind = kind, .temperature = ones, .threshold = ones};
+    *exit_out = policy;
+    return TSPK_OK;
+}
+
+static tspk_exit_kind exit_kind(const tspk_session_settings *settings, const tspk_point *point)
+{
+    return settings->policy == TSPK_POLICY_OF_MODE
+               ? point->exit_kind
+               : (tspk_exit_kind)(settings->policy - TSPK_POLICY_NONE);
+}
+
+static tspk_status choose_exit(tspk_session *session, const tspk_session_settings *settings,
+                               tspk_error *err)
+{
+    const tspk_spike_plan *const plan = &session->plan;
+    const tspk_point *const point = plan->point;
+    const tspk_exit_kind kind = exit_kind(settings, point);
+
+    session->exit_threshold = (float)settings->exit;
+    if (point->n_steps == 1)
+        return TSPK_OK;
+    if (kind == TSPK_EXIT_NONE)
+        return settings->exit < 0 ? TSPK_OK
+                                  : TSPK_FAIL(err, TSPK_USAGE,
+                                              "an exit threshold, but mode %.64s runs under no exit "
+                                              "policy",
+                                              point->name);
+    session->exit = tspk_find_exit(point, kind);
+    if (!session->exit && kind == TSPK_EXIT_NET)
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "mode %.64s has no policy net", point->name);
+    if (!session->exit && settings->exit < 0)
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED,
+                         "mode %.64s has no thresholds for the policy %s: give one", point->name,
+                         tspk_exit_kind_name(kind));
+    if (!session->exit)
+        TSPK_TRY(make_exit(kind, point->n_steps, plan->arena, &session->exit, err));
+    session->exit_elems = tspk_exit_scratch(session->exit, session->logit_elems);
+    session->exit_scratch =
+        tspk_arena_array(plan->arena, (size_t)session->n_slots * session->exit_elems,
+                         sizeof *session->exit_scratch);
+    if (!session->exit_scratch)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the exit policy");
     return TSPK_OK;
 }
 
@@ -64,7 +123,7 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
 {
     const tspk_kernels *kernels;
     const tspk_graph *const graph = spikes->graph;
-    uint32_t point = 0;
+    uint32_t point = 0, pass;
 
     TSPK_TRY(check_settings(settings, err));
     if (settings->mode)
@@ -73,11 +132,16 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     session->threads = settings->threads ? settings->threads : tspk_parallel_max_threads();
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
-    TSPK_TRY(tspk_spike_plan_init(
-        spikes, point, settings->steps, settings->steps_per_pass, kernels,
-        tspk_row_kernels_for(settings->isa), tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
+    /* a policy is asked between passes */
+    pass = exit_kind(settings, &spikes->point[point]) == TSPK_EXIT_NONE ? settings->steps_per_pass
+                                                                        : 1;
+    TSPK_TRY(tspk_spike_plan_init(spikes, point, settings->steps, pass, kernels,
+                                  tspk_row_kernels_for(settings->isa),
+                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)),
+                                  &session->plan, err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
+    TSPK_TRY(choose_exit(session, settings, err));
     return take_memory(session, err);
 }
 
@@ -130,6 +194,33 @@ static void sum_counters(const tspk_spike_run *run, uint32_t t, tspk_spike_count
     }
 }
 
+/* The last step, `last` as yet, of an image whose logits after step t these are. */
+static uint32_t stop_after(const tspk_session *session, int slot, uint32_t t, uint32_t last,
+                           const float *logits)
+{
+    const tspk_spike_plan *const plan = &session->plan;
+    const uint32_t stop =
+        tspk_exit_after(plan->math, session->exit, t, plan->point->n_steps,
+                        session->exit_threshold, logits, session->logit_elems,
+                        session->exit_scratch + (size_t)slot * session->exit_elems);
+
+    return stop < last ? stop : last;
+}
+
+/* What stands behind the last step that was executed. */
+static void hold(const tspk_session *session, uint32_t last, float *logits, tspk_step_work *work)
+{
+    const size_t elems = session->logit_elems;
+
+    for (uint32_t t = last; t < session->plan.steps; t++) {
+        memcpy(logits + t * elems, logits + (last - 1) * elems, elems * sizeof *logits);
+        if (work) {
+            work[t] = work[last - 1];
+            work[t].spikes = work[t].neurons = 0;
+        }
+    }
+}
+
 tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads, const float *image,
                                    float *logits, tspk_step_work *work, tspk_site_record *record,
                                    tspk_error *err)
@@ -137,6 +228,8 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
     const tspk_spike_plan *const plan = &session->plan;
     const tspk_graph *const graph = plan->graph;
     const size_t a_step = session->logit_elems;
+    uint32_t last = plan->steps;
+    double policy_macs = 0;
     tspk_spike_counter step, total = {0};
     tspk_spike_run run = {.plan = plan,
                           .slot = session->memory + (size_t)slot * plan->slot_bytes,
@@ -151,8 +244,8 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
     for (uint32_t t = 1; t <= plan->steps; t++)
         sum_counters(&run, t, &step);
     memcpy(tspk_run_value(&run, graph->input[0], 1), image, session->image_elems * sizeof *image);
-    for (run.first = 1; run.first <= plan->steps; run.first = run.last + 1) {
-        run.last = plan->steps - run.first < plan->pass ? plan->steps : run.first + plan->pass - 1;
+    for (run.first = 1; run.first <= last; run.first = run.last + 1) {
+        run.last = last - run.first < plan->pass ? last : run.first + plan->pass - 1;
         TSPK_TRY(tspk_spike_pass(&run, err));
         for (uint32_t t = run.first; t <= run.last; t++) {
             tspk_step_work done;
@@ -160,11 +253,16 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
             memcpy(logits + (t - 1) * a_step, tspk_run_value(&run, graph->output[0], t),
                    a_step * sizeof *logits);
             sum_counters(&run, t, &step);
-            tspk_step_energy(plan, t, &step, &total, &done);
+            if (session->exit && t < last) {
+                policy_macs += tspk_exit_macs(session->exit, t, plan->point->n_steps);
+                last = stop_after(session, slot, t, last, logits + (t - 1) * a_step);
+            }
+            tspk_step_energy(plan, t, &step, &total, policy_macs, &done);
             if (work)
                 work[t - 1] = done;
         }
     }
+    hold(session, last, logits, work);
     return TSPK_OK;
 }
 

@@ -3,6 +3,7 @@
 #ifndef TSPK_RUNTIME_SPIKE_SESSION_H
 #define TSPK_RUNTIME_SPIKE_SESSION_H
 
+#include "runtime/spike/exit_policy.h"
 #include "runtime/spike/spike_exec.h"
 
 struct tspk_session {
@@ -17,6 +18,10 @@ struct tspk_session {
     tspk_error *error;           /* [n_slots] first failure of the slot's images */
     size_t *failed;              /* [n_slots] its image, SIZE_MAX: none */
     size_t arena_bytes;
+    const tspk_exit_policy *exit;  /* NULL: every image takes all steps */
+    float exit_threshold;          /* negative: the policy's own */
+    size_t exit_elems;
+    float *exit_scratch;           /* [n_slots, exit_elems] */
     const tspk_spike_trace *trace; /* NULL; measurements set it */
 };
 

@@ -112,6 +112,15 @@ def dump(spike):
                        f"offset {crc(params['offset'][t], '<f4')} {ladders}")
         for bias in p["biases"]:
             yield f" bias {crc(bias, '<f4')}"
+        yield f"exit {p['exit_kind']}"
+        for x in p["exits"]:
+            net = x["net"] or {"inputs": 0, "hidden": 0}
+            parts = " ".join(f"{name} {crc(net[name], '<f4')}"
+                             for name in ("weight_in", "bias_in", "weight_out", "bias_out")
+                             if name in net)
+            yield (f"policy {x['kind']} {net['inputs']} {net['hidden']} temperature "
+                   f"{crc(x['temperature'], '<f4')} threshold {crc(x['threshold'], '<f4')} "
+                   f"{parts}").rstrip()
     yield "cost {linear} {product} {stem} {head}".format(**spike["ann_cost"])
     x = spike["preprocess"]
     yield (f"preprocess {x['resize']} {x['crop_height']} {x['crop_width']} {x['interpolation']} "
@@ -140,7 +149,7 @@ def with_description(entries, description):
 
 
 def check_agreement(folder):
-    for seed in (*range(8), 32):
+    for seed in (*range(8), 32, 64, 71):
         path, again = os.path.join(folder, f"{seed}.spike"), os.path.join(folder, "again.spike")
         expect(tool("write", str(seed), path)[0] == 0, f"seed {seed} is written")
         expect(tool("write", str(seed), again)[0] == 0, f"seed {seed} is written again")

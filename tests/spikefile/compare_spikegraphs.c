@@ -121,6 +121,26 @@ static const char *compare_steps(uint32_t n_classes, size_t n, const tspk_site_s
     return NULL;
 }
 
+static const char *compare_exits(const tspk_point *a, const tspk_point *b)
+{
+    SAME(a->n_exits == b->n_exits && a->exit_kind == b->exit_kind);
+    for (uint32_t i = 0; i < a->n_exits; i++) {
+        const tspk_exit_policy *const x = &a->exit[i], *const y = &b->exit[i];
+        const tspk_exit_net *const net = &x->net;
+        const size_t n = tspk_exit_decisions(x->kind, a->n_steps) * sizeof(float);
+        const size_t row = net->n_hidden * sizeof(float);
+
+        SAME(x->kind == y->kind && same_bytes(x->temperature, y->temperature, n));
+        SAME(same_bytes(x->threshold, y->threshold, n));
+        SAME(net->n_in == y->net.n_in && net->n_hidden == y->net.n_hidden);
+        SAME(same_bytes(net->weight_in, y->net.weight_in, net->n_in * row));
+        SAME(same_bytes(net->bias_in, y->net.bias_in, row));
+        SAME(same_bytes(net->weight_out, y->net.weight_out, a->n_steps * row));
+        SAME(!row || same_bytes(net->bias_out, y->net.bias_out, a->n_steps * sizeof(float)));
+    }
+    return NULL;
+}
+
 static const char *compare_points(const tspk_spikegraph *spikes, const tspk_point *a,
                                   const tspk_point *b)
 {
@@ -143,7 +163,7 @@ static const char *compare_points(const tspk_spikegraph *spikes, const tspk_poin
         SAME(same_bytes(a->bias[i], b->bias[i],
                         (size_t)a->n_steps * spikes->n_classes * spikes->linear[i].n_out *
                             sizeof(float)));
-    return NULL;
+    return compare_exits(a, b);
 }
 
 static const char *compare_meta(const tspk_spikegraph *a, const tspk_spikegraph *b)

@@ -140,6 +140,29 @@ static void dump_point(const tspk_spikegraph *spikes, const tspk_point *point)
     }
 }
 
+static void dump_exits(const tspk_point *point)
+{
+    printf("exit %s\n", tspk_exit_kind_name(point->exit_kind));
+    for (uint32_t i = 0; i < point->n_exits; i++) {
+        const tspk_exit_policy *const policy = &point->exit[i];
+        const tspk_exit_net *const net = &policy->net;
+        const size_t n = tspk_exit_decisions(policy->kind, point->n_steps) * sizeof(float);
+
+        printf("policy %s %u %u", tspk_exit_kind_name(policy->kind), net->n_in, net->n_hidden);
+        print_array("temperature", policy->temperature, n);
+        print_array("threshold", policy->threshold, n);
+        if (policy->kind == TSPK_EXIT_NET) {
+            print_array("weight_in", net->weight_in,
+                        (size_t)net->n_in * net->n_hidden * sizeof(float));
+            print_array("bias_in", net->bias_in, net->n_hidden * sizeof(float));
+            print_array("weight_out", net->weight_out,
+                        (size_t)net->n_hidden * point->n_steps * sizeof(float));
+            print_array("bias_out", net->bias_out, point->n_steps * sizeof(float));
+        }
+        printf("\n");
+    }
+}
+
 static void dump(const tspk_spikegraph *spikes)
 {
     const tspk_ann_cost *const cost = &spikes->ann_cost;
@@ -149,8 +172,10 @@ static void dump(const tspk_spikegraph *spikes)
     dump_graph(spikes->graph);
     printf("classes %u\n", spikes->n_classes);
     dump_sites(spikes);
-    for (uint32_t i = 0; i < spikes->n_points; i++)
+    for (uint32_t i = 0; i < spikes->n_points; i++) {
         dump_point(spikes, &spikes->point[i]);
+        dump_exits(&spikes->point[i]);
+    }
     printf("cost %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", cost->linear, cost->product,
            cost->stem, cost->head);
     printf("preprocess %u %u %u %u %u", p->resize, p->crop_height, p->crop_width, p->interpolation,
@@ -190,6 +215,7 @@ static int write_toy(const char *seed, const char *path)
     settings.is_quotient = settings.seed & 8;
     settings.is_max_fixed = settings.seed & 16;
     settings.has_analog = settings.seed & 32;
+    settings.has_exits = settings.seed & 64;
     tspk_error_init(&err);
     spikes = tiny_spikegraph_new(&settings, NULL);
     answer = report(tspk_spikefile_write(spikes, path, &err), &err);

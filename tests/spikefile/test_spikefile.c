@@ -70,6 +70,7 @@ static tspk_spikegraph *make(uint64_t seed)
     tiny_settings settings = tiny_default_settings(seed);
 
     settings.n_points = 2;
+    settings.has_exits = true;
     return tiny_spikegraph_new(&settings, NULL);
 }
 
@@ -113,6 +114,7 @@ static void reads_back_what_it_wrote(void **state)
         settings.is_quotient = seed & 2;
         settings.is_max_fixed = seed & 4;
         settings.has_analog = seed > 6;
+        settings.has_exits = seed & 2;
         settings.n_steps = seed < 8 ? (uint32_t)seed : TSPK_MAX_STEPS;
         check_round_trip(&settings);
     }

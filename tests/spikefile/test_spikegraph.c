@@ -45,6 +45,8 @@ static void toy_networks_are_valid(void **state)
     expect_valid(&settings);
     settings.has_analog = true;
     expect_valid(&settings);
+    settings.has_exits = true;
+    expect_valid(&settings);
 }
 
 static void fan_out_follows_the_design(void **state)
@@ -89,6 +91,18 @@ DAMAGE(same_point_name, s->point[1].name = "exact")
 DAMAGE(steps_17, s->point[0].n_steps = 17)
 DAMAGE(levels_65, s->point[0].n_levels = 65)
 DAMAGE(coding_2, s->point[0].coding = (tspk_coding)2)
+DAMAGE(exit_steps, s->point[1].n_steps = 1)
+DAMAGE(exit_kind_5, s->point[1].exit[0].kind = (tspk_exit_kind)5)
+DAMAGE(exit_kind_none, s->point[1].exit[0].kind = TSPK_EXIT_NONE)
+DAMAGE(exit_twice, s->point[1].exit[1].kind = TSPK_EXIT_CONFIDENCE)
+DAMAGE(exit_absent, s->point[1].n_exits = 2)
+DAMAGE(exit_many, s->point[1].n_exits = 5)
+DAMAGE(exit_threshold_nan, s->point[1].exit[1].threshold[0] = NAN)
+DAMAGE(exit_temperature_zero, s->point[0].exit[2].temperature[2] = 0.0f)
+DAMAGE(exit_net_inputs, s->point[1].exit[3].net.n_in = TINY_CLASSES + 1)
+DAMAGE(exit_net_hidden, s->point[1].exit[3].net.n_hidden = 0)
+DAMAGE(exit_net_weight, s->point[1].exit[3].net.weight_in[4] = INFINITY)
+DAMAGE(exit_net_missing, s->point[1].exit[3].net.bias_out = NULL)
 DAMAGE(unit_zero, s->site[0].unit[3] = 0.0f)
 DAMAGE(unit_nan, s->site[2].unit[0] = NAN)
 DAMAGE(unit_within_head, s->site[1].unit[1] *= 1.5f)
@@ -258,6 +272,18 @@ static void every_rule_is_checked(void **state)
                                      CASE(steps_17, TSPK_LIMIT),
                                      CASE(levels_65, TSPK_LIMIT),
                                      CASE(coding_2, TSPK_FORMAT),
+                                     CASE(exit_steps, TSPK_FORMAT),
+                                     CASE(exit_kind_5, TSPK_FORMAT),
+                                     CASE(exit_kind_none, TSPK_FORMAT),
+                                     CASE(exit_twice, TSPK_FORMAT),
+                                     CASE(exit_absent, TSPK_FORMAT),
+                                     CASE(exit_many, TSPK_LIMIT),
+                                     CASE(exit_threshold_nan, TSPK_RANGE),
+                                     CASE(exit_temperature_zero, TSPK_RANGE),
+                                     CASE(exit_net_inputs, TSPK_LIMIT),
+                                     CASE(exit_net_hidden, TSPK_LIMIT),
+                                     CASE(exit_net_weight, TSPK_RANGE),
+                                     CASE(exit_net_missing, TSPK_FORMAT),
                                      CASE(unit_zero, TSPK_RANGE),
                                      CASE(unit_nan, TSPK_RANGE),
                                      CASE(unit_within_head, TSPK_RANGE),
@@ -327,6 +353,7 @@ static void every_rule_is_checked(void **state)
 
     (void)state;
     settings.n_points = 2;
+    settings.has_exits = true;
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
         expect_refusal(&settings, &damages[i]);
     settings.has_analog = true;

@@ -558,6 +558,39 @@ tiny_settings tiny_default_settings(uint64_t seed)
                            .weight_bits = 8};
 }
 
+static void add_exits(builder *b, tspk_spikegraph *spikes, tspk_point *point)
+{
+    tspk_arena *const arena = spikes->arena;
+
+    if (!b->settings->has_exits || point->n_steps < 2)
+        return;
+    point->n_exits = TSPK_EXIT_KINDS - 1;
+    point->exit = take(arena, point->n_exits, sizeof *point->exit);
+    for (uint32_t i = 0; i < point->n_exits; i++) {
+        tspk_exit_policy *const policy = &point->exit[i];
+        const uint32_t n = tspk_exit_decisions((tspk_exit_kind)(i + 1), point->n_steps);
+
+        policy->kind = (tspk_exit_kind)(i + 1);
+        policy->temperature = take(arena, n, sizeof(float));
+        policy->threshold = take(arena, n, sizeof(float));
+        for (uint32_t t = 0; t < n; t++) {
+            policy->temperature[t] = uniform(&b->rng, 0.5f, 2.0f);
+            policy->threshold[t] = uniform(&b->rng, 0.1f, 0.6f);
+        }
+        if (policy->kind != TSPK_EXIT_NET)
+            continue;
+        policy->net = (tspk_exit_net){.n_in = TINY_EXIT_INPUTS, .n_hidden = TINY_EXIT_HIDDEN};
+        policy->net.weight_in =
+            take_random(arena, &b->rng, (size_t)TINY_EXIT_HIDDEN * TINY_EXIT_INPUTS, 0, 1);
+        policy->net.bias_in = take_random(arena, &b->rng, TINY_EXIT_HIDDEN, 0, 1);
+        policy->net.weight_out =
+            take_random(arena, &b->rng, (size_t)point->n_steps * TINY_EXIT_HIDDEN, 0, 1);
+        policy->net.bias_out = take_random(arena, &b->rng, point->n_steps, 0, 1);
+    }
+    if (strcmp(point->name, "exact") != 0)
+        point->exit_kind = TSPK_EXIT_MARGIN;
+}
+
 tspk_spikegraph *tiny_spikegraph_new(const tiny_settings *settings, tspk_graph **ann_out)
 {
     builder b = {.settings = settings, .rng = {settings->seed}, .is_spiking = true};
@@ -572,6 +605,8 @@ tspk_spikegraph *tiny_spikegraph_new(const tiny_settings *settings, tspk_graph *
     set_point(&b, spikes, &spikes->point[0], "exact", settings->n_steps);
     if (settings->n_points > 1)
         set_point(&b, spikes, &spikes->point[1], "balanced", 2);
+    for (uint32_t i = 0; i < settings->n_points; i++)
+        add_exits(&b, spikes, &spikes->point[i]);
     set_meta(&b, spikes);
     if (ann_out) {
         builder ann = {.settings = settings, .rng = {settings->seed}};

@@ -33,7 +33,9 @@ enum {
     TINY_SITES = 17,
     TINY_LINEARS = 13,
     TINY_ATTENTIONS = 2,
-    TINY_ANALOG_SITES = 5 /* with has_analog */
+    TINY_ANALOG_SITES = 5, /* with has_analog */
+    TINY_EXIT_INPUTS = 3,
+    TINY_EXIT_HIDDEN = 6
 };
 
 typedef struct tiny_settings {
@@ -45,6 +47,7 @@ typedef struct tiny_settings {
     bool is_exponent;     /* pow2 ladders with exponent codes and ECMT's rule */
     bool is_quotient;
     bool is_max_fixed;
+    bool has_exits;    /* every exit policy; "balanced" takes the one on margins */
     bool has_analog; /* the sites of block 0's attention and its fc1 do not spike */
 } tiny_settings;
 
