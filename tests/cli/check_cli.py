@@ -140,11 +140,10 @@ class Line(Case):
         for words in (["--deterministic"],):
             self.refused("USAGE", "convert", "m.onnx", *words,
                          naming=f"{words[0]} is not in this version")
-        for words in (["--policy", "net"], ["--exit", "0.5"], ["--halt", "on"], ["--merge", "on"],
-                      ["--refine", "on"], ["--halt-keys", "keep"], ["--explain", "x.png"]):
+        for words in (["--halt", "on"], ["--merge", "on"], ["--refine", "on"],
+                      ["--halt-keys", "keep"], ["--explain", "x.png"]):
             self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
-        for words in (["--ablation"], ["--report", "x.html"]):
-            self.refused("USAGE", "validate", "m", *words, naming=f"{words[0]} is not in")
+        self.refused("USAGE", "validate", "m", "--report", "x.html", naming="--report is not in")
 
     def test_full_standard_output(self):
         with open("/dev/full", "w") as full:
