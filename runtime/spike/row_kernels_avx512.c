@@ -69,33 +69,40 @@ static AVX512 TSPK_ALWAYS_INLINE potential load_potential(const block_table *at,
     return found;
 }
 
-static AVX512 TSPK_ALWAYS_INLINE __m512i reach_one(const uint8_t *side, __m512i byte, __m512i m)
-{
-    const __mmask64 passed = _mm512_cmpgt_epi8_mask(byte, _mm512_loadu_si512(side));
+/* Rows that go through a block's table together: it is loaded once, and their chains of operations
+ * overlap. */
+#define FIRE_TOGETHER 2
 
-    return _mm512_mask_add_epi8(m, passed, m, _mm512_loadu_si512(side + TSPK_FIRE_LANES));
-}
+/* Rows whose counts are kept in registers' width until the last block. */
+#define COUNTED_ROWS 32
 
-static AVX512 TSPK_ALWAYS_INLINE __m512i reach(const uint8_t *side, uint32_t n, __m512i byte)
+/* Magnitudes that potentials reach, of all rows; the table's levels in two chains. */
+static AVX512 TSPK_ALWAYS_INLINE void reach(const uint8_t *side, uint32_t n, size_t rows,
+                                            const potential *p, __m512i *m)
 {
     const uint8_t *const end = side + (size_t)n * 2 * TSPK_FIRE_LANES;
-    __m512i first = _mm512_setzero_si512(), second = first;
+    __m512i chain[2][FIRE_TOGETHER];
 
-    for (; side < end; side += 4 * TSPK_FIRE_LANES) {
-        first = reach_one(side, byte, first);
-        second = reach_one(side + 2 * TSPK_FIRE_LANES, byte, second);
-    }
-    return _mm512_add_epi8(first, second);
-}
+#pragma GCC unroll 2
+    for (size_t r = 0; r < rows; r++)
+        chain[0][r] = chain[1][r] = _mm512_setzero_si512();
+    for (; side < end; side += 4 * TSPK_FIRE_LANES)
+#pragma GCC unroll 2
+        for (size_t k = 0; k < 2; k++) {
+            const uint8_t *const level = side + k * 2 * TSPK_FIRE_LANES;
+            const __m512i bound = _mm512_loadu_si512(level);
+            const __m512i rise = _mm512_loadu_si512(level + TSPK_FIRE_LANES);
 
-static AVX512 TSPK_ALWAYS_INLINE void keep_state(const block_table *at, size_t j, __m512i level,
-                                                 const float *o, float *o_out)
-{
-    const __m512 fired =
-        _mm512_mul_ps(_mm512_cvtepi32_ps(level), _mm512_loadu_ps(at->step + 16 * j));
-    const __m512 before = o ? _mm512_loadu_ps(o + 16 * j) : _mm512_setzero_ps();
-
-    _mm512_storeu_ps(o_out + 16 * j, _mm512_add_ps(before, fired));
+#pragma GCC unroll 2
+            for (size_t r = 0; r < rows; r++) {
+                chain[k][r] = _mm512_mask_add_epi8(
+                    chain[k][r], _mm512_cmpgt_epi8_mask(p[r].byte, bound), chain[k][r], rise);
+                TSPK_IN_REGISTER(chain[k][r]);
+            }
+        }
+#pragma GCC unroll 2
+    for (size_t r = 0; r < rows; r++)
+        m[r] = _mm512_add_epi8(chain[0][r], chain[1][r]);
 }
 
 static AVX512 TSPK_ALWAYS_INLINE __m128i quarter(__m512i v, size_t j)
@@ -112,81 +119,49 @@ static AVX512 TSPK_ALWAYS_INLINE __m128i quarter(__m512i v, size_t j)
     }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void fire_one(const tspk_fire_args *args, const block_table *at,
-                                               size_t r, size_t first, size_t vectors,
-                                               const float *o, float *o_out)
+static AVX512 TSPK_ALWAYS_INLINE void keep_states(const block_table *at, size_t vectors, __m512i m,
+                                                  __mmask64 negative, const float *o, float *o_out)
 {
-    const tspk_fire_table *const table = args->table;
-    const potential p = load_potential(at, args->t, args->x + r * args->ldx + first, o, vectors);
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i m = reach(at->side[0], table->n_side[0], p.byte);
-
-    if (!table->is_mirrored)
-        m = _mm512_mask_mov_epi8(
-            m, p.negative,
-            reach(at->side[1], table->n_side[1], p.byte));
-    if (!args->is_wide) {
-        int8_t *const to = (int8_t *)args->level + r * args->ldl + first;
-        const __m512i level = _mm512_mask_sub_epi8(m, p.negative, zero, m);
-
-        if (vectors == 4)
-            _mm512_storeu_si512(to, level);
-        else
-            _mm512_mask_storeu_epi8(to, ((__mmask64)1 << (16 * vectors)) - 1, level);
-    }
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; j++) {
-        const __mmask16 negative = (__mmask16)(p.negative >> (16 * j));
         const __m512i magnitude = _mm512_cvtepu8_epi32(quarter(m, j));
-        const __m512i level = _mm512_mask_sub_epi32(magnitude, negative, zero, magnitude);
+        const __m512i level = _mm512_mask_sub_epi32(magnitude, (__mmask16)(negative >> (16 * j)),
+                                                    _mm512_setzero_si512(), magnitude);
+        const __m512 fired =
+            _mm512_mul_ps(_mm512_cvtepi32_ps(level), _mm512_loadu_ps(at->step + 16 * j));
+        const __m512 before = o ? _mm512_loadu_ps(o + 16 * j) : _mm512_setzero_ps();
 
-        if (o_out)
-            keep_state(at, j, level, o, o_out);
-        if (args->is_wide)
-            _mm256_storeu_si256(
-                (__m256i *)((int16_t *)args->level + r * args->ldl + first + 16 * j),
-                _mm512_cvtsepi32_epi16(level));
+        _mm512_storeu_ps(o_out + 16 * j, _mm512_add_ps(before, fired));
     }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void fire_block(const tspk_fire_args *args, size_t first,
-                                                 size_t vectors)
+/* The block's lanes that are there, 16 a vector. */
+static AVX512 TSPK_ALWAYS_INLINE __mmask64 lanes_of(size_t vectors)
 {
-    const tspk_fire_table *const table = args->table;
-    const size_t block = args->is_alike ? args->block : first / TSPK_FIRE_LANES;
-    const block_table at = {table->step + block * TSPK_FIRE_LANES,
-                            table->reciprocal + block * TSPK_FIRE_LANES,
-                            {table->side[0] + block * 2 * TSPK_FIRE_LANES * table->n_side[0],
-                             table->side[1] + block * 2 * TSPK_FIRE_LANES * table->n_side[1]}};
-    const float *o = args->o_in ? args->o_in + first : NULL;
-    float *o_out = args->o_out ? args->o_out + first : NULL;
-
-    if (!o && !o_out)
-        for (size_t r = 0; r < args->rows; r++)
-            fire_one(args, &at, r, first, vectors, NULL, NULL);
-    else if (!o_out)
-        for (size_t r = 0; r < args->rows; r++, o += args->ldo_in)
-            fire_one(args, &at, r, first, vectors, o, NULL);
-    else if (!o)
-        for (size_t r = 0; r < args->rows; r++, o_out += args->ldo_out)
-            fire_one(args, &at, r, first, vectors, NULL, o_out);
-    else
-        for (size_t r = 0; r < args->rows; r++, o += args->ldo_in, o_out += args->ldo_out)
-            fire_one(args, &at, r, first, vectors, o, o_out);
+    return ~(__mmask64)0 >> (64 - 16 * vectors);
 }
 
-/* Magnitudes of 64 levels from `i` on, zeros beyond n, in any order. */
-static AVX512 TSPK_ALWAYS_INLINE __m512i magnitudes(const void *level, size_t i, size_t n,
-                                                    bool is_wide)
+static AVX512 TSPK_ALWAYS_INLINE void store_levels(const tspk_fire_args *args, size_t at,
+                                                   size_t vectors, __m512i m, __mmask64 negative)
 {
-    const __mmask64 there = n - i < 64 ? ((__mmask64)1 << (n - i)) - 1 : ~(__mmask64)0;
+    const __mmask64 there = lanes_of(vectors);
 
-    if (!is_wide)
-        return _mm512_abs_epi8(_mm512_maskz_loadu_epi8(there, (const int8_t *)level + i));
-    return _mm512_packus_epi16(
-        _mm512_abs_epi16(_mm512_maskz_loadu_epi16((__mmask32)there, (const int16_t *)level + i)),
-        _mm512_abs_epi16(_mm512_maskz_loadu_epi16((__mmask32)(there >> 32),
-                                                  (const int16_t *)level + i + 32)));
+    if (!args->is_wide) {
+        _mm512_mask_storeu_epi8((int8_t *)args->level + at, there,
+                                _mm512_mask_sub_epi8(m, negative, _mm512_setzero_si512(), m));
+        return;
+    }
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; half++) {
+        const __m512i magnitude = _mm512_cvtepu8_epi16(
+            half ? _mm512_extracti64x4_epi64(m, 1) : _mm512_castsi512_si256(m));
+
+        if (2 * half < vectors)
+            _mm512_mask_storeu_epi16(
+                (int16_t *)args->level + at + 32 * half, (__mmask32)(there >> (32 * half)),
+                _mm512_mask_sub_epi16(magnitude, (__mmask32)(negative >> (32 * half)),
+                                      _mm512_setzero_si512(), magnitude));
+    }
 }
 
 /* Bit lengths of the bytes that are no powers of two. */
@@ -205,46 +180,121 @@ static AVX512 TSPK_ALWAYS_INLINE __m512i bit_lengths(__m512i m)
         _mm512_test_epi8_mask(m, _mm512_sub_epi8(m, _mm512_set1_epi8(1))), length);
 }
 
-static AVX512 TSPK_ALWAYS_INLINE tspk_level_count count_row(const void *level, size_t n,
-                                                            bool is_wide)
+static AVX512 TSPK_ALWAYS_INLINE void count_levels(size_t vectors, __m512i m,
+                                                   tspk_level_count *count, __m512i *bits)
 {
-    const __m512i zero = _mm512_setzero_si512();
-    tspk_level_count count = {0, 0};
-    __m512i bits = zero;
+    const __mmask64 there = lanes_of(vectors);
 
-    for (size_t i = 0; i < n; i += 64) {
-        const __m512i m = magnitudes(level, i, n, is_wide);
+    count->spikes += (uint64_t)__builtin_popcountll(_mm512_mask_test_epi8_mask(there, m, m));
+    *bits = _mm512_add_epi64(*bits, _mm512_sad_epu8(_mm512_maskz_mov_epi8(there, bit_lengths(m)),
+                                                    _mm512_setzero_si512()));
+}
 
-        count.spikes += (uint64_t)__builtin_popcountll(_mm512_test_epi8_mask(m, m));
-        bits = _mm512_add_epi64(bits, _mm512_sad_epu8(bit_lengths(m), zero));
+/* One block of `rows` rows from row `first` on. */
+static AVX512 TSPK_ALWAYS_INLINE void fire_rows(const tspk_fire_args *args, const block_table *at,
+                                                size_t first, size_t rows, size_t column,
+                                                size_t vectors, bool has_state, bool is_kept,
+                                                __m512i *bits)
+{
+    const tspk_fire_table *const table = args->table;
+    potential p[FIRE_TOGETHER];
+    __m512i m[FIRE_TOGETHER], below[FIRE_TOGETHER];
+
+#pragma GCC unroll 2
+    for (size_t r = 0; r < rows; r++)
+        p[r] = load_potential(at, args->t, args->x + (first + r) * args->ldx + column,
+                              has_state ? args->o_in + (first + r) * args->ldo_in + column : NULL,
+                              vectors);
+    reach(at->side[0], table->n_side[0], rows, p, m);
+    if (!table->is_mirrored) {
+        reach(at->side[1], table->n_side[1], rows, p, below);
+#pragma GCC unroll 2
+        for (size_t r = 0; r < rows; r++)
+            m[r] = _mm512_mask_mov_epi8(m[r], p[r].negative, below[r]);
     }
-    count.bits = (uint64_t)_mm512_reduce_add_epi64(bits);
-    return count;
+#pragma GCC unroll 2
+    for (size_t r = 0; r < rows; r++) {
+        const size_t row = first + r;
+
+        store_levels(args, row * args->ldl + column, vectors, m[r], p[r].negative);
+        if (is_kept)
+            keep_states(at, vectors, m[r], p[r].negative,
+                        has_state ? args->o_in + row * args->ldo_in + column : NULL,
+                        args->o_out + row * args->ldo_out + column);
+        count_levels(vectors, m[r], &args->count[row], &bits[row]);
+    }
+}
+
+static AVX512 TSPK_ALWAYS_INLINE void fire_block(const tspk_fire_args *args, size_t column,
+                                                 size_t vectors, bool has_state, bool is_kept,
+                                                 __m512i *bits)
+{
+    const tspk_fire_table *const table = args->table;
+    const size_t block = args->is_alike ? args->block : column / TSPK_FIRE_LANES;
+    const block_table at = {table->step + block * TSPK_FIRE_LANES,
+                            table->reciprocal + block * TSPK_FIRE_LANES,
+                            {table->side[0] + block * 2 * TSPK_FIRE_LANES * table->n_side[0],
+                             table->side[1] + block * 2 * TSPK_FIRE_LANES * table->n_side[1]}};
+    size_t r = 0;
+
+    for (; r + FIRE_TOGETHER <= args->rows; r += FIRE_TOGETHER)
+        fire_rows(args, &at, r, FIRE_TOGETHER, column, vectors, has_state, is_kept, bits);
+    for (; r < args->rows; r++)
+        fire_rows(args, &at, r, 1, column, vectors, has_state, is_kept, bits);
 }
 
 /* Blocks of neurons outside, rows inside: the tables of a block stay in the first cache. */
-static AVX512 void fire(const tspk_fire_args *args)
+static AVX512 TSPK_ALWAYS_INLINE void fire_blocks(const tspk_fire_args *args, bool has_state,
+                                                  bool is_kept)
 {
+    __m512i bits[COUNTED_ROWS];
+
+    for (size_t r = 0; r < args->rows; r++) {
+        bits[r] = _mm512_setzero_si512();
+        args->count[r] = (tspk_level_count){0, 0};
+    }
     for (size_t i = 0; i < args->n; i += TSPK_FIRE_LANES)
         switch ((args->n - i) / TSPK_LANES) {
         case 1:
-            fire_block(args, i, 1);
+            fire_block(args, i, 1, has_state, is_kept, bits);
             break;
         case 2:
-            fire_block(args, i, 2);
+            fire_block(args, i, 2, has_state, is_kept, bits);
             break;
         case 3:
-            fire_block(args, i, 3);
+            fire_block(args, i, 3, has_state, is_kept, bits);
             break;
         default:
-            fire_block(args, i, 4);
+            fire_block(args, i, 4, has_state, is_kept, bits);
             break;
         }
     for (size_t r = 0; r < args->rows; r++)
-        if (args->is_wide)
-            args->count[r] = count_row((const int16_t *)args->level + r * args->ldl, args->n, true);
+        args->count[r].bits = (uint64_t)_mm512_reduce_add_epi64(bits[r]);
+}
+
+static AVX512 void fire(const tspk_fire_args *all)
+{
+    const size_t a_level = all->is_wide ? sizeof(int16_t) : sizeof(int8_t);
+    tspk_fire_args args = *all;
+
+    for (size_t left = all->rows; left; left -= args.rows) {
+        args.rows = left < COUNTED_ROWS ? left : COUNTED_ROWS;
+        if (args.o_in && args.o_out)
+            fire_blocks(&args, true, true);
+        else if (args.o_in)
+            fire_blocks(&args, true, false);
+        else if (args.o_out)
+            fire_blocks(&args, false, true);
         else
-            args->count[r] = count_row((const int8_t *)args->level + r * args->ldl, args->n, false);
+            fire_blocks(&args, false, false);
+        args.x += args.rows * args.ldx;
+        args.level = (uint8_t *)args.level + args.rows * args.ldl * a_level;
+        args.count += args.rows;
+        if (args.o_in)
+            args.o_in += args.rows * args.ldo_in;
+        if (args.o_out)
+            args.o_out += args.rows * args.ldo_out;
+    }
 }
 
 /* Rows that are brought into order together. */
