@@ -117,8 +117,9 @@ typedef struct tspk_row_kernels {
     /** Σ a[i] b[i] in a fixed order that depends on n alone. */
     float (*dot)(size_t n, const float *a, const float *b);
 
-    /** out[i] = (o[i] - prior[i]) / divisor; prior NULL: zeros; divisor 0: no division. */
-    void (*decode)(size_t n, const float *o, const float *prior, float divisor, float *out);
+    /** out[i] = (o[i] - prior[i]) / divisor + offset[i]; NULL: zeros; divisor 0: no division. */
+    void (*decode)(size_t n, const float *o, const float *prior, float divisor,
+                   const float *offset, float *out);
 } tspk_row_kernels;
 
 /** The table for an instruction set that tspk_isa_is_supported(); static. */

@@ -9,7 +9,37 @@
 
 #define AVX512 TSPK_TARGET(TSPK_AVX512_FEATURES)
 #define KERNEL static AVX512
+#define TSPK_OWN_DOT
 #include "runtime/spike/row_kernels_body.h"
+
+/* The lanes pairwise: upper half to lower half, four times. */
+static AVX512 TSPK_ALWAYS_INLINE float add_float_lanes(__m512 v)
+{
+    const __m256 eight =
+        _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    const __m128 four =
+        _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* Element i goes to lane i mod 16 in rising order. */
+static AVX512 float dot(size_t n, const float *a, const float *b)
+{
+    __m512 sum = _mm512_setzero_ps();
+    size_t i = 0;
+
+    for (; i + TSPK_LANES <= n; i += TSPK_LANES)
+        sum = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), sum);
+    if (i < n) {
+        const __mmask16 there = (__mmask16)((1u << (n - i)) - 1);
+
+        sum = _mm512_mask3_fmadd_ps(_mm512_maskz_loadu_ps(there, a + i),
+                                    _mm512_maskz_loadu_ps(there, b + i), sum, there);
+    }
+    return add_float_lanes(sum);
+}
 
 /* Rows of a register block of gemm_f32: sums and parts of them. */
 #define BLOCK_ROWS 12

@@ -103,6 +103,7 @@ KERNEL void add_scaled(size_t n, float a, const float *x, float *y)
         y[i] = fmaf(a, x[i], y[i]);
 }
 
+#ifndef TSPK_OWN_DOT
 /* Element i goes to lane i mod 16 in rising order; the lanes are added pairwise. */
 KERNEL float dot(size_t n, const float *a, const float *b)
 {
@@ -119,12 +120,17 @@ KERNEL float dot(size_t n, const float *a, const float *b)
             lane[j] += lane[j + half];
     return lane[0];
 }
+#endif
 
-KERNEL void decode(size_t n, const float *o, const float *prior, float divisor, float *out)
+KERNEL void decode(size_t n, const float *o, const float *prior, float divisor, const float *offset,
+                   float *out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = prior ? o[i] - prior[i] : o[i];
     if (divisor > 0.0f)
         for (size_t i = 0; i < n; i++)
             out[i] = out[i] / divisor;
+    if (offset)
+        for (size_t i = 0; i < n; i++)
+            out[i] += offset[i];
 }

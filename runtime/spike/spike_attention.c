@@ -30,7 +30,6 @@ typedef struct block_memory {
     float *max;      /* [rows] */
     float *sum;      /* [rows] S */
     float *special;  /* [rows, n_classes] P_κ */
-    float *query;    /* [n of q] one decoded row */
     int16_t *level;  /* [steps of the pass][rows, keys_padded] */
     int16_t *before; /* [rows, keys_padded] of an earlier pass */
     uint64_t *fired; /* [steps of the pass] */
@@ -67,7 +66,6 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
     memory->max = tspk_carve(&p, TSPK_ATTENTION_ROWS * sizeof(float));
     memory->sum = tspk_carve(&p, TSPK_ATTENTION_ROWS * sizeof(float));
     memory->special = tspk_carve(&p, TSPK_ATTENTION_ROWS * plan->n_classes * sizeof(float));
-    memory->query = tspk_carve(&p, at->query->n * sizeof(float));
     memory->level = tspk_carve(&p, plan->pass * wide * sizeof(int16_t));
     memory->before = is_kept ? tspk_carve(&p, wide * sizeof(int16_t)) : NULL;
     memory->fired = tspk_carve(&p, plan->pass * sizeof(uint64_t));
@@ -77,49 +75,17 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
 
 size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan, const tspk_attention_plan *at)
 {
-    const tspk_site_plan *const sites[] = {at->query, at->key, at->value};
+    const size_t fire = tspk_operand_scratch_bytes(plan, at);
     block_memory memory;
-    size_t most = carve_block(plan, at, NULL, &memory);
+    const size_t block = carve_block(plan, at, NULL, &memory);
 
-    for (size_t i = 0; i < TSPK_COUNT_OF(sites); i++) {
-        const size_t fire = tspk_fire_scratch_bytes(plan, sites[i]);
-
-        most = fire > most ? fire : most;
-    }
-    return most;
+    return block > fire ? block : fire;
 }
 
 static float plane_factor(const tspk_site_plan *a, uint32_t ta, const tspk_site_plan *b,
                           uint32_t tb)
 {
     return ldexpf(1.0f, -(a->params->step[ta - 1].shift + b->params->step[tb - 1].shift));
-}
-
-/* Levels of a site at step t, from `row` on; of the query those of earlier passes too. */
-static int16_t *level_plane(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
-                            size_t row)
-{
-    const uint32_t plane = site->site->kind == TSPK_SITE_QUERY ? t - 1 : t - run->first;
-
-    return (int16_t *)(run->slot + site->level_at) +
-           ((size_t)plane * site->site->rows + row) * site->n;
-}
-
-/* States of a site after step t, from `row` on. */
-static const float *states_of(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
-                              size_t row)
-{
-    return (const float *)(run->slot + site->o_at) +
-           ((size_t)(t - run->first) * site->site->rows + row) * site->neurons;
-}
-
-/* What class and key add to the logits of a head at step t. */
-static float *added(const attention_job *job, uint32_t t, size_t token_class, size_t head)
-{
-    const tspk_attention_plan *const at = job->at;
-    const size_t plane = (t - job->run->first) * job->run->plan->n_classes + token_class;
-
-    return (float *)(job->run->slot + at->add_at) + (plane * at->heads + head) * at->keys_padded;
 }
 
 static uint8_t *key_plane(const attention_job *job, uint32_t t, size_t head)
@@ -152,90 +118,58 @@ static float steps_so_far(const attention_job *job, uint32_t t)
     return tspk_fire_factor(job->run->plan, t);
 }
 
-/* --- before the queries: levels, packed planes, what a query's class and a key add to a logit --- */
+/* --- before the queries: levels and packed planes --- */
 
-typedef struct fire_job {
-    const attention_job *job;
-    uint32_t site;
-    tspk_value_id value;
-} fire_job;
-
-static void fire_block_of_site(void *context, size_t block, int worker)
+/* Blocks of all operands that no chain has fired, one after the other. */
+static void fire_block_of_operand(void *context, size_t block, int worker)
 {
-    const fire_job *const job = context;
-    const tspk_spike_run *const run = job->job->run;
-    const tspk_site_plan *const site = &run->plan->site[job->site];
-    const size_t first = block * TSPK_CHAIN_ROWS, left = site->site->rows - first;
-    const tspk_fire_span span = {.first = first,
-                                 .rows = left < TSPK_CHAIN_ROWS ? left : TSPK_CHAIN_ROWS,
-                                 .x = tspk_rows_of(run, job->value, first, worker),
-                                 .level = level_plane(run, site, run->first, first),
-                                 .level_step = site->site->rows * site->n};
+    const attention_job *const job = context;
 
-    tspk_fire_rows(run, job->site, &span, worker);
+    for (int operand = 0; operand < TSPK_OPERANDS; operand++) {
+        const size_t rows = operand == TSPK_QUERY ? job->at->queries : job->at->keys;
+        const size_t blocks = (rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS;
+        const size_t first = block * TSPK_CHAIN_ROWS;
+
+        if (job->at->is_fired[operand])
+            continue;
+        if (block < blocks) {
+            tspk_fire_operand(job->run, job->at, (tspk_operand)operand, first,
+                              rows - first < TSPK_CHAIN_ROWS ? rows - first : TSPK_CHAIN_ROWS,
+                              worker);
+            return;
+        }
+        block -= blocks;
+    }
 }
 
-static void fire_site(const attention_job *job, uint32_t site, tspk_value_id value)
+static size_t operand_blocks(const tspk_attention_plan *at)
 {
-    fire_job fire = {job, site, value};
-    const size_t rows = job->run->plan->site[site].site->rows;
+    size_t blocks = 0;
 
-    tspk_run_blocks(job->run, (rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS, fire_block_of_site,
-                    &fire);
+    for (int operand = 0; operand < TSPK_OPERANDS; operand++) {
+        const size_t rows = operand == TSPK_QUERY ? at->queries : at->keys;
+
+        if (!at->is_fired[operand])
+            blocks += (rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS;
+    }
+    return blocks;
 }
 
-static void pack_head(void *context, size_t head, int worker)
+static void pack_head(void *context, size_t index, int worker)
 {
     const attention_job *const job = context;
     const tspk_attention_plan *const at = job->at;
     const tspk_kernels *const kernels = job->run->plan->kernels;
+    const uint32_t t = job->run->first + (uint32_t)(index / at->heads);
+    const size_t head = index % at->heads;
 
     (void)worker;
-    for (uint32_t t = job->run->first; t <= job->run->last; t++) {
-        kernels->pack_rows(at->logit_width, at->depth, at->keys,
-                           level_plane(job->run, at->key, t, 0) + head * at->depth, at->key->n,
-                           key_plane(job, t, head));
-        kernels->pack_columns(at->value_width, at->keys, at->width,
-                              level_plane(job->run, at->value, t, 0) + head * at->width,
-                              at->value->n, value_plane(job, t, head));
-    }
-}
-
-/* For every query class and head, scale * b_q · k°(j). */
-static void add_key(const attention_job *job, uint32_t t, size_t j, float *decoded)
-{
-    const tspk_attention_plan *const at = job->at;
-    const tspk_spike_plan *const plan = job->run->plan;
-    const size_t n = at->key->n, channels = at->key->site->channels;
-    const float *const offset = at->query->params->step[t - 1].offset;
-    const float *const prior =
-        at->key->prior ? at->key->prior + at->key->site->row_class[j] * n : NULL;
-    const float count = steps_so_far(job, t);
-
-    if (offset)
-        plan->row_kernels->decode(channels, states_of(job->run, at->key, t, j), prior,
-                                  count > 1.0f ? count : 0.0f, decoded);
-    for (size_t k = 0; k < plan->n_classes; k++)
-        for (size_t h = 0; h < at->heads; h++)
-            added(job, t, k, h)[j] =
-                offset ? at->node->attr.scale *
-                             plan->row_kernels->dot(at->depth,
-                                                    offset + k * channels + h * at->depth,
-                                                    decoded + h * at->depth)
-                       : 0.0f;
-}
-
-static void add_keys(void *context, size_t block, int worker)
-{
-    const attention_job *const job = context;
-    const size_t first = block * TSPK_FIRE_ROWS, left = job->at->keys - first;
-    const size_t rows = left < TSPK_FIRE_ROWS ? left : TSPK_FIRE_ROWS;
-    tspk_carver carver = {tspk_run_scratch(job->run, worker), 0};
-    float *const decoded = tspk_carve(&carver, job->at->key->n * sizeof *decoded);
-
-    for (uint32_t t = job->run->first; t <= job->run->last; t++)
-        for (size_t j = first; j < first + rows; j++)
-            add_key(job, t, j, decoded);
+    kernels->pack_rows(at->logit_width, at->depth, at->keys,
+                       tspk_operand_levels(job->run, at, TSPK_KEY, t, 0) + head * at->depth,
+                       at->key->n, key_plane(job, t, head));
+    kernels->pack_columns(at->value_width, at->keys, at->width,
+                          tspk_operand_levels(job->run, at, TSPK_VALUE, t, 0) + head * at->width,
+                          at->value->n, value_plane(job, t, head));
 }
 
 /* --- a block of query rows of one head --- */
@@ -258,39 +192,21 @@ static void add_logits(const query_block *block, uint32_t t, float *logit)
     for (uint32_t i = 1; i < 2 * t; i++) {
         const uint32_t ta = i < t ? t : i - t + 1, tb = i < t ? i : t;
 
-        args.a = level_plane(job->run, at->query, ta, block->first) + block->head * at->depth;
+        args.a = tspk_operand_levels(job->run, at, TSPK_QUERY, ta, block->first) +
+                 block->head * at->depth;
         args.b = key_plane(job, tb, block->head);
         args.factor = plane_factor(at->query, ta, at->key, tb);
         job->run->plan->kernels->product(&args);
     }
 }
 
-/* scale * q*(i) · (b_k(κ) - b_k(0)) for every class but 0. */
-static void add_special(const query_block *block, uint32_t t, size_t row, float *x, float *special)
+/* What the query adds to the logits of special keys. */
+static void add_special(const query_block *block, uint32_t t, size_t row, float *x)
 {
-    const attention_job *const job = block->job;
-    const tspk_attention_plan *const at = job->at;
-    const tspk_spike_plan *const plan = job->run->plan;
-    const tspk_site *const q = at->query->site;
-    const size_t first = block->head * at->depth, n = at->query->n;
-    const uint32_t token_class = q->row_class[row];
-    const float *const offset = at->query->params->step[t - 1].offset;
-    const float *const prior =
-        at->query->prior ? at->query->prior + token_class * n + first : NULL;
-    const float count = steps_so_far(job, t);
-    float *const query = block->memory.query;
+    const tspk_attention_plan *const at = block->job->at;
+    const float *const special =
+        tspk_special_logits(block->job->run, at, t, row, block->head);
 
-    plan->row_kernels->decode(at->depth, states_of(job->run, at->query, t, row) + first, prior,
-                              count > 1.0f ? count : 0.0f, query);
-    if (offset)
-        for (size_t d = 0; d < at->depth; d++)
-            query[d] += offset[token_class * q->channels + first + d];
-    for (uint32_t k = 1; k < plan->n_classes; k++)
-        special[k] =
-            at->node->attr.scale *
-            plan->row_kernels->dot(
-                at->depth, query,
-                at->key_offset + ((size_t)(t - 1) * plan->n_classes + k) * q->channels + first);
     for (uint32_t i = 0; i < at->n_special; i++) {
         const uint32_t j = at->special[i], k = at->key->site->row_class[j];
 
@@ -321,9 +237,10 @@ static void soften_row(const query_block *block, uint32_t t, size_t r, const flo
     float max;
 
     plan->row_kernels->logits(at->keys, factor, at->key_factor,
-                              added(job, t, token_class, block->head), bias, logit, x);
+                              tspk_added_logits(job->run, at, t, token_class, block->head), bias,
+                              logit, x);
     if (at->key_offset && at->n_special)
-        add_special(block, t, row, x, special);
+        add_special(block, t, row, x);
     max = plan->math->max(at->keys, x);
     if (at->attention->is_max_fixed) {
         float *const kept = &block->memory.max[r];
@@ -589,10 +506,7 @@ void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_pl
         tspk_bias_strides(&run->plan->graph->value[at->node->in[3]].shape, &job.bias_head,
                           &job.bias_row);
     }
-    fire_site(&job, at->query_id, at->node->in[0]);
-    fire_site(&job, at->key_id, at->node->in[1]);
-    fire_site(&job, at->value_id, at->node->in[2]);
-    tspk_run_blocks(run, at->heads, pack_head, &job);
-    tspk_run_blocks(run, (at->keys + TSPK_FIRE_ROWS - 1) / TSPK_FIRE_ROWS, add_keys, &job);
+    tspk_run_blocks(run, operand_blocks(at), fire_block_of_operand, &job);
+    tspk_run_blocks(run, (run->last - run->first + 1) * at->heads, pack_head, &job);
     tspk_run_blocks(run, at->heads * blocks, attend_block, &job);
 }

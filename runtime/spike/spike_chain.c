@@ -118,6 +118,9 @@ static void run_block(void *context, size_t index, int worker)
         if (job->run->threads <= 1)
             tspk_leave_phase(job->run);
     }
+    for (uint32_t i = job->segment->first_firing; i < job->segment->end_firing; i++)
+        tspk_fire_operand(job->run, &plan->attention[plan->firing[i].attention],
+                          plan->firing[i].operand, block.first, block.rows, worker);
 }
 
 /* Rows of a block: as many blocks for every thread. */

@@ -115,6 +115,10 @@ tspk_status tspk_run_eval(const tspk_spike_run *run, uint32_t node, uint32_t t, 
 /** spike_chain.c: executes a chain, blocks of rows over the threads. */
 void tspk_run_chain(const tspk_spike_run *run, const tspk_segment *segment);
 
+/* Is shown the states of rows of one class after a step: [rows, neurons]. */
+typedef void (*tspk_visit_states)(void *context, uint32_t t, size_t row, size_t rows,
+                                  const float *o);
+
 /* Rows of a site, all its channels, over the steps of the pass. */
 typedef struct tspk_fire_span {
     size_t first, rows;
@@ -122,6 +126,8 @@ typedef struct tspk_fire_span {
     int16_t *level;  /* [rows, n] at the first step of the pass: levels of computed rows; out */
     size_t level_step;
     uint64_t *fired; /* [steps of the pass] spikes are added; or NULL */
+    tspk_visit_states visit; /* or NULL */
+    void *context;           /* of visit */
 } tspk_fire_span;
 
 /**
@@ -150,6 +156,24 @@ void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *li
 size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan,
                                     const tspk_attention_plan *attention);
 void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_plan *attention);
+
+/** spike_operand.c: levels of rows of an operand, and what they add to logits beside the products. */
+size_t tspk_operand_scratch_bytes(const tspk_spike_plan *plan, const tspk_attention_plan *attention);
+void tspk_fire_operand(const tspk_spike_run *run, const tspk_attention_plan *attention,
+                       tspk_operand operand, size_t row, size_t rows, int worker);
+
+/* Where an attention finds what tspk_fire_operand() left at step t: levels from `row` on [rows, n]; of
+ * the query those of earlier passes too. */
+int16_t *tspk_operand_levels(const tspk_spike_run *run, const tspk_attention_plan *attention,
+                             tspk_operand operand, uint32_t t, size_t row);
+
+/* [keys_padded] what a query's class and the key add to the logits of a head. */
+float *tspk_added_logits(const tspk_spike_run *run, const tspk_attention_plan *attention, uint32_t t,
+                         size_t token_class, size_t head);
+
+/* [n_classes] what a query adds to the logits of special keys by their class, but 0. */
+float *tspk_special_logits(const tspk_spike_run *run, const tspk_attention_plan *attention,
+                           uint32_t t, size_t query, size_t head);
 
 /** Strides of an Attention's additive bias [heads or 1, queries or 1, keys]; 0 where it broadcasts.
  */

@@ -172,24 +172,33 @@ static void keep_states(layout *l)
         keep_attention(l, &plan->attention[i]);
 }
 
+/* What firing an operand leaves to its attention. */
+static void share_operand(layout *l, tspk_attention_plan *at, tspk_operand operand, uint32_t node)
+{
+    const size_t pass = l->plan->pass, classes = l->plan->n_classes * at->heads;
+    tspk_site_plan *const site = &l->plan->site[tspk_operand_site(at, operand)];
+
+    if (operand != TSPK_QUERY || pass == l->plan->steps)
+        site->level_at =
+            share(&l->slot, pass * site->site->rows * site->n * sizeof(int16_t), node);
+    if (operand == TSPK_KEY)
+        at->add_at = share(&l->slot, pass * classes * at->keys_padded * sizeof(float), node);
+    if (operand == TSPK_QUERY)
+        at->special_at = share(&l->slot, pass * classes * at->queries * sizeof(float), node);
+}
+
 static void share_attention(layout *l, tspk_attention_plan *at, uint32_t node)
 {
-    tspk_site_plan *const site = l->plan->site;
-    const size_t pass = l->plan->pass, key = at->keys * at->key->n;
-    const size_t query = at->queries * at->query->n, value = at->keys * at->value->n;
+    const size_t pass = l->plan->pass;
 
-    site[at->key_id].level_at = share(&l->slot, pass * key * sizeof(int16_t), node);
-    site[at->value_id].level_at = share(&l->slot, pass * value * sizeof(int16_t), node);
-    site[at->query_id].o_at = share(&l->slot, pass * query * sizeof(float), node);
-    site[at->key_id].o_at = share(&l->slot, pass * key * sizeof(float), node);
-    at->add_at = share(
-        &l->slot, pass * l->plan->n_classes * at->heads * at->keys_padded * sizeof(float), node);
+    for (int operand = 0; operand < TSPK_OPERANDS; operand++)
+        if (!at->is_fired[operand])
+            share_operand(l, at, (tspk_operand)operand, node);
     if (pass < l->plan->steps)
         return;
     at->logit_at = at->max_at = at->acc_at = at->code_at = TSPK_NOWHERE;
     at->key_at = share(&l->slot, pass * at->key_plane, node);
     at->value_at = share(&l->slot, pass * at->value_plane, node);
-    site[at->query_id].level_at = share(&l->slot, pass * query * sizeof(int16_t), node);
 }
 
 /* Levels live until the last Linear has read them. */
@@ -278,6 +287,11 @@ static void place_segment(layout *l, const tspk_segment *segment)
         if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION)
             share_attention(l, plan->node[n].record, n);
     }
+    for (uint32_t i = segment->first_firing; i < segment->end_firing; i++) {
+        tspk_attention_plan *const at = &plan->attention[plan->firing[i].attention];
+
+        share_operand(l, at, plan->firing[i].operand, at->attention->node);
+    }
     release(&l->slot, segment->end - 1);
 }
 
@@ -300,6 +314,12 @@ static void lay_out(layout *l)
         place_segment(l, segment);
         for (uint32_t n = segment->first; n < segment->end; n++) {
             const size_t scratch = node_scratch(plan, n);
+
+            most = scratch > most ? scratch : most;
+        }
+        for (uint32_t i = segment->first_firing; i < segment->end_firing; i++) {
+            const size_t scratch = tspk_operand_scratch_bytes(
+                plan, &plan->attention[plan->firing[i].attention]);
 
             most = scratch > most ? scratch : most;
         }

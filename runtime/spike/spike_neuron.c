@@ -59,7 +59,7 @@ static size_t natural_levels(const tspk_site_plan *site)
 
 typedef struct fire_memory {
     int16_t *level; /* [FIRE_ROWS, natural_levels()] linear sites, else NULL */
-    float *o;       /* [FIRE_ROWS, neurons] states; one step: NULL */
+    float *o;       /* [FIRE_ROWS, neurons] states; NULL: nobody reads them again */
 } fire_memory;
 
 static size_t carve_memory(const tspk_spike_plan *plan, const tspk_site_plan *site,
@@ -71,7 +71,8 @@ static size_t carve_memory(const tspk_spike_plan *plan, const tspk_site_plan *si
     if (site->order)
         memory->level =
             tspk_carve(&carver, TSPK_FIRE_ROWS * natural_levels(site) * sizeof(int16_t));
-    if (plan->steps > 1)
+    if (plan->steps > 1 || site->site->kind == TSPK_SITE_QUERY ||
+        site->site->kind == TSPK_SITE_KEY)
         memory->o = tspk_carve(&carver, TSPK_FIRE_ROWS * site->neurons * sizeof(float));
     return carver.used;
 }
@@ -159,12 +160,11 @@ static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_s
         args.t = tspk_fire_factor(run->plan, t);
         args.x = span->x.at + i * span->x.step + (r - span->first) * channels;
         args.level = site->order ? memory->level : level;
-        args.o_out = t < run->last ? memory->o : NULL;
-        if (site->o_at != TSPK_NOWHERE)
-            args.o_out =
-                (float *)(run->slot + site->o_at) + (i * site->site->rows + r) * neurons;
+        args.o_out = t < run->last || span->visit ? memory->o : NULL;
         args.ldo_out = neurons;
         run->plan->row_kernels->fire(&args);
+        if (span->visit)
+            span->visit(span->context, t, r, rows, args.o_out);
         args.o_in = args.o_out;
         args.ldo_in = neurons;
         if (tspk_is_state_kept(run))

@@ -47,7 +47,6 @@ typedef struct tspk_site_plan {
     bool is_wide;           /* a level may be beyond ±127 */
     size_t code_at; /* not numerators: [steps - 1, rows, neurons] int8, from which later passes derive
                        the neurons' state; NOWHERE: one pass */
-    size_t o_at;    /* query, key: state after each step of the pass [rows, neurons] f32 */
     size_t level_at;       /* not numerators: [rows, n] int16, a plane a step; local: of a block */
     size_t fired_at;       /* linear, local: [steps of a pass] uint64, spikes of a block */
     bool is_local;         /* all its readers are in one chain */
@@ -67,6 +66,9 @@ typedef struct tspk_linear_plan {
     size_t y_at;       /* [rows, n_out] f32; NOWHERE: one pass */
 } tspk_linear_plan;
 
+/* Operands of an attention that a site stands before. */
+typedef enum tspk_operand { TSPK_QUERY = 0, TSPK_KEY, TSPK_VALUE, TSPK_OPERANDS } tspk_operand;
+
 typedef struct tspk_attention_plan {
     const tspk_spike_attention *attention;
     const tspk_node *node;
@@ -76,6 +78,7 @@ typedef struct tspk_attention_plan {
     size_t queries, keys, keys_padded, width_padded;
     tspk_width logit_width, value_width; /* of the two products */
     size_t key_plane, value_plane;       /* bytes of one packed plane */
+    bool is_fired[TSPK_OPERANDS];        /* by the chain that makes the operand */
     float *key_factor;             /* [keys_padded] κ_k(j) */
     uint32_t n_special;            /* keys of a class other than 0 */
     uint32_t *special;             /* [n_special] */
@@ -83,8 +86,10 @@ typedef struct tspk_attention_plan {
     float *value_offset;           /* the same of v */
     /* offsets into the slot */
     size_t key_at, value_at; /* packed planes, one a step */
-    size_t add_at;           /* a plane a step of the pass, [n_classes, heads, keys_padded]: what
-                                class and key add to a logit */
+    /* a plane a step of the pass */
+    size_t add_at;     /* [n_classes, heads, keys_padded] what the query's class and a key add to a
+                          logit */
+    size_t special_at; /* [queries, heads, n_classes] what a query adds to the logits of special keys */
     /* between passes; NOWHERE: one pass */
     size_t logit_at; /* L [heads, queries, keys_padded] */
     size_t max_at;   /* [heads, queries] */
@@ -121,7 +126,14 @@ typedef struct tspk_segment {
     uint32_t first, end;   /* nodes */
     size_t rows;           /* chain: of every value in it; else 0 */
     size_t block;          /* chain: rows a block at most */
+    uint32_t first_firing, end_firing; /* chain: plan->firing[] that end it */
 } tspk_segment;
+
+/* An operand that is fired where it is made: nobody else reads it. */
+typedef struct tspk_firing {
+    uint32_t attention;
+    tspk_operand operand;
+} tspk_firing;
 
 /* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */
 typedef struct tspk_energy_plan {
@@ -154,6 +166,8 @@ typedef struct tspk_spike_plan {
     bool *is_local;                 /* [n_values] of roots: value_at is in a worker's scratch */
     tspk_segment *segment;          /* [n_segments] in order of execution */
     uint32_t n_segments;
+    tspk_firing *firing;            /* [n_firings] by segment */
+    uint32_t n_firings;
     size_t state_bytes;             /* of a slot: kept from pass to pass */
     size_t slot_bytes;              /* with values */
     size_t local_bytes;             /* a worker: local values */
@@ -200,6 +214,14 @@ tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err);
 
 /** spike_energy.c: energy. */
 tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err);
+
+/** Site of an operand. */
+static inline uint32_t tspk_operand_site(const tspk_attention_plan *at, tspk_operand operand)
+{
+    const uint32_t site[] = {at->query_id, at->key_id, at->value_id};
+
+    return site[operand];
+}
 
 static inline const tspk_fire_table *tspk_site_table(const tspk_spike_plan *plan,
                                                      const tspk_site_plan *site, uint32_t t,

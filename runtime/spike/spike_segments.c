@@ -141,6 +141,48 @@ static void find_local_values(tspk_spike_plan *plan, uint32_t *made_in)
         plan->is_local[plan->root[graph->output[i]]] = false;
 }
 
+/* Nodes that read a value; an output of the graph is read once more. */
+static uint32_t count_readers(const tspk_spike_plan *plan, tspk_value_id root)
+{
+    const tspk_graph *const graph = plan->graph;
+    uint32_t readers = 0;
+
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; plan->node[n].kind != TSPK_NODE_ALIAS && i < graph->node[n].n_in; i++)
+            readers += graph->node[n].in[i] != TSPK_ID_NONE &&
+                       plan->root[graph->node[n].in[i]] == root;
+    for (uint32_t i = 0; i < graph->n_outputs; i++)
+        readers += plan->root[graph->output[i]] == root;
+    return readers;
+}
+
+/* Operands that a chain makes for one attention alone are fired at its end and stay local. */
+static void find_firings(tspk_spike_plan *plan, const uint32_t *made_in)
+{
+    for (uint32_t s = 0; s < plan->n_segments; s++) {
+        tspk_segment *const segment = &plan->segment[s];
+
+        segment->first_firing = segment->end_firing = plan->n_firings;
+        for (uint32_t a = 0; segment->rows && a < plan->spikes->n_attentions; a++) {
+            tspk_attention_plan *const at = &plan->attention[a];
+
+            for (int i = 0; i < TSPK_OPERANDS; i++) {
+                const tspk_site *const site =
+                    plan->site[tspk_operand_site(at, (tspk_operand)i)].site;
+                const tspk_value_id root = plan->root[at->node->in[i]];
+
+                if (made_in[root] != s || site->rows != segment->rows ||
+                    site->channels != tspk_shape_last(&plan->graph->value[root].shape) ||
+                    count_readers(plan, root) != 1)
+                    continue;
+                at->is_fired[i] = plan->is_local[root] = true;
+                plan->firing[plan->n_firings++] = (tspk_firing){a, (tspk_operand)i};
+            }
+        }
+        segment->end_firing = plan->n_firings;
+    }
+}
+
 /* The first Linear that reads a site fires it. */
 static void find_firing_linears(tspk_spike_plan *plan, uint32_t *fired_in)
 {
@@ -174,12 +216,15 @@ tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err)
     plan->root = tspk_arena_array(plan->arena, n_values, sizeof *plan->root);
     plan->is_local = tspk_arena_array(plan->arena, n_values, sizeof *plan->is_local);
     plan->segment = tspk_arena_array(plan->arena, n_nodes, sizeof *plan->segment);
+    plan->firing = tspk_arena_array(
+        plan->arena, TSPK_OPERANDS * (size_t)plan->spikes->n_attentions, sizeof *plan->firing);
     if (scratch) {
         is_static = tspk_arena_array(scratch, n_values, sizeof *is_static);
         made_in = tspk_arena_array(scratch, n_values, sizeof *made_in);
         fired_in = tspk_arena_array(scratch, plan->spikes->n_sites, sizeof *fired_in);
     }
-    if (!plan->root || !plan->is_local || !plan->segment || !is_static || !made_in || !fired_in) {
+    if (!plan->root || !plan->is_local || !plan->segment || !plan->firing || !is_static ||
+        !made_in || !fired_in) {
         tspk_arena_free(scratch);
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
     }
@@ -188,11 +233,15 @@ tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err)
         const size_t rows = chain_rows(plan, n);
 
         plan->segment[plan->n_segments] =
-            (tspk_segment){n, segment_end(plan, n, rows), rows, TSPK_CHAIN_ROWS};
+            (tspk_segment){.first = n,
+                           .end = segment_end(plan, n, rows),
+                           .rows = rows,
+                           .block = TSPK_CHAIN_ROWS};
     }
     for (uint32_t v = 0; v < n_values; v++)
         made_in[v] = TSPK_ID_NONE;
     find_local_values(plan, made_in);
+    find_firings(plan, made_in);
     find_firing_linears(plan, fired_in);
     tspk_arena_free(scratch);
     return TSPK_OK;

@@ -183,7 +183,7 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
     at->params = &plan->point->site[id];
     at->weight_bits = 8;
     at->is_wide = is_beyond_bytes(plan, at->params);
-    at->o_at = at->level_at = at->code_at = at->fired_at = TSPK_NOWHERE;
+    at->level_at = at->code_at = at->fired_at = TSPK_NOWHERE;
     a_row = site->channels;
     at->neurons = tspk_pad_lanes(site->kind == TSPK_SITE_NUMERATOR ? site->keys : site->channels);
     at->n = at->neurons;

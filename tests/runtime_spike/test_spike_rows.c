@@ -325,7 +325,8 @@ static void test_float(void **state)
                 k->add_codes(n, bias, n & 8, form, code, n & 2 ? a : NULL,
                              y[which] + (2 + form) * MOST);
             }
-            k->decode(n, a, n & 1 ? bias : NULL, n & 2 ? 3.0f : 0.0f, out[which] + 2 * MOST);
+            k->decode(n, a, n & 1 ? bias : NULL, n & 2 ? 3.0f : 0.0f, n & 4 ? a + 1 : NULL,
+                      out[which] + 2 * MOST);
             dot = k->dot(n, a, bias);
             memcpy(out[which] + 3 * MOST, &dot, sizeof dot);
             k->gemm_f32(rows, inner, a, inner, b, n & 1 ? bias : NULL, wide, y[which] + MOST, 16);
