@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/fail.h"
+#include "core/sin_cos_pow.h"
 #include "runtime/ann/op_impl.h"
 #include "runtime/ann/strided.h"
 
@@ -59,14 +60,14 @@ static float floored_mod(float x, float y)
     return r != 0.0f && (r < 0.0f) != (y < 0.0f) ? r + y : r;
 }
 
-/* The squares of normalisation are products, not calls of powf(). */
+/* The squares of normalisation are products. */
 static float power(float x, float y)
 {
     if (y == 2.0f)
         return x * x;
     if (y == 0.5f)
         return sqrtf(x);
-    return y == -0.5f ? 1.0f / sqrtf(x) : powf(x, y);
+    return y == -0.5f ? 1.0f / sqrtf(x) : tspk_powf(x, y);
 }
 
 static int64_t power_i64(int64_t x, int64_t y)
@@ -83,8 +84,18 @@ static int64_t power_i64(int64_t x, int64_t y)
 
 static int64_t power_i64_f32(int64_t x, float y)
 {
-    const double p = pow((double)x, (double)y);
+    const double base = (double)x;
+    double p;
 
+    if (y == rintf(y) && fabsf(y) < 16777216.0f)
+        return power_i64(x, (int64_t)y);
+    if (fabsf(y) <= 64.0f && x > 0) {
+        /* the root of a power is whole, however it was rounded */
+        p = tspk_pow_double(base, (double)y);
+        p = fabs(p - rint(p)) <= 1e-12 * p ? rint(p) : p;
+    } else {
+        p = (double)tspk_powf((float)x, y);
+    }
     if (!(p > -9223372036854775808.0))
         return p != p ? 0 : INT64_MIN;
     return p < 9223372036854775808.0 ? (int64_t)p : INT64_MAX;

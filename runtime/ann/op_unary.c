@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One input, elementwise. Sin and Cos are the C library's; everything else is core/mathfun.h or
- * exact. */
+/* One input, elementwise: the functions of core/, or exact. */
 #include <math.h>
 #include <string.h>
 
 #include "core/fail.h"
 #include "core/parallel.h"
+#include "core/sin_cos_pow.h"
 #include "core/vecmath.h"
 #include "runtime/ann/op_impl.h"
 
@@ -23,8 +23,8 @@ UNARY(neg_f32, float, float, -x)
 UNARY(abs_f32, float, float, fabsf(x))
 UNARY(sqrt_f32, float, float, sqrtf(x))
 UNARY(reciprocal_f32, float, float, 1.0f / x)
-UNARY(sin_f32, float, float, sinf(x))
-UNARY(cos_f32, float, float, cosf(x))
+UNARY(sin_f32, float, float, tspk_sinf(x))
+UNARY(cos_f32, float, float, tspk_cosf(x))
 UNARY(relu_f32, float, float, x < 0.0f ? 0.0f : x)
 UNARY(floor_f32, float, float, floorf(x))
 UNARY(ceil_f32, float, float, ceilf(x))

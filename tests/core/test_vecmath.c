@@ -13,6 +13,7 @@
 
 #include "core/mathfun.h"
 #include "core/rng.h"
+#include "core/sin_cos_pow.h"
 #include "core/vecmath.h"
 
 #define POINTS 200000
@@ -44,6 +45,13 @@ static const struct {
     {"erf", tspk_erff, erf, -1e-3, 1e-3, 6.0},
     {"tanh", tspk_tanhf, tanh, -12.0, 12.0, 6.0},
     {"tanh", tspk_tanhf, tanh, -1e-2, 1e-2, 6.0},
+    {"sin", tspk_sinf, sin, -4.0, 4.0, 0.51},
+    {"sin", tspk_sinf, sin, -131000.0, 131100.0, 0.51},
+    {"sin", tspk_sinf, sin, -3e38, 3.3e38, 0.51},
+    {"sin", tspk_sinf, sin, -1e-6, 1e-6, 0.51},
+    {"cos", tspk_cosf, cos, -4.0, 4.0, 0.51},
+    {"cos", tspk_cosf, cos, -131000.0, 131100.0, 0.51},
+    {"cos", tspk_cosf, cos, 1e7, 1e15, 0.51},
     {"sigmoid", tspk_sigmoidf, sigmoid, -86.0, 86.0, 4.0},
 };
 
@@ -64,6 +72,52 @@ static void functions_keep_their_error_bounds(void **state)
                       worst);
         assert_true(worst <= claims[k].bound);
     }
+}
+
+/* Random bits, so every magnitude, denormal ones too. */
+static void powers_keep_their_error_bound(void **state)
+{
+    tspk_rng rng = {5};
+    double worst = 0.0;
+
+    (void)state;
+    for (int i = 0; i < 4 * POINTS; i++) {
+        const float x = tspk_float_from_bits((uint32_t)(tspk_rng_next(&rng) >> 33) % 0x7f800000u);
+        const float spread = i % 2 ? 3.0f : 400.0f;
+        const float y = (float)((double)(tspk_rng_next(&rng) >> 40) / 8388608.0 - 1.0) * spread;
+        const double expected = pow((double)x, (double)y);
+        const float found = tspk_powf(x, y);
+
+        if (fabs(expected) >= 3.4e38)
+            assert_true(found >= 3.4e38f);
+        else
+            worst = fmax(worst, ulps(found, expected));
+    }
+    print_message("pow: %.3f ulp\n", worst);
+    assert_true(worst <= 0.51);
+}
+
+static void special_powers_are_those_of_c(void **state)
+{
+    static const float at[] = {0.0f,  -0.0f,     1.0f,       -1.0f,     2.0f,      -2.0f,     0.5f,
+                               -0.5f, 3.0f,      -3.0f,      16777216.0f, 16777215.0f, -8388609.0f,
+                               1e30f, INFINITY, -INFINITY, NAN,       1e-30f,    -1e-30f,   1e-42f};
+    const size_t n = sizeof at / sizeof at[0];
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            const float expected = powf(at[i], at[j]), found = tspk_powf(at[i], at[j]);
+
+            if (expected != expected ? found == found
+                                     : fabsf(found - expected) > 1.2e-7f * fabsf(expected) ||
+                                           signbit(found) != signbit(expected))
+                fail_msg("pow(%g, %g) = %g, expected %g", (double)at[i], (double)at[j],
+                         (double)found, (double)expected);
+        }
+    assert_true(tspk_sinf(INFINITY) != tspk_sinf(INFINITY));
+    assert_true(tspk_cosf(NAN) != tspk_cosf(NAN));
+    assert_true(signbit(tspk_sinf(-0.0f)) && tspk_cosf(0.0f) == 1.0f);
 }
 
 static void gelu_keeps_its_absolute_error(void **state)
@@ -210,6 +264,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_keep_their_error_bounds),
+        cmocka_unit_test(powers_keep_their_error_bound),
+        cmocka_unit_test(special_powers_are_those_of_c),
         cmocka_unit_test(gelu_keeps_its_absolute_error),
         cmocka_unit_test(the_ends_of_the_range),
         cmocka_unit_test(every_set_gives_the_same_bytes),
