@@ -3,21 +3,28 @@
  * Times sessions: milliseconds an image, of wall and of processor, and where they go.
  *
  *   bench_session [--network tiny|base|FILE.spike] [--steps T] [--threads N] [--images N] [--isa I]
- *                 [--rounds N] [--pass STEPS] [--by-kind]
+ *                 [--rounds N] [--pass STEPS] [--by-kind] [--csv]
  *
  * tiny and base are networks of random weights with the sizes of ViT-Tiny/16 and ViT-B/16. Images
- * run side by side when there are as many as threads, else their layers are split. --pass: steps that
- * a layer executes before the next layer (default: all). --by-kind adds the processor time of every
- * kind of operator (one thread).
+ * run side by side when there are as many as threads, else their layers are split. --pass: steps
+ * that a layer executes before the next layer (default: all). --by-kind adds the processor time of
+ * every kind of operator (one thread).
+ *
+ * With several threads a session of one thread and the register-only loop of int_peak.h, by one
+ * thread and by all, take turns with it: what threads gain is compared with what they gain there,
+ * and the processor time of one thread with that of all, which says more where others work too.
+ * --csv prints rows for bench/record.py.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/int_peak.h"
 #include "bench/made_network.h"
 #include "bench/profile.h"
 #include "core/cpu.h"
+#include "core/parallel.h"
 #include "core/rng.h"
 #include "core/spike_handle.h"
 #include "runtime/spike/spike_session.h"
@@ -28,7 +35,7 @@ typedef struct options {
     int threads, rounds;
     size_t images;
     tspk_isa isa;
-    bool by_kind;
+    bool by_kind, is_csv;
 } options;
 
 static void fail(const char *what)
@@ -56,6 +63,10 @@ static options parse(int argc, char **argv)
 
         if (!strcmp(flag, "--by-kind")) {
             o.by_kind = true;
+            continue;
+        }
+        if (!strcmp(flag, "--csv")) {
+            o.is_csv = true;
             continue;
         }
         i++;
@@ -89,72 +100,186 @@ static tspk_spike *load(const options *o, tspk_spike *made)
     const tspk_made_size tiny = {192, 3, 12}, base = {768, 12, 12};
     tspk_spike *spike;
     tspk_error err;
-    double start;
 
     tspk_error_init(&err);
     if (!strcmp(o->network, "tiny") || !strcmp(o->network, "base")) {
         made->graph = tspk_made_network(!strcmp(o->network, "tiny") ? tiny : base, o->steps);
         return made;
     }
-    start = tspk_clock_seconds(CLOCK_MONOTONIC);
     must(tspk_spike_open(o->network, &spike, &err), &err);
-    printf("file opened in %.1f ms\n", 1e3 * (tspk_clock_seconds(CLOCK_MONOTONIC) - start));
     return spike;
 }
 
-static void measure(const options *o, const tspk_spike *spike)
+typedef struct input {
+    float *images, *logits;
+} input;
+
+static input make_input(const options *o, const tspk_graph *graph)
 {
-    const tspk_graph *const graph = spike->graph->graph;
-    const size_t elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
+    const size_t elems = o->images * tspk_shape_elems(&graph->value[graph->input[0]].shape);
     const size_t classes = tspk_shape_elems(&graph->value[graph->output[0]].shape);
-    float *const images = malloc(o->images * elems * sizeof *images);
-    float *const logits = malloc(o->images * o->steps * classes * sizeof *logits);
+    const input in = {malloc(elems * sizeof(float)),
+                      malloc(o->images * o->steps * classes * sizeof(float))};
+    tspk_rng rng = {7};
+
+    if (!in.images || !in.logits)
+        fail("no memory");
+    for (size_t i = 0; i < elems; i++)
+        in.images[i] = (float)(tspk_rng_next(&rng) >> 40) / 8388608.0f - 1.0f;
+    return in;
+}
+
+static tspk_session *open_session(const options *o, const tspk_spike *spike, int threads)
+{
     tspk_session_settings settings;
     tspk_session *session;
-    tspk_session_memory memory;
     tspk_error err;
-    tspk_profile kinds = {.n = 0};
-    const tspk_spike_trace trace = {tspk_profile_enter, tspk_profile_leave, &kinds};
-    tspk_rng rng = {7};
-    double wall = INFINITY, cpu = INFINITY, start;
 
-    if (!images || !logits)
-        fail("no memory");
-    for (size_t i = 0; i < o->images * elems; i++)
-        images[i] = (float)(tspk_rng_next(&rng) >> 40) / 8388608.0f - 1.0f;
     tspk_error_init(&err);
     tspk_session_default_settings(&settings);
-    settings.threads = o->threads;
+    settings.threads = threads;
     settings.steps = o->steps;
     settings.steps_per_pass = o->pass;
     settings.isa = o->isa;
-    start = tspk_clock_seconds(CLOCK_MONOTONIC);
     must(tspk_session_open(spike, &settings, &session, &err), &err);
-    printf("session opened in %.1f ms\n", 1e3 * (tspk_clock_seconds(CLOCK_MONOTONIC) - start));
-    for (int round = 0; round <= o->rounds; round++) {
-        const double at = tspk_clock_seconds(CLOCK_MONOTONIC), cpu_at = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    return session;
+}
 
-        must(tspk_session_run(session, o->images, images, logits, NULL, &err), &err);
+static void run(const options *o, tspk_session *session, const input *in)
+{
+    tspk_error err;
+
+    tspk_error_init(&err);
+    must(tspk_session_run(session, o->images, in->images, in->logits, NULL, &err), &err);
+}
+
+/* The register-only loop, the same work on each of `threads` threads. */
+typedef struct peak_job {
+    tspk_isa isa;
+    double products; /* a thread */
+} peak_job;
+
+static void do_peak_work(void *context, size_t i, int worker)
+{
+    const peak_job *const job = context;
+
+    (void)i;
+    (void)worker;
+    if (!tspk_int_peak_work(job->isa, TSPK_WIDTH_BYTE, job->products))
+        fail("no register-only loop for this instruction set");
+}
+
+/* Seconds of wall for the same work a thread. */
+static double time_peak(const peak_job *job, int threads)
+{
+    const double at = tspk_clock_seconds(CLOCK_MONOTONIC);
+
+    tspk_parallel_for(threads, (size_t)threads, do_peak_work, (void *)(uintptr_t)job);
+    return tspk_clock_seconds(CLOCK_MONOTONIC) - at;
+}
+
+typedef struct times {
+    double wall, cpu; /* seconds of all images, least of the rounds */
+    /* all threads over one, 0: not measured; throughput, of the loop over registers, and processor
+     * time the other way round */
+    double gain, peak_gain, cpu_ratio;
+} times;
+
+static double least(double a, double b)
+{
+    return b < a ? b : a;
+}
+
+static times measure(const options *o, tspk_session *session, tspk_session *alone, const input *in)
+{
+    const tspk_isa isa = tspk_isa_resolve(o->isa);
+    const bool has_peak = alone && tspk_int_peak_work(isa, TSPK_WIDTH_BYTE, 0.0);
+    const peak_job job = {isa, 2e10};
+    double wall_alone = INFINITY, cpu_alone = INFINITY, peak_alone = INFINITY, peak_all = INFINITY;
+    times t = {.wall = INFINITY, .cpu = INFINITY};
+
+    for (int round = 0; round <= o->rounds; round++) {
+        const double at = tspk_clock_seconds(CLOCK_MONOTONIC);
+        const double cpu_at = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+        double wall, cpu, wall_one = INFINITY, cpu_one = INFINITY, peak_one = INFINITY,
+                          peak = INFINITY;
+
+        run(o, session, in);
+        wall = tspk_clock_seconds(CLOCK_MONOTONIC) - at;
+        cpu = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_at;
+        if (alone) {
+            const double one_at = tspk_clock_seconds(CLOCK_MONOTONIC);
+            const double one_cpu_at = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+
+            run(o, alone, in);
+            wall_one = tspk_clock_seconds(CLOCK_MONOTONIC) - one_at;
+            cpu_one = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - one_cpu_at;
+        }
+        if (has_peak) {
+            peak_one = time_peak(&job, 1);
+            peak = time_peak(&job, o->threads);
+        }
         if (!round) /* warm-up */
             continue;
-        wall = fmin(wall, tspk_clock_seconds(CLOCK_MONOTONIC) - at);
-        cpu = fmin(cpu, tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_at);
+        t.wall = least(t.wall, wall);
+        t.cpu = least(t.cpu, cpu);
+        wall_alone = least(wall_alone, wall_one);
+        cpu_alone = least(cpu_alone, cpu_one);
+        peak_alone = least(peak_alone, peak_one);
+        peak_all = least(peak_all, peak);
     }
+    if (alone) {
+        t.gain = wall_alone / t.wall;
+        t.cpu_ratio = cpu_alone / t.cpu;
+    }
+    if (has_peak)
+        t.peak_gain = o->threads * peak_alone / peak_all;
+    return t;
+}
+
+static void print_row(const options *o, const tspk_session *session, double value, const char *unit)
+{
+    const char *const name = strrchr(o->network, '/') ? strrchr(o->network, '/') + 1 : o->network;
+
+    if (o->is_csv)
+        printf("bench_session,%s batch %zu threads %d,T=%u %s,%.4g,%s\n", name, o->images,
+               o->threads, o->steps, session->plan.kernels->name, value, unit);
+    else
+        printf("  %-34s %9.2f\n", unit, value);
+}
+
+static void report(const options *o, const tspk_session *session, const times *t)
+{
+    tspk_session_memory memory;
+
     tspk_session_memory_get(session, &memory);
-    printf("%s %s, %u steps, %d threads, %zu images: %.2f ms an image, %.2f of processor; MiB: "
-           "weights %.1f, state %.1f, arena %.1f\n",
-           o->network, session->plan.kernels->name, o->steps, o->threads, o->images,
-           1e3 * wall / (double)o->images, 1e3 * cpu / (double)o->images,
-           (double)memory.weights / 1048576.0, (double)memory.state / 1048576.0,
-           (double)memory.arena / 1048576.0);
-    if (o->by_kind && o->threads == 1) {
-        session->trace = &trace;
-        must(tspk_session_run(session, o->images, images, logits, NULL, &err), &err);
-        tspk_profile_print(&kinds, (double)o->images);
+    if (!o->is_csv)
+        printf("%s %s, %u steps, %d threads, %zu images\n", o->network, session->plan.kernels->name,
+               o->steps, o->threads, o->images);
+    print_row(o, session, 1e3 * t->wall / (double)o->images, "ms wall an image");
+    print_row(o, session, 1e3 * t->cpu / (double)o->images, "ms processor an image");
+    print_row(o, session, (double)memory.weights / 1048576.0, "MiB weights");
+    print_row(o, session, (double)memory.state / 1048576.0, "MiB state");
+    print_row(o, session, (double)memory.arena / 1048576.0, "MiB arena");
+    if (t->gain > 0.0) {
+        print_row(o, session, t->gain, "times one thread");
+        print_row(o, session, t->cpu_ratio, "processor, one thread over all");
     }
-    tspk_session_close(session);
-    free(images);
-    free(logits);
+    if (t->peak_gain > 0.0) {
+        print_row(o, session, t->peak_gain, "times one thread, registers");
+        print_row(o, session, t->gain / t->peak_gain, "of the registers' gain");
+    }
+}
+
+static void print_kinds(const options *o, tspk_session *session, const input *in)
+{
+    tspk_profile kinds = {.n = 0};
+    const tspk_spike_trace trace = {tspk_profile_enter, tspk_profile_leave, &kinds};
+
+    session->trace = &trace;
+    run(o, session, in);
+    session->trace = NULL;
+    tspk_profile_print(&kinds, (double)o->images);
 }
 
 int main(int argc, char **argv)
@@ -162,8 +287,18 @@ int main(int argc, char **argv)
     const options o = parse(argc, argv);
     tspk_spike made = {NULL};
     tspk_spike *const spike = load(&o, &made);
+    tspk_session *const session = open_session(&o, spike, o.threads);
+    tspk_session *const alone = o.threads > 1 ? open_session(&o, spike, 1) : NULL;
+    const input in = make_input(&o, spike->graph->graph);
+    const times t = measure(&o, session, alone, &in);
 
-    measure(&o, spike);
+    report(&o, session, &t);
+    if (o.by_kind && o.threads == 1 && !o.is_csv)
+        print_kinds(&o, session, &in);
+    tspk_session_close(session);
+    tspk_session_close(alone);
+    free(in.images);
+    free(in.logits);
     if (spike == &made)
         tspk_spikegraph_free(made.graph);
     else

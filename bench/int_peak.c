@@ -86,28 +86,49 @@ VNNI static void pass_words(void *sums)
 }
 #endif
 
+typedef struct loop {
+    void (*pass)(void *sums); /* NULL: no such loop */
+    double products;          /* of a pass */
+} loop;
+
+static loop loop_for(tspk_isa isa, tspk_width width)
+{
+#if TSPK_HAVE_X86
+    if (isa == TSPK_ISA_AVX2)
+        return width == TSPK_WIDTH_BYTE ? (loop){pass_avx2_bytes, 12.0 * 32 * PASSES}
+                                        : (loop){pass_avx2_words, 12.0 * 16 * PASSES};
+    if (isa == TSPK_ISA_AVX512VNNI)
+        return width == TSPK_WIDTH_BYTE ? (loop){pass_bytes, 24.0 * 64 * PASSES}
+                                        : (loop){pass_words, 24.0 * 32 * PASSES};
+#endif
+    (void)isa;
+    (void)width;
+    return (loop){NULL, 0.0};
+}
+
 double tspk_int_peak(tspk_isa isa, tspk_width width, double seconds)
 {
-    void (*pass)(void *sums) = NULL;
+    const loop peak = loop_for(isa, width);
     uint8_t sums[24 * 64];
-    double products = 0.0, done = 0.0, start, spent;
+    double done = 0.0, start, spent;
 
-#if TSPK_HAVE_X86
-    if (isa == TSPK_ISA_AVX2) {
-        pass = width == TSPK_WIDTH_BYTE ? pass_avx2_bytes : pass_avx2_words;
-        products = 12.0 * (width == TSPK_WIDTH_BYTE ? 32 : 16) * PASSES;
-    } else if (isa == TSPK_ISA_AVX512VNNI) {
-        pass = width == TSPK_WIDTH_BYTE ? pass_bytes : pass_words;
-        products = 24.0 * (width == TSPK_WIDTH_BYTE ? 64 : 32) * PASSES;
-    }
-#endif
-    if (!pass)
+    if (!peak.pass)
         return 0.0;
     start = now();
     do {
-        pass(sums);
-        done += products;
+        peak.pass(sums);
+        done += peak.products;
         spent = now() - start;
     } while (spent < seconds);
     return done / spent;
+}
+
+bool tspk_int_peak_work(tspk_isa isa, tspk_width width, double products)
+{
+    const loop peak = loop_for(isa, width);
+    uint8_t sums[24 * 64];
+
+    for (double done = 0.0; peak.pass && done < products; done += peak.products)
+        peak.pass(sums);
+    return peak.pass != NULL;
 }

@@ -3,6 +3,8 @@
 #ifndef TSPK_BENCH_INT_PEAK_H
 #define TSPK_BENCH_INT_PEAK_H
 
+#include <stdbool.h>
+
 #include "runtime/spike/kernels.h"
 
 /**
@@ -11,5 +13,11 @@
  * VNNI: vpdpbusd and vpdpwssd. 0 for other instruction sets.
  */
 double tspk_int_peak(tspk_isa isa, tspk_width width, double seconds);
+
+/**
+ * The same loop for a fixed number of products on the calling thread; false, and nothing done, for
+ * other instruction sets.
+ */
+bool tspk_int_peak_work(tspk_isa isa, tspk_width width, double products);
 
 #endif
