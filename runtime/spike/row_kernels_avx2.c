@@ -34,9 +34,9 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i unpacked_order(__m256i v)
     return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-static AVX2 TSPK_ALWAYS_INLINE potential load_potential(const block_table *at, float factor,
-                                                        const float *x, const float *o,
-                                                        size_t vectors)
+static AVX2 TSPK_ALWAYS_INLINE potential load_potential(const block_table *at, const bool is_scaled,
+                                                        float factor, const float *x,
+                                                        const float *o, size_t vectors)
 {
     const __m256 t = _mm256_set1_ps(factor), limit = _mm256_set1_ps(256.0f);
     const __m256 magnitude_bits = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
@@ -52,7 +52,7 @@ static AVX2 TSPK_ALWAYS_INLINE potential load_potential(const block_table *at, f
         if (j >= vectors)
             continue;
         p = _mm256_loadu_ps(x + 8 * j);
-        if (factor != 1.0f)
+        if (is_scaled)
             p = _mm256_mul_ps(t, p);
         if (o)
             p = _mm256_sub_ps(p, _mm256_loadu_ps(o + 8 * j));
@@ -85,17 +85,26 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i reach(const uint8_t *side, uint32_t n, __
 
     for (; side < end; side += 4 * TSPK_FIRE_LANES) {
         first = reach_one(side, byte, first);
+        TSPK_IN_REGISTER(first);
         second = reach_one(side + 2 * TSPK_FIRE_LANES, byte, second);
+        TSPK_IN_REGISTER(second);
     }
     return _mm256_add_epi8(first, second);
 }
 
-/* Levels as dwords, from magnitudes and masks of negative ones. */
+/* Levels as dwords or words, from magnitudes and masks of negative ones. */
 static AVX2 TSPK_ALWAYS_INLINE __m256i widen(__m128i magnitude, __m128i negative)
 {
     const __m256i s = _mm256_cvtepi8_epi32(negative);
 
     return _mm256_sub_epi32(_mm256_xor_si256(_mm256_cvtepu8_epi32(magnitude), s), s);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE __m256i widen_words(__m128i magnitude, __m128i negative)
+{
+    const __m256i s = _mm256_cvtepi8_epi16(negative);
+
+    return _mm256_sub_epi16(_mm256_xor_si256(_mm256_cvtepu8_epi16(magnitude), s), s);
 }
 
 static AVX2 TSPK_ALWAYS_INLINE void keep_state(const block_table *at, size_t j, __m256i level,
@@ -108,28 +117,29 @@ static AVX2 TSPK_ALWAYS_INLINE void keep_state(const block_table *at, size_t j, 
     _mm256_storeu_ps(o_out + 8 * j, _mm256_add_ps(before, fired));
 }
 
-static AVX2 TSPK_ALWAYS_INLINE __m128i quarter(__m256i v, size_t j)
+static AVX2 TSPK_ALWAYS_INLINE __m128i half(__m256i v, size_t j)
 {
-    const __m128i half =
-        j < 2 ? _mm256_castsi256_si128(v) : _mm256_extracti128_si256(v, 1);
-
-    return j % 2 ? _mm_srli_si128(half, 8) : half;
+    return j ? _mm256_extracti128_si256(v, 1) : _mm256_castsi256_si128(v);
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void fire_one(const tspk_fire_args *args, const block_table *at,
-                                             size_t r, size_t first, size_t vectors,
-                                             const float *o, float *o_out)
+static AVX2 TSPK_ALWAYS_INLINE __m128i quarter(__m256i v, size_t j)
+{
+    return j % 2 ? _mm_srli_si128(half(v, j / 2), 8) : half(v, j / 2);
+}
+
+static AVX2 TSPK_ALWAYS_INLINE void fire_one(const bool is_scaled, const tspk_fire_args *args,
+                                             const block_table *at, size_t r, size_t first,
+                                             size_t vectors, const float *o, float *o_out)
 {
     const tspk_fire_table *const table = args->table;
-    const potential p = load_potential(at, args->t, args->x + r * args->ldx + first, o, vectors);
+    const potential p =
+        load_potential(at, is_scaled, args->t, args->x + r * args->ldx + first, o, vectors);
     const __m256i negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), p.sign);
     __m256i m = reach(at->side[0], table->n_side[0], p.byte);
     __m256i level;
 
     if (!table->is_mirrored)
-        m = _mm256_blendv_epi8(
-            m, reach(at->side[1], table->n_side[1], p.byte),
-            negative);
+        m = _mm256_blendv_epi8(m, reach(at->side[1], table->n_side[1], p.byte), negative);
     level = _mm256_sub_epi8(_mm256_xor_si256(m, negative), negative);
     if (!args->is_wide) {
         int8_t *const to = (int8_t *)args->level + r * args->ldl + first;
@@ -141,15 +151,12 @@ static AVX2 TSPK_ALWAYS_INLINE void fire_one(const tspk_fire_args *args, const b
     }
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; j++) {
-        const __m256i dwords = widen(quarter(m, j), quarter(negative, j));
         int16_t *const to = (int16_t *)args->level + r * args->ldl + first + 8 * j;
 
         if (o_out)
-            keep_state(at, j, dwords, o, o_out);
-        if (args->is_wide)
-            _mm_storeu_si128((__m128i *)to,
-                             _mm_packs_epi32(_mm256_castsi256_si128(dwords),
-                                             _mm256_extracti128_si256(dwords, 1)));
+            keep_state(at, j, widen(quarter(m, j), quarter(negative, j)), o, o_out);
+        if (args->is_wide && j % 2 == 0)
+            _mm256_storeu_si256((__m256i *)to, widen_words(half(m, j / 2), half(negative, j / 2)));
     }
 }
 
@@ -167,18 +174,22 @@ static AVX2 TSPK_ALWAYS_INLINE void fire_block(const tspk_fire_args *args, size_
     const float *o = args->o_in ? args->o_in + first : NULL;
     float *o_out = args->o_out ? args->o_out + first : NULL;
 
-    if (!o && !o_out)
+    if (args->t != 1.0f)
         for (size_t r = 0; r < args->rows; r++)
-            fire_one(args, &at, r, first, vectors, NULL, NULL);
+            fire_one(true, args, &at, r, first, vectors, o ? o + r * args->ldo_in : NULL,
+                     o_out ? o_out + r * args->ldo_out : NULL);
+    else if (!o && !o_out)
+        for (size_t r = 0; r < args->rows; r++)
+            fire_one(false, args, &at, r, first, vectors, NULL, NULL);
     else if (!o_out)
         for (size_t r = 0; r < args->rows; r++, o += args->ldo_in)
-            fire_one(args, &at, r, first, vectors, o, NULL);
+            fire_one(false, args, &at, r, first, vectors, o, NULL);
     else if (!o)
         for (size_t r = 0; r < args->rows; r++, o_out += args->ldo_out)
-            fire_one(args, &at, r, first, vectors, NULL, o_out);
+            fire_one(false, args, &at, r, first, vectors, NULL, o_out);
     else
         for (size_t r = 0; r < args->rows; r++, o += args->ldo_in, o_out += args->ldo_out)
-            fire_one(args, &at, r, first, vectors, o, o_out);
+            fire_one(false, args, &at, r, first, vectors, o, o_out);
 }
 
 /* Magnitudes of 32 levels from `i` on, zeros beyond n. */
@@ -197,8 +208,8 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i magnitudes(const void *level, size_t i, s
         return _mm256_packus_epi16(first, second);
     }
     if (is_half)
-        return _mm256_abs_epi8(_mm256_castsi128_si256(
-            _mm_loadu_si128((const __m128i *)((const int8_t *)level + i))));
+        return _mm256_abs_epi8(
+            _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)((const int8_t *)level + i))));
     return _mm256_abs_epi8(_mm256_loadu_si256((const __m256i *)((const int8_t *)level + i)));
 }
 
@@ -206,13 +217,13 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i magnitudes(const void *level, size_t i, s
 static AVX2 TSPK_ALWAYS_INLINE __m256i bit_lengths(__m256i m)
 {
     const __m256i low = _mm256_set1_epi8(15);
-    const __m256i below = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4));
-    const __m256i above = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 5, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8));
-    const __m256i length = _mm256_max_epu8(
-        _mm256_shuffle_epi8(below, _mm256_and_si256(m, low)),
-        _mm256_shuffle_epi8(above, _mm256_and_si256(_mm256_srli_epi16(m, 4), low)));
+    const __m256i below =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4));
+    const __m256i above =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 5, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8));
+    const __m256i length =
+        _mm256_max_epu8(_mm256_shuffle_epi8(below, _mm256_and_si256(m, low)),
+                        _mm256_shuffle_epi8(above, _mm256_and_si256(_mm256_srli_epi16(m, 4), low)));
     const __m256i rest = _mm256_and_si256(m, _mm256_sub_epi8(m, _mm256_set1_epi8(1)));
 
     return _mm256_andnot_si256(_mm256_cmpeq_epi8(rest, _mm256_setzero_si256()), length);
