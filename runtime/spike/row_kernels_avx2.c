@@ -78,18 +78,25 @@ static AVX2 TSPK_ALWAYS_INLINE __m256i reach_one(const uint8_t *side, __m256i by
     return _mm256_add_epi8(m, _mm256_and_si256(_mm256_cmpgt_epi8(byte, bound), rise));
 }
 
-static AVX2 TSPK_ALWAYS_INLINE __m256i reach(const uint8_t *side, uint32_t n, __m256i byte)
+/* The levels' magnitudes that one or two rows reach on one side. */
+static AVX2 TSPK_ALWAYS_INLINE void reach(const size_t rows, const uint8_t *side, uint32_t n,
+                                          const potential *p, __m256i *m)
 {
     const uint8_t *const end = side + (size_t)n * 2 * TSPK_FIRE_LANES;
-    __m256i first = _mm256_setzero_si256(), second = first;
+    __m256i second[2];
 
-    for (; side < end; side += 4 * TSPK_FIRE_LANES) {
-        first = reach_one(side, byte, first);
-        TSPK_IN_REGISTER(first);
-        second = reach_one(side + 2 * TSPK_FIRE_LANES, byte, second);
-        TSPK_IN_REGISTER(second);
-    }
-    return _mm256_add_epi8(first, second);
+    for (size_t r = 0; r < rows; r++)
+        m[r] = second[r] = _mm256_setzero_si256();
+    for (; side < end; side += 4 * TSPK_FIRE_LANES)
+#pragma GCC unroll 2
+        for (size_t r = 0; r < rows; r++) {
+            m[r] = reach_one(side, p[r].byte, m[r]);
+            TSPK_IN_REGISTER(m[r]);
+            second[r] = reach_one(side + 2 * TSPK_FIRE_LANES, p[r].byte, second[r]);
+            TSPK_IN_REGISTER(second[r]);
+        }
+    for (size_t r = 0; r < rows; r++)
+        m[r] = _mm256_add_epi8(m[r], second[r]);
 }
 
 /* Levels as dwords or words, from magnitudes and masks of negative ones. */
@@ -127,41 +134,90 @@ static AVX2 TSPK_ALWAYS_INLINE __m128i quarter(__m256i v, size_t j)
     return j % 2 ? _mm_srli_si128(half(v, j / 2), 8) : half(v, j / 2);
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void fire_one(const bool is_scaled, const tspk_fire_args *args,
-                                             const block_table *at, size_t r, size_t first,
-                                             size_t vectors, const float *o, float *o_out)
+static AVX2 TSPK_ALWAYS_INLINE void store_levels(const tspk_fire_args *args, size_t r, size_t first,
+                                                 const size_t vectors, __m256i m, __m256i negative)
 {
-    const tspk_fire_table *const table = args->table;
-    const potential p =
-        load_potential(at, is_scaled, args->t, args->x + r * args->ldx + first, o, vectors);
-    const __m256i negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), p.sign);
-    __m256i m = reach(at->side[0], table->n_side[0], p.byte);
-    __m256i level;
-
-    if (!table->is_mirrored)
-        m = _mm256_blendv_epi8(m, reach(at->side[1], table->n_side[1], p.byte), negative);
-    level = _mm256_sub_epi8(_mm256_xor_si256(m, negative), negative);
     if (!args->is_wide) {
+        const __m256i level = _mm256_sub_epi8(_mm256_xor_si256(m, negative), negative);
         int8_t *const to = (int8_t *)args->level + r * args->ldl + first;
 
         if (vectors == 4)
             _mm256_storeu_si256((__m256i *)to, level);
         else
             _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(level));
+        return;
     }
-#pragma GCC unroll 4
-    for (size_t j = 0; j < vectors; j++) {
-        int16_t *const to = (int16_t *)args->level + r * args->ldl + first + 8 * j;
+#pragma GCC unroll 2
+    for (size_t j = 0; j < vectors / 2; j++)
+        _mm256_storeu_si256((__m256i *)((int16_t *)args->level + r * args->ldl + first + 16 * j),
+                            widen_words(half(m, j), half(negative, j)));
+}
 
-        if (o_out)
-            keep_state(at, j, widen(quarter(m, j), quarter(negative, j)), o, o_out);
-        if (args->is_wide && j % 2 == 0)
-            _mm256_storeu_si256((__m256i *)to, widen_words(half(m, j / 2), half(negative, j / 2)));
+/* One block of one or two rows; o and o_out: of the first. */
+static AVX2 TSPK_ALWAYS_INLINE void fire_rows(const size_t rows, const bool is_scaled,
+                                              const tspk_fire_args *args, const block_table *at,
+                                              size_t row, size_t first, const size_t vectors,
+                                              const float *o, float *o_out)
+{
+    const tspk_fire_table *const table = args->table;
+    potential p[2];
+    __m256i m[2], other[2], negative[2];
+
+#pragma GCC unroll 2
+    for (size_t r = 0; r < rows; r++) {
+        p[r] = load_potential(at, is_scaled, args->t, args->x + (row + r) * args->ldx + first,
+                              o ? o + r * args->ldo_in : NULL, vectors);
+        negative[r] = _mm256_cmpgt_epi8(_mm256_setzero_si256(), p[r].sign);
+    }
+    reach(rows, at->side[0], table->n_side[0], p, m);
+    if (!table->is_mirrored) {
+        reach(rows, at->side[1], table->n_side[1], p, other);
+#pragma GCC unroll 2
+        for (size_t r = 0; r < rows; r++)
+            m[r] = _mm256_blendv_epi8(m[r], other[r], negative[r]);
+    }
+#pragma GCC unroll 2
+    for (size_t r = 0; r < rows; r++) {
+        store_levels(args, row + r, first, vectors, m[r], negative[r]);
+        if (!o_out)
+            continue;
+#pragma GCC unroll 4
+        for (size_t j = 0; j < vectors; j++)
+            keep_state(at, j, widen(quarter(m[r], j), quarter(negative[r], j)),
+                       o ? o + r * args->ldo_in : NULL, o_out + r * args->ldo_out);
     }
 }
 
+/* All rows of a whole block, two at a time. */
+static AVX2 TSPK_ALWAYS_INLINE void fire_whole(const bool has_state, const bool is_kept,
+                                               const tspk_fire_args *args, const block_table *at,
+                                               size_t first)
+{
+    const float *const o = has_state ? args->o_in + first : NULL;
+    float *const o_out = is_kept ? args->o_out + first : NULL;
+    size_t r = 0;
+
+    for (; r + 2 <= args->rows; r += 2)
+        fire_rows(2, false, args, at, r, first, 4, has_state ? o + r * args->ldo_in : NULL,
+                  is_kept ? o_out + r * args->ldo_out : NULL);
+    if (r < args->rows)
+        fire_rows(1, false, args, at, r, first, 4, has_state ? o + r * args->ldo_in : NULL,
+                  is_kept ? o_out + r * args->ldo_out : NULL);
+}
+
+/* Any block, row by row. */
+static AVX2 TSPK_ALWAYS_INLINE void fire_part(const bool is_scaled, const tspk_fire_args *args,
+                                              const block_table *at, size_t first,
+                                              const size_t vectors)
+{
+    for (size_t r = 0; r < args->rows; r++)
+        fire_rows(1, is_scaled, args, at, r, first, vectors,
+                  args->o_in ? args->o_in + first + r * args->ldo_in : NULL,
+                  args->o_out ? args->o_out + first + r * args->ldo_out : NULL);
+}
+
 static AVX2 TSPK_ALWAYS_INLINE void fire_block(const tspk_fire_args *args, size_t first,
-                                               size_t vectors)
+                                               const size_t vectors)
 {
     const tspk_fire_table *const table = args->table;
     const size_t entry = args->is_alike ? args->block * TSPK_FIRE_LANES : first;
@@ -171,25 +227,19 @@ static AVX2 TSPK_ALWAYS_INLINE void fire_block(const tspk_fire_args *args, size_
                             table->reciprocal + entry,
                             {table->side[0] + block * table->n_side[0] + within,
                              table->side[1] + block * table->n_side[1] + within}};
-    const float *o = args->o_in ? args->o_in + first : NULL;
-    float *o_out = args->o_out ? args->o_out + first : NULL;
 
     if (args->t != 1.0f)
-        for (size_t r = 0; r < args->rows; r++)
-            fire_one(true, args, &at, r, first, vectors, o ? o + r * args->ldo_in : NULL,
-                     o_out ? o_out + r * args->ldo_out : NULL);
-    else if (!o && !o_out)
-        for (size_t r = 0; r < args->rows; r++)
-            fire_one(false, args, &at, r, first, vectors, NULL, NULL);
-    else if (!o_out)
-        for (size_t r = 0; r < args->rows; r++, o += args->ldo_in)
-            fire_one(false, args, &at, r, first, vectors, o, NULL);
-    else if (!o)
-        for (size_t r = 0; r < args->rows; r++, o_out += args->ldo_out)
-            fire_one(false, args, &at, r, first, vectors, NULL, o_out);
+        fire_part(true, args, &at, first, vectors);
+    else if (vectors < 4)
+        fire_part(false, args, &at, first, vectors);
+    else if (args->o_in && args->o_out)
+        fire_whole(true, true, args, &at, first);
+    else if (args->o_in)
+        fire_whole(true, false, args, &at, first);
+    else if (args->o_out)
+        fire_whole(false, true, args, &at, first);
     else
-        for (size_t r = 0; r < args->rows; r++, o += args->ldo_in, o_out += args->ldo_out)
-            fire_one(false, args, &at, r, first, vectors, o, o_out);
+        fire_whole(false, false, args, &at, first);
 }
 
 /* Magnitudes of 32 levels from `i` on, zeros beyond n. */
