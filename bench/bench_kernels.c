@@ -187,11 +187,11 @@ static void run_linear(const work *w, bool is_sparse)
     const size_t most = tile_bytes < TSPK_LINEAR_BYTES ? TSPK_LINEAR_BYTES / tile_bytes : 1;
 
     for (size_t tile = 0; tile < tiles; tile += most)
-        for (size_t r = 0; r < TOKENS; r += TSPK_LINEAR_ROWS) {
+        for (size_t r = 0; r < TOKENS; r += TSPK_CHAIN_ROWS) {
             const size_t column = tile * TSPK_LANES, left = s->n_out - column;
             const tspk_linear_args args = {
                 .width = w->width,
-                .rows = TOKENS - r < TSPK_LINEAR_ROWS ? TOKENS - r : TSPK_LINEAR_ROWS,
+                .rows = TOKENS - r < TSPK_CHAIN_ROWS ? TOKENS - r : TSPK_CHAIN_ROWS,
                 .n = left < most * TSPK_LANES ? left : most * TSPK_LANES,
                 .n_groups = n_groups,
                 .group = GROUP,
@@ -226,15 +226,16 @@ static void run_product(const work *w, bool is_sparse)
             w->kernels->pack_columns(w->width, TOKENS, n, from, w->ldl, w->weight);
         for (size_t r = 0; r < TOKENS; r += TSPK_ATTENTION_ROWS) {
             const size_t left = TOKENS - r;
+            const tspk_product_term term = {
+                w->level + r * w->ldl + (s->is_logit ? head * s->n_in : 0), w->weight, 1.0f};
             const tspk_product_args args = {
                 .width = w->width,
                 .rows = left < TSPK_ATTENTION_ROWS ? left : TSPK_ATTENTION_ROWS,
                 .inner = s->is_logit ? s->n_in : TOKENS,
                 .columns = tspk_pad_lanes(n),
-                .a = w->level + r * w->ldl + (s->is_logit ? head * s->n_in : 0),
                 .lda = w->ldl,
-                .b = w->weight,
-                .factor = 1.0f,
+                .term = &term,
+                .n_terms = 1,
                 .is_first = true,
                 .out = w->out + r * keys,
                 .ldo = keys,

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/limits.h"
 #include "transpike/error.h"
 #include "transpike/spike.h"
 
@@ -63,19 +64,28 @@ typedef struct tspk_linear_args {
     void *scratch; /* [tspk_kernels.scratch_bytes()] aligned to 64 bytes */
 } tspk_linear_args;
 
-/** out[r, j] = fma((float)Σ_p a[r, p] b[p, j], factor, is_first ? 0 : out[r, j]) for every column
- * of the tiles. */
+/* Terms of a product: pairs of planes of one step. */
+#define TSPK_MAX_TERMS (2 * TSPK_MAX_STEPS)
+
+typedef struct tspk_product_term {
+    const int16_t *a; /* [rows, lda]; read up to inner */
+    const void *b;    /* pack_columns() or pack_rows() of as many positions */
+    float factor;
+} tspk_product_term;
+
+/** For every column of the tiles, term by term: out[r, j] = fma((float)Σ_p a[r, p] b[p, j], factor,
+ * out[r, j]); `is_first`: the first term finds 0 there, whatever out holds. */
 typedef struct tspk_product_args {
     tspk_width width;
     size_t rows, inner, columns; /* columns: a multiple of LANES */
-    const int16_t *a;            /* [rows, lda]; read up to inner */
     size_t lda;
-    const void *b; /* pack_columns() or pack_rows() of as many positions */
-    float factor;
+    const tspk_product_term *term; /* [n_terms] */
+    size_t n_terms;                /* at most TSPK_MAX_TERMS */
     bool is_first;
     float *out; /* [rows, ldo]; in/out */
     size_t ldo;
-    void *scratch; /* [tspk_kernels.scratch_bytes()] with one group; aligned to 64 bytes */
+    void *scratch; /* aligned to 64 bytes; [tspk_kernels.scratch_bytes()] with one group, as many
+                      times as terms have different a */
 } tspk_product_args;
 
 typedef struct tspk_kernels {

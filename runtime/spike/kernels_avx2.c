@@ -345,12 +345,13 @@ static AVX2 void linear(const tspk_linear_args *args)
 }
 
 static AVX2 TSPK_ALWAYS_INLINE void product_block(const bool is_byte, const tspk_product_args *args,
+                                                  const tspk_product_term *term, bool is_first,
                                                   panel_block block, size_t row, size_t rows,
                                                   size_t column)
 {
     const size_t steps = tspk_pad_step(args->inner) / step_of(is_byte);
-    const uint8_t *const tile = (const uint8_t *)args->b + column / TSPK_LANES * steps * STEP_BYTES;
-    const __m256 factor = _mm256_set1_ps(args->factor);
+    const uint8_t *const tile = (const uint8_t *)term->b + column / TSPK_LANES * steps * STEP_BYTES;
+    const __m256 factor = _mm256_set1_ps(term->factor);
     __m256i sum[2 * BLOCK_ROWS];
 
     sum_group(is_byte, 0, steps, &block, tile, tile, sum);
@@ -361,7 +362,7 @@ static AVX2 TSPK_ALWAYS_INLINE void product_block(const bool is_byte, const tspk
 
         if (r >= rows)
             return;
-        if (!args->is_first) {
+        if (!is_first) {
             a = _mm256_loadu_ps(out);
             b = _mm256_loadu_ps(out + 8);
         }
@@ -370,7 +371,8 @@ static AVX2 TSPK_ALWAYS_INLINE void product_block(const bool is_byte, const tspk
     }
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void product_rows(const bool is_byte, const tspk_product_args *args)
+static AVX2 TSPK_ALWAYS_INLINE void add_term(const bool is_byte, const tspk_product_args *args,
+                                             const tspk_product_term *term, bool is_first)
 {
     row_panel panel;
 
@@ -378,20 +380,21 @@ static AVX2 TSPK_ALWAYS_INLINE void product_rows(const bool is_byte, const tspk_
     for (size_t first = 0; first < args->rows; first += PANEL_ROWS) {
         const size_t left = args->rows - first, rows = left < PANEL_ROWS ? left : PANEL_ROWS;
 
-        make_panel(is_byte, rows, 1, args->inner, args->a + first * args->lda, args->lda, &panel);
+        make_panel(is_byte, rows, 1, args->inner, term->a + first * args->lda, args->lda, &panel);
         for (size_t column = 0; column < args->columns; column += TSPK_LANES)
             for (size_t row = 0; row < rows; row += BLOCK_ROWS)
-                product_block(is_byte, args, block_of(&panel, row / BLOCK_ROWS, 1, 0, 0),
+                product_block(is_byte, args, term, is_first, block_of(&panel, row / BLOCK_ROWS, 1, 0, 0),
                               first + row, rows - row, column);
     }
 }
 
 static AVX2 void product(const tspk_product_args *args)
 {
-    if (args->width == TSPK_WIDTH_BYTE)
-        product_rows(true, args);
-    else
-        product_rows(false, args);
+    for (size_t i = 0; i < args->n_terms; i++)
+        if (args->width == TSPK_WIDTH_BYTE)
+            add_term(true, args, &args->term[i], args->is_first && i == 0);
+        else
+            add_term(false, args, &args->term[i], args->is_first && i == 0);
 }
 
 static size_t scratch_bytes(size_t n_groups, size_t group)

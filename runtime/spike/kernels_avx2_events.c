@@ -203,26 +203,30 @@ AVX2 void tspk_avx2_linear_events(const tspk_linear_args *args)
 
 static AVX2 TSPK_ALWAYS_INLINE void product_event_tiles(const bool is_byte, const size_t tiles,
                                                         const tspk_product_args *args,
+                                                        const tspk_product_term *term,
+                                                        bool is_first,
                                                         const event_list *events, size_t r,
                                                         size_t column)
 {
     const size_t tile_bytes = tspk_pad_step(args->inner) / step_of(is_byte) * STEP_BYTES;
-    const __m256 factor = _mm256_set1_ps(args->factor);
+    const __m256 factor = _mm256_set1_ps(term->factor);
     float *const out = args->out + r * args->ldo + column;
     __m256i sum[2 * EVENT_TILES];
 
     sum_events(is_byte, tiles, 0, events->end[0], events, events->start[0],
-               (const uint8_t *)args->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
+               (const uint8_t *)term->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
 #pragma GCC unroll 12
     for (size_t i = 0; i < 2 * tiles; i++) {
-        const __m256 before = args->is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8 * i);
+        const __m256 before = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8 * i);
 
         _mm256_storeu_ps(out + 8 * i, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[i]), factor, before));
     }
 }
 
-static AVX2 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
-                                                        const tspk_product_args *args)
+static AVX2 TSPK_ALWAYS_INLINE void term_from_events(const bool is_byte,
+                                                     const tspk_product_args *args,
+                                                     const tspk_product_term *term,
+                                                     bool is_first)
 {
     const event_list events = carve_events(1, args->inner, args->scratch, 0);
     const size_t most = EVENT_TILES * TSPK_LANES, four = 4 * TSPK_LANES;
@@ -230,24 +234,25 @@ static AVX2 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
     for (size_t r = 0; r < args->rows; r++) {
         size_t column = 0;
 
-        list_events(is_byte, 1, args->inner, args->a + r * args->lda, &events);
-        if (!events.end[0] && !args->is_first)
+        list_events(is_byte, 1, args->inner, term->a + r * args->lda, &events);
+        if (!events.end[0] && !is_first)
             continue;
         for (; column + most <= args->columns; column += most)
-            product_event_tiles(is_byte, EVENT_TILES, args, &events, r, column);
+            product_event_tiles(is_byte, EVENT_TILES, args, term, is_first, &events, r, column);
         for (; column + four <= args->columns; column += four)
-            product_event_tiles(is_byte, 4, args, &events, r, column);
+            product_event_tiles(is_byte, 4, args, term, is_first, &events, r, column);
         for (; column < args->columns; column += TSPK_LANES)
-            product_event_tiles(is_byte, 1, args, &events, r, column);
+            product_event_tiles(is_byte, 1, args, term, is_first, &events, r, column);
     }
 }
 
 AVX2 void tspk_avx2_product_events(const tspk_product_args *args)
 {
-    if (args->width == TSPK_WIDTH_BYTE)
-        product_from_events(true, args);
-    else
-        product_from_events(false, args);
+    for (size_t i = 0; i < args->n_terms; i++)
+        if (args->width == TSPK_WIDTH_BYTE)
+            term_from_events(true, args, &args->term[i], args->is_first && i == 0);
+        else
+            term_from_events(false, args, &args->term[i], args->is_first && i == 0);
 }
 
 size_t tspk_avx2_event_bytes(size_t n_groups, size_t group)

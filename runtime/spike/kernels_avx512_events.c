@@ -198,28 +198,32 @@ AVX512 void tspk_avx512_linear_events(const tspk_linear_args *args)
 
 static AVX512 TSPK_ALWAYS_INLINE void product_event_tiles(const bool is_byte, const size_t tiles,
                                                           const tspk_product_args *args,
+                                                          const tspk_product_term *term,
+                                                          bool is_first,
                                                           const event_list *events, size_t r,
                                                           size_t column)
 {
     const size_t tile_bytes = tspk_pad_step(args->inner) / step_of(is_byte) * CHUNK_BYTES;
-    const __m512 factor = _mm512_set1_ps(args->factor);
+    const __m512 factor = _mm512_set1_ps(term->factor);
     float *const out = args->out + r * args->ldo + column;
     __m512i sum[EVENT_TILES];
 
     sum_events(is_byte, tiles, 0, events->end[0], events, events->start[0],
-               (const uint8_t *)args->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
+               (const uint8_t *)term->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
 #pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++) {
         const __m512 before =
-            args->is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + c * TSPK_LANES);
+            is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(out + c * TSPK_LANES);
 
         _mm512_storeu_ps(out + c * TSPK_LANES,
                          _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[c]), factor, before));
     }
 }
 
-static AVX512 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
-                                                          const tspk_product_args *args)
+static AVX512 TSPK_ALWAYS_INLINE void term_from_events(const bool is_byte,
+                                                       const tspk_product_args *args,
+                                                       const tspk_product_term *term,
+                                                       bool is_first)
 {
     const event_list events = carve_events(1, args->inner, args->scratch, 0);
     const size_t most = EVENT_TILES * TSPK_LANES, half = most / 2;
@@ -227,24 +231,25 @@ static AVX512 TSPK_ALWAYS_INLINE void product_from_events(const bool is_byte,
     for (size_t r = 0; r < args->rows; r++) {
         size_t column = 0;
 
-        list_events(is_byte, 1, args->inner, args->a + r * args->lda, &events);
-        if (!events.end[0] && !args->is_first)
+        list_events(is_byte, 1, args->inner, term->a + r * args->lda, &events);
+        if (!events.end[0] && !is_first)
             continue;
         for (; column + most <= args->columns; column += most)
-            product_event_tiles(is_byte, EVENT_TILES, args, &events, r, column);
+            product_event_tiles(is_byte, EVENT_TILES, args, term, is_first, &events, r, column);
         for (; column + half <= args->columns; column += half)
-            product_event_tiles(is_byte, EVENT_TILES / 2, args, &events, r, column);
+            product_event_tiles(is_byte, EVENT_TILES / 2, args, term, is_first, &events, r, column);
         for (; column < args->columns; column += TSPK_LANES)
-            product_event_tiles(is_byte, 1, args, &events, r, column);
+            product_event_tiles(is_byte, 1, args, term, is_first, &events, r, column);
     }
 }
 
 AVX512 void tspk_avx512_product_events(const tspk_product_args *args)
 {
-    if (args->width == TSPK_WIDTH_BYTE)
-        product_from_events(true, args);
-    else
-        product_from_events(false, args);
+    for (size_t i = 0; i < args->n_terms; i++)
+        if (args->width == TSPK_WIDTH_BYTE)
+            term_from_events(true, args, &args->term[i], args->is_first && i == 0);
+        else
+            term_from_events(false, args, &args->term[i], args->is_first && i == 0);
 }
 
 size_t tspk_avx512_event_bytes(size_t n_groups, size_t group)

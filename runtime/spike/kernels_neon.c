@@ -192,36 +192,43 @@ static void linear_events(const tspk_linear_args *args)
     linear_rows(args, true);
 }
 
-static NEON void product_rows(const tspk_product_args *args, bool is_sparse)
+static NEON void add_term(const tspk_product_args *args, const tspk_product_term *term,
+                          bool is_first, bool is_sparse)
 {
     const size_t padded = tspk_pad_step(args->inner);
     int32x4_t sum[BLOCK_ROWS * QUADS];
 
     for (size_t first = 0; first < args->rows; first += BLOCK_ROWS) {
-        make_panel(args->width, args->rows - first, 1, args->inner, args->a + first * args->lda,
+        make_panel(args->width, args->rows - first, 1, args->inner, term->a + first * args->lda,
                    args->lda, args->scratch);
         for (size_t column = 0; column < args->columns; column += TSPK_LANES) {
-            sum_group(args->width, is_sparse, padded, args->scratch, 0, padded, args->b,
+            sum_group(args->width, is_sparse, padded, args->scratch, 0, padded, term->b,
                       column * padded, sum);
             for (size_t i = 0; i < BLOCK_ROWS * QUADS && first + i / QUADS < args->rows; i++) {
                 float *const out =
                     args->out + (first + i / QUADS) * args->ldo + column + i % QUADS * 4;
-                const float32x4_t before = args->is_first ? vdupq_n_f32(0.0f) : vld1q_f32(out);
+                const float32x4_t before = is_first ? vdupq_n_f32(0.0f) : vld1q_f32(out);
 
-                vst1q_f32(out, vfmaq_f32(before, vcvtq_f32_s32(sum[i]), vdupq_n_f32(args->factor)));
+                vst1q_f32(out, vfmaq_f32(before, vcvtq_f32_s32(sum[i]), vdupq_n_f32(term->factor)));
             }
         }
     }
 }
 
+static void product_terms(const tspk_product_args *args, bool is_sparse)
+{
+    for (size_t i = 0; i < args->n_terms; i++)
+        add_term(args, &args->term[i], args->is_first && i == 0, is_sparse);
+}
+
 static void product(const tspk_product_args *args)
 {
-    product_rows(args, false);
+    product_terms(args, false);
 }
 
 static void product_events(const tspk_product_args *args)
 {
-    product_rows(args, true);
+    product_terms(args, true);
 }
 
 static void pack_columns(tspk_width width, size_t inner, size_t columns, const int16_t *level,

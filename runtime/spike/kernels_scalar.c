@@ -76,7 +76,7 @@ static void linear(const tspk_linear_args *args)
         }
 }
 
-static void product(const tspk_product_args *args)
+static void add_term(const tspk_product_args *args, const tspk_product_term *term, bool is_first)
 {
     const size_t padded = tspk_pad_step(args->inner);
 
@@ -85,11 +85,17 @@ static void product(const tspk_product_args *args)
             float *const out = args->out + r * args->ldo + column;
             int32_t sum[TSPK_LANES];
 
-            sum_group(args->width, args->inner, args->a + r * args->lda, args->b, column * padded,
+            sum_group(args->width, args->inner, term->a + r * args->lda, term->b, column * padded,
                       sum);
             for (size_t lane = 0; lane < TSPK_LANES; lane++)
-                out[lane] = fmaf((float)sum[lane], args->factor, args->is_first ? 0.0f : out[lane]);
+                out[lane] = fmaf((float)sum[lane], term->factor, is_first ? 0.0f : out[lane]);
         }
+}
+
+static void product(const tspk_product_args *args)
+{
+    for (size_t i = 0; i < args->n_terms; i++)
+        add_term(args, &args->term[i], args->is_first && i == 0);
 }
 
 static void pack_columns(tspk_width width, size_t inner, size_t columns, const int16_t *level,

@@ -31,7 +31,7 @@ typedef struct block_memory {
     float *sum;      /* [rows] S */
     float *special;  /* [rows, n_classes] P_κ */
     int16_t *level;  /* [steps of the pass][rows, keys_padded] */
-    int16_t *before; /* [rows, keys_padded] of an earlier pass */
+    int16_t *before; /* [steps][rows, keys_padded] of earlier passes; NULL: there are none */
     uint64_t *fired; /* [steps of the pass] */
     void *scratch;   /* of the products */
 } block_memory;
@@ -44,12 +44,14 @@ typedef struct query_block {
     block_memory memory;
 } query_block;
 
-static size_t product_scratch(const tspk_kernels *kernels, const tspk_attention_plan *at)
+/* A step's terms have as many left operands as there are steps. */
+static size_t product_scratch(const tspk_kernels *kernels, const tspk_attention_plan *at,
+                              uint32_t steps)
 {
     const size_t logits = kernels->scratch_bytes(1, at->depth);
     const size_t values = kernels->scratch_bytes(1, at->keys);
 
-    return logits > values ? logits : values;
+    return steps * (logits > values ? logits : values);
 }
 
 static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan *at,
@@ -67,9 +69,9 @@ static size_t carve_block(const tspk_spike_plan *plan, const tspk_attention_plan
     memory->sum = tspk_carve(&p, TSPK_ATTENTION_ROWS * sizeof(float));
     memory->special = tspk_carve(&p, TSPK_ATTENTION_ROWS * plan->n_classes * sizeof(float));
     memory->level = tspk_carve(&p, plan->pass * wide * sizeof(int16_t));
-    memory->before = is_kept ? tspk_carve(&p, wide * sizeof(int16_t)) : NULL;
+    memory->before = is_kept ? tspk_carve(&p, plan->steps * wide * sizeof(int16_t)) : NULL;
     memory->fired = tspk_carve(&p, plan->pass * sizeof(uint64_t));
-    memory->scratch = tspk_carve(&p, product_scratch(plan->kernels, at));
+    memory->scratch = tspk_carve(&p, product_scratch(plan->kernels, at, plan->steps));
     return p.used;
 }
 
@@ -179,11 +181,14 @@ static void add_logits(const query_block *block, uint32_t t, float *logit)
 {
     const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
-    tspk_product_args args = {.width = at->logit_width,
+    tspk_product_term term[TSPK_MAX_TERMS];
+    const tspk_product_args args = {.width = at->logit_width,
                               .rows = block->rows,
                               .inner = at->depth,
                               .columns = at->keys_padded,
                               .lda = at->query->n,
+                              .term = term,
+                              .n_terms = 2 * t - 1,
                               .is_first = t == 1,
                               .out = logit,
                               .ldo = at->keys_padded,
@@ -192,12 +197,12 @@ static void add_logits(const query_block *block, uint32_t t, float *logit)
     for (uint32_t i = 1; i < 2 * t; i++) {
         const uint32_t ta = i < t ? t : i - t + 1, tb = i < t ? i : t;
 
-        args.a = tspk_operand_levels(job->run, at, TSPK_QUERY, ta, block->first) +
-                 block->head * at->depth;
-        args.b = key_plane(job, tb, block->head);
-        args.factor = plane_factor(at->query, ta, at->key, tb);
-        job->run->plan->kernels->product(&args);
+        term[i - 1] = (tspk_product_term){
+            tspk_operand_levels(job->run, at, TSPK_QUERY, ta, block->first) +
+                block->head * at->depth,
+            key_plane(job, tb, block->head), plane_factor(at->query, ta, at->key, tb)};
     }
+    job->run->plan->kernels->product(&args);
 }
 
 /* What the query adds to the logits of special keys. */
@@ -360,46 +365,70 @@ static void fire_block(const query_block *block, uint32_t t)
                                        code_plane(job, t, block->head) + block->first * keys);
 }
 
-/* Acc += levels of step tc, of which `fired` spiked, times one plane of v. */
-static void add_values(const query_block *block, const int16_t *level, uint64_t fired, uint32_t tc,
-                       uint32_t tv, float *acc)
-{
-    const attention_job *const job = block->job;
-    const tspk_attention_plan *const at = job->at;
-    const tspk_kernels *const kernels = job->run->plan->kernels;
-    const double neurons = (double)(block->rows * at->keys);
-    const tspk_product_args args = {.width = at->value_width,
-                                    .rows = block->rows,
-                                    .inner = at->keys,
-                                    .columns = at->width_padded,
-                                    .a = level,
-                                    .lda = at->keys_padded,
-                                    .b = value_plane(job, tv, block->head),
-                                    .factor = plane_factor(at->numerator, tc, at->value, tv),
-                                    .is_first = tc == 1 && tv == 1,
-                                    .out = acc,
-                                    .ldo = at->width_padded,
-                                    .scratch = block->memory.scratch};
-
-    ((double)fired <= (double)kernels->event_rate * neurons ? kernels->product_events
-                                                            : kernels->product)(&args);
-}
-
 /* Levels of numerators at step t of this or an earlier pass. */
 static const int16_t *numerators_of(const query_block *block, uint32_t t, uint64_t *fired_out)
 {
     const attention_job *const job = block->job;
     const block_memory *const memory = &block->memory;
     const size_t keys = job->at->keys_padded;
+    int16_t *before;
 
     if (t >= job->run->first) {
         *fired_out = memory->fired[t - job->run->first];
         return memory->level + (t - job->run->first) * TSPK_ATTENTION_ROWS * keys;
     }
+    before = memory->before + (t - 1) * TSPK_ATTENTION_ROWS * keys;
     *fired_out = expand_codes(job->at->numerator->params->code_form,
                               code_plane(job, t, block->head) + block->first * keys,
-                              block->rows * keys, memory->before);
-    return memory->before;
+                              block->rows * keys, before);
+    return before;
+}
+
+/* Acc += C_τ D_σ for every pair that is new at this step; those that follow one another and are all
+ * dense, or all sparse, go to the kernel together. */
+static void add_values(const query_block *block, uint32_t t, float *acc)
+{
+    const attention_job *const job = block->job;
+    const tspk_attention_plan *const at = job->at;
+    const tspk_kernels *const kernels = job->run->plan->kernels;
+    const double few = (double)kernels->event_rate * (double)(block->rows * at->keys);
+    const int16_t *level[TSPK_MAX_STEPS];
+    bool is_sparse[TSPK_MAX_STEPS];
+    tspk_product_term term[TSPK_MAX_TERMS];
+    bool is_sparse_term[TSPK_MAX_TERMS];
+    tspk_product_args args = {.width = at->value_width,
+                              .rows = block->rows,
+                              .inner = at->keys,
+                              .columns = at->width_padded,
+                              .lda = at->keys_padded,
+                              .term = term,
+                              .is_first = t == 1,
+                              .out = acc,
+                              .ldo = at->width_padded,
+                              .scratch = block->memory.scratch};
+    const size_t n = 2 * t - 1;
+
+    for (uint32_t i = 1; i <= t; i++) {
+        uint64_t fired;
+
+        level[i - 1] = numerators_of(block, i, &fired);
+        is_sparse[i - 1] = (double)fired <= few;
+    }
+    for (uint32_t i = 1; i <= n; i++) {
+        const uint32_t tc = i < t ? t : i - t + 1, tv = i < t ? i : t;
+
+        term[i - 1] = (tspk_product_term){level[tc - 1], value_plane(job, tv, block->head),
+                                          plane_factor(at->numerator, tc, at->value, tv)};
+        is_sparse_term[i - 1] = is_sparse[tc - 1];
+    }
+    for (size_t i = 0; i < n; i += args.n_terms) {
+        args.term = term + i;
+        args.n_terms = 1;
+        while (i + args.n_terms < n && is_sparse_term[i + args.n_terms] == is_sparse_term[i])
+            args.n_terms++;
+        (is_sparse_term[i] ? kernels->product_events : kernels->product)(&args);
+        args.is_first = false;
+    }
 }
 
 static void write_row(const query_block *block, uint32_t t, size_t r, const float *acc)
@@ -432,23 +461,12 @@ static void attend_step(const query_block *block, uint32_t t, float *logit, floa
 {
     const tspk_attention_plan *const at = block->job->at;
     const size_t keys = at->keys_padded;
-    const int16_t *level;
-    uint64_t fired;
 
     add_logits(block, t, logit);
     for (size_t r = 0; r < block->rows; r++)
         soften_row(block, t, r, logit + r * keys, block->memory.x + r * keys);
     fire_block(block, t);
-    level = numerators_of(block, t, &fired);
-    for (uint32_t i = 1; i < t; i++)
-        add_values(block, level, fired, t, i, acc);
-    for (uint32_t i = 1; i < t; i++) {
-        uint64_t fired_before;
-        const int16_t *const before = numerators_of(block, i, &fired_before);
-
-        add_values(block, before, fired_before, i, t, acc);
-    }
-    add_values(block, level, fired, t, t, acc);
+    add_values(block, t, acc);
     for (size_t r = 0; r < block->rows; r++)
         write_row(block, t, r, acc + r * at->width_padded);
 }

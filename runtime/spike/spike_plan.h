@@ -25,7 +25,7 @@
 /* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
 #define TSPK_FIRE_ROWS      16u
 #define TSPK_CHAIN_ROWS     48u
-#define TSPK_ATTENTION_ROWS 24u
+#define TSPK_ATTENTION_ROWS 48u
 #define TSPK_GEMM_ROWS      48u
 
 /* Packed weights of a job: what stays in the second cache while rows pass by. */

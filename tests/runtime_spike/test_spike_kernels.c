@@ -262,16 +262,30 @@ static void test_linear(void **state)
     }
 }
 
-/* --- products of two planes --- */
+/* --- products of planes --- */
+
+enum { PLANES = 2, MOST_TERMS = 5 };
 
 typedef struct product_case {
     tspk_width width;
     size_t rows, inner, columns, lda, ldb, ldo;
     bool is_transposed, is_first;
-    float factor;
-    int16_t *a, *b;
+    int16_t *a[PLANES], *b[PLANES];
+    size_t n_terms, left[MOST_TERMS], right[MOST_TERMS]; /* planes of a term */
+    float factor[MOST_TERMS];
     float *before, *wanted;
 } product_case;
+
+static int64_t plain_sum(const product_case *c, size_t term, size_t row, size_t column)
+{
+    const int16_t *const a = c->a[c->left[term]] + row * c->lda;
+    const int16_t *const b = c->b[c->right[term]];
+    int64_t sum = 0;
+
+    for (size_t p = 0; p < c->inner; p++)
+        sum += (int64_t)a[p] * b[c->is_transposed ? column * c->ldb + p : p * c->ldb + column];
+    return sum;
+}
 
 static product_case make_product(int round)
 {
@@ -281,67 +295,81 @@ static product_case make_product(int round)
                       .columns = 1 + below(MOST_COLUMNS),
                       .is_transposed = round & 2,
                       .is_first = round & 4,
-                      .factor = ldexpf(1.0f, -(int)below(20))};
+                      .n_terms = 1 + below(MOST_TERMS)};
     const int bound = c.width == TSPK_WIDTH_WORD ? 128 : 127;
     const size_t b_rows = c.is_transposed ? c.columns : c.inner;
-    const level_kind b_kind = below(3);
 
     c.lda = c.inner + below(4);
     c.ldb = (c.is_transposed ? c.inner : c.columns) + below(4);
     c.ldo = tspk_pad_lanes(c.columns) + below(3);
-    c.a = take(c.rows * c.lda * sizeof *c.a);
-    c.b = take(b_rows * c.ldb * sizeof *c.b);
-    c.before = take(c.rows * c.ldo * sizeof(float));
-    c.wanted = take(c.rows * c.ldo * sizeof(float));
-    for (size_t i = 0; i < b_rows * c.ldb; i++)
-        c.b[i] = (int16_t)make_level(b_kind, bound);
-    for (size_t r = 0; r < c.rows; r++) {
-        const level_kind kind = below(KINDS);
+    for (size_t plane = 0; plane < PLANES; plane++) {
+        const level_kind b_kind = below(3);
 
-        for (size_t i = 0; i < c.lda; i++)
-            c.a[r * c.lda + i] = (int16_t)make_level(kind, bound);
-        for (size_t j = 0; j < c.ldo; j++) {
-            const size_t at = r * c.ldo + j;
-            int64_t sum = 0;
+        c.a[plane] = take(c.rows * c.lda * sizeof *c.a[plane]);
+        c.b[plane] = take(b_rows * c.ldb * sizeof *c.b[plane]);
+        for (size_t i = 0; i < b_rows * c.ldb; i++)
+            c.b[plane][i] = (int16_t)make_level(b_kind, bound);
+        for (size_t r = 0; r < c.rows; r++) {
+            const level_kind kind = below(KINDS);
 
-            for (size_t p = 0; p < c.inner && j < c.columns; p++)
-                sum += (int64_t)c.a[r * c.lda + p] *
-                       c.b[c.is_transposed ? j * c.ldb + p : p * c.ldb + j];
-            c.wanted[at] = c.before[at] = real();
-            if (j < tspk_pad_lanes(c.columns))
-                c.wanted[at] = fmaf((float)sum, c.factor, c.is_first ? 0.0f : c.before[at]);
+            for (size_t i = 0; i < c.lda; i++)
+                c.a[plane][r * c.lda + i] = (int16_t)make_level(kind, bound);
         }
     }
+    for (size_t i = 0; i < c.n_terms; i++) {
+        c.left[i] = below(PLANES);
+        c.right[i] = below(PLANES);
+        c.factor[i] = ldexpf(1.0f, -(int)below(20));
+    }
+    c.before = take(c.rows * c.ldo * sizeof(float));
+    c.wanted = take(c.rows * c.ldo * sizeof(float));
+    for (size_t r = 0; r < c.rows; r++)
+        for (size_t j = 0; j < c.ldo; j++) {
+            const size_t at = r * c.ldo + j;
+
+            c.wanted[at] = c.before[at] = real();
+            if (j < tspk_pad_lanes(c.columns) && c.is_first)
+                c.wanted[at] = 0.0f;
+            for (size_t i = 0; j < tspk_pad_lanes(c.columns) && i < c.n_terms; i++)
+                c.wanted[at] = fmaf(j < c.columns ? (float)plain_sum(&c, i, r, j) : 0.0f,
+                                    c.factor[i], c.wanted[at]);
+        }
     return c;
 }
 
 static void check_product(const product_case *c, const tspk_kernels *kernels, bool is_sparse)
 {
-    const size_t scratch = kernels->scratch_bytes(1, c->inner);
+    const size_t scratch = PLANES * kernels->scratch_bytes(1, c->inner);
     const size_t packed = tspk_packed_bytes(c->width, 1, c->inner, c->columns);
-    uint8_t *const b = take_scratch(packed);
+    uint8_t *b[PLANES];
     float *const out = take(c->rows * c->ldo * sizeof *out);
-    tspk_product_args args = {.width = c->width,
-                              .rows = c->rows,
-                              .inner = c->inner,
-                              .columns = tspk_pad_lanes(c->columns),
-                              .a = c->a,
-                              .lda = c->lda,
-                              .b = b,
-                              .factor = c->factor,
-                              .is_first = c->is_first,
-                              .out = out,
-                              .ldo = c->ldo,
-                              .scratch = take_scratch(scratch)};
+    tspk_product_term term[MOST_TERMS];
+    const tspk_product_args args = {.width = c->width,
+                                    .rows = c->rows,
+                                    .inner = c->inner,
+                                    .columns = tspk_pad_lanes(c->columns),
+                                    .lda = c->lda,
+                                    .term = term,
+                                    .n_terms = c->n_terms,
+                                    .is_first = c->is_first,
+                                    .out = out,
+                                    .ldo = c->ldo,
+                                    .scratch = take_scratch(scratch)};
 
-    memset(b, 0x55, packed);
+    for (size_t plane = 0; plane < PLANES; plane++) {
+        b[plane] = take_scratch(packed);
+        memset(b[plane], 0x55, packed);
+        (c->is_transposed ? kernels->pack_rows : kernels->pack_columns)(
+            c->width, c->inner, c->columns, c->b[plane], c->ldb, b[plane]);
+    }
+    for (size_t i = 0; i < c->n_terms; i++)
+        term[i] = (tspk_product_term){c->a[c->left[i]], b[c->right[i]], c->factor[i]};
     memcpy(out, c->before, c->rows * c->ldo * sizeof *out);
-    (c->is_transposed ? kernels->pack_rows : kernels->pack_columns)(c->width, c->inner, c->columns,
-                                                                     c->b, c->ldb, b);
     (is_sparse ? kernels->product_events : kernels->product)(&args);
     assert_memory_equal(out, c->wanted, c->rows * c->ldo * sizeof *out);
     give_scratch(args.scratch, scratch);
-    give_scratch(b, packed);
+    for (size_t plane = 0; plane < PLANES; plane++)
+        give_scratch(b[plane], packed);
     free(out);
 }
 
@@ -354,8 +382,10 @@ static void test_product(void **state)
         for (size_t i = 0; i < n_tables; i++)
             for (int is_sparse = 0; is_sparse < 2; is_sparse++)
                 check_product(&c, tables[i], is_sparse);
-        free(c.a);
-        free(c.b);
+        for (size_t plane = 0; plane < PLANES; plane++) {
+            free(c.a[plane]);
+            free(c.b[plane]);
+        }
         free(c.before);
         free(c.wanted);
     }
