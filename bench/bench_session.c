@@ -3,7 +3,7 @@
  * Times sessions: milliseconds an image, of wall and of processor, and where they go.
  *
  *   bench_session [--network tiny|base|FILE.spike] [--steps T] [--threads N] [--images N] [--isa I]
- *                 [--rounds N] [--pass STEPS] [--by-kind] [--csv]
+ *                 [--rounds N] [--pass STEPS] [--by-kind] [--csv] [--save FILE.spike]
  *
  * tiny and base are networks of random weights with the sizes of ViT-Tiny/16 and ViT-B/16. Images
  * run side by side when there are as many as threads, else their layers are split. --pass: steps
@@ -30,7 +30,7 @@
 #include "runtime/spike/spike_session.h"
 
 typedef struct options {
-    const char *network;
+    const char *network, *save;
     uint32_t steps, pass;
     int threads, rounds;
     size_t images;
@@ -72,6 +72,8 @@ static options parse(int argc, char **argv)
         i++;
         if (!strcmp(flag, "--network"))
             o.network = value;
+        else if (!strcmp(flag, "--save"))
+            o.save = value;
         else if (!strcmp(flag, "--steps"))
             o.steps = (uint32_t)atoi(value);
         else if (!strcmp(flag, "--pass"))
@@ -287,11 +289,18 @@ int main(int argc, char **argv)
     const options o = parse(argc, argv);
     tspk_spike made = {NULL};
     tspk_spike *const spike = load(&o, &made);
-    tspk_session *const session = open_session(&o, spike, o.threads);
-    tspk_session *const alone = o.threads > 1 ? open_session(&o, spike, 1) : NULL;
-    const input in = make_input(&o, spike->graph->graph);
-    const times t = measure(&o, session, alone, &in);
+    tspk_error err;
+    tspk_session *session, *alone;
+    input in;
+    times t;
 
+    tspk_error_init(&err);
+    if (o.save)
+        must(tspk_spike_save(spike, o.save, &err), &err);
+    session = open_session(&o, spike, o.threads);
+    alone = o.threads > 1 ? open_session(&o, spike, 1) : NULL;
+    in = make_input(&o, spike->graph->graph);
+    t = measure(&o, session, alone, &in);
     report(&o, session, &t);
     if (o.by_kind && o.threads == 1 && !o.is_csv)
         print_kinds(&o, session, &in);

@@ -11,8 +11,8 @@ that what else the machine does hits all alike; one round warms up; figures are 
 rounds. Waiting threads sleep and do not take the others' cores. Processor time is that of all
 threads: on a machine that is not idle it says more than the wall's. Ratios are to ONNX Runtime in
 float. Top-1 is over --quality images of DIR/labels.csv (file,label), agreement is with ONNX Runtime
-in float. PyTorch has the sizes of the network and random weights, so no quality. --csv prints rows
-for bench/record.py.
+in float. PyTorch has the sizes of the network and random weights, so no quality (made_vit.py, which
+also exports such networks). --csv prints rows for bench/record.py.
 """
 import argparse
 import csv
@@ -109,35 +109,10 @@ def quantised(path, folder):
 
 
 def torch_network(width, heads, blocks, threads):
-    """A plain Vision Transformer of patches of 16 pixels; weights are random."""
     import torch
-    from torch import nn
+    from made_vit import made_vit
     torch.set_num_threads(threads)
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.stem = nn.Conv2d(3, width, 16, 16)
-            self.token = nn.Parameter(torch.zeros(1, 1, width))
-            self.blocks = nn.ModuleList(nn.ModuleDict({
-                "norm1": nn.LayerNorm(width), "qkv": nn.Linear(width, 3 * width),
-                "project": nn.Linear(width, width), "norm2": nn.LayerNorm(width),
-                "fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width),
-            }) for _ in range(blocks))
-            self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 1000)
-
-        def forward(self, x):
-            x = self.stem(x).flatten(2).transpose(1, 2)
-            x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
-            for block in self.blocks:
-                qkv = block["qkv"](block["norm1"](x))
-                q, k, v = qkv.unflatten(2, (3, heads, width // heads)).permute(2, 0, 3, 1, 4)
-                mixed = nn.functional.scaled_dot_product_attention(q, k, v)
-                x = x + block["project"](mixed.transpose(1, 2).flatten(2))
-                x = x + block["fc2"](nn.functional.gelu(block["fc1"](block["norm2"](x))))
-            return self.head(self.norm(x)[:, 0])
-
-    network = Network().eval()
+    network = made_vit(width, heads, blocks)
 
     def run(images):
         with torch.inference_mode():
@@ -193,6 +168,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quality", type=int, default=200, help="images; 0: none")
     parser.add_argument("--torch", default="192,3,12", help="width,heads,blocks; empty: none")
+    parser.add_argument("--name", help="of the network in the report; default: the model's folder")
     parser.add_argument("--csv", action="store_true")
     options = parser.parse_args()
 
@@ -227,7 +203,7 @@ def main():
 
 def report(options, batch, times, quality):
     wall0, cpu0 = times["onnxruntime float"]
-    case = f"{options.onnx.parent.name} batch {batch} threads {options.threads}"
+    case = f"{options.name or options.onnx.parent.name} batch {batch} threads {options.threads}"
     if options.csv:
         for name, (wall, cpu) in times.items():
             top, agree = quality.get(name, (None, None))
