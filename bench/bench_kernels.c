@@ -132,7 +132,7 @@ static void make_linear(work *w, tspk_rng *rng)
     w->ldl = s->n_in;
     w->weight = take(tspk_packed_bytes(w->width, n_groups, GROUP, s->n_out));
     w->scale = take(tspk_pad_lanes(s->n_out) * n_groups * sizeof *w->scale);
-    tspk_pack_weights(w->kernels, w->width, s->n_out, n_groups, GROUP, weight, 8, scale, w->weight,
+    tspk_pack_weights(w->kernels, w->width, s->n_out, NULL, n_groups, GROUP, weight, 8, scale, w->weight,
                       w->scale);
     w->bias = take(CLASSES * s->n_out * sizeof *w->bias);
     w->out = take(TOKENS * s->n_out * sizeof *w->out);

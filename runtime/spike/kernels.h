@@ -117,14 +117,16 @@ size_t tspk_packed_bytes(tspk_width width, size_t n_groups, size_t group, size_t
 
 /**
  * Packs a Linear's weights for `kernels`.
+ * @param output      [n] row of weight and scale that each column has; NULL: in order
  * @param weight      [n, n_groups * group_size] of weight_bits 8 or 16; 8 in either width
  * @param scale       [n_groups, n]
  * @param packed      [tspk_packed_bytes(width, n_groups, group_size, n)]; out
  * @param scale_tiles [tiles, n_groups, LANES]; out
  */
-void tspk_pack_weights(const tspk_kernels *kernels, tspk_width width, size_t n, size_t n_groups,
-                       size_t group_size, const void *weight, uint32_t weight_bits,
-                       const float *scale, void *packed, float *scale_tiles);
+void tspk_pack_weights(const tspk_kernels *kernels, tspk_width width, size_t n,
+                       const uint32_t *output, size_t n_groups, size_t group_size,
+                       const void *weight, uint32_t weight_bits, const float *scale, void *packed,
+                       float *scale_tiles);
 
 /* one per instruction set; the first is the definition */
 extern const tspk_kernels tspk_kernels_scalar;

@@ -34,9 +34,10 @@ static void pack_words(size_t step, size_t group_size, const void *weight, uint3
                                      : ((const int16_t *)weight)[p + i];
 }
 
-void tspk_pack_weights(const tspk_kernels *kernels, tspk_width width, size_t n, size_t n_groups,
-                       size_t group_size, const void *weight, uint32_t weight_bits,
-                       const float *scale, void *packed, float *scale_tiles)
+void tspk_pack_weights(const tspk_kernels *kernels, tspk_width width, size_t n,
+                       const uint32_t *output, size_t n_groups, size_t group_size,
+                       const void *weight, uint32_t weight_bits, const float *scale, void *packed,
+                       float *scale_tiles)
 {
     const size_t group = tspk_pad_step(group_size), step = kernels->step[width];
     const size_t bytes = tspk_packed_bytes(width, n_groups, group, n);
@@ -47,9 +48,10 @@ void tspk_pack_weights(const tspk_kernels *kernels, tspk_width width, size_t n, 
         for (size_t g = 0; g < n_groups; g++) {
             const size_t tile = o / TSPK_LANES * n_groups + g, lane = o % TSPK_LANES;
             const size_t to = tile * group * TSPK_LANES + lane * step;
-            const size_t from = (o * n_groups + g) * group_size * (weight_bits / 8);
+            const size_t row = output ? output[o] : o;
+            const size_t from = (row * n_groups + g) * group_size * (weight_bits / 8);
 
-            scale_tiles[tile * TSPK_LANES + lane] = scale[g * n + o];
+            scale_tiles[tile * TSPK_LANES + lane] = scale[g * n + row];
             if (width == TSPK_WIDTH_BYTE)
                 pack_bytes(step, kernels->byte_offset, group_size, (const int8_t *)weight + from,
                            (uint8_t *)packed + to);

@@ -24,10 +24,14 @@ static void record_row(const tspk_site_record *record, const tspk_site_plan *sit
     const size_t at = ((t - 1) * rows + r) * channels;
     int8_t *const code = record->code ? record->code + at : NULL;
 
-    if (record->input)
-        memcpy(record->input + at, x, channels * sizeof(float));
-    for (size_t c = 0; code && !site->order && c < channels; c++)
-        code[c] = tspk_code_of_level(form, level[c]);
+    for (size_t i = 0; i < channels; i++) {
+        const size_t c = site->channel ? site->channel[i] : i;
+
+        if (record->input)
+            record->input[at + c] = x[i];
+        if (code && !site->order)
+            code[c] = tspk_code_of_level(form, level[i]);
+    }
     for (size_t g = 0; code && site->order && g < site->site->n_groups; g++)
         for (size_t i = 0; i < site->site->group_size; i++) {
             const uint32_t c = site->site->order[g * site->site->group_size + i];

@@ -15,6 +15,21 @@ static void *take(tspk_spike_plan *plan, size_t count, size_t size)
     return tspk_arena_array(plan->arena, count, size);
 }
 
+/* Biases in the order of columns. */
+static tspk_status order_bias(tspk_spike_plan *plan, tspk_linear_plan *at, tspk_error *err)
+{
+    const size_t n = at->linear->n_out, rows = (size_t)plan->steps * plan->n_classes;
+    float *const bias = take(plan, rows * n, sizeof *bias);
+
+    if (!bias)
+        return NO_MEMORY(err);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < n; j++)
+            bias[r * n + j] = at->bias[r * n + at->column[j]];
+    at->bias = bias;
+    return TSPK_OK;
+}
+
 static tspk_status plan_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *err)
 {
     tspk_linear_plan *const at = &plan->linear[id];
@@ -40,7 +55,7 @@ static tspk_status plan_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *e
         site_plan->weight_bits = linear->weight_bits;
     plan->node[linear->node].kind = TSPK_NODE_SPIKE_LINEAR;
     plan->node[linear->node].record = at;
-    return TSPK_OK;
+    return at->column ? order_bias(plan, at, err) : TSPK_OK;
 }
 
 static void pack_linear(void *context, size_t i, int worker)
@@ -50,9 +65,9 @@ static void pack_linear(void *context, size_t i, int worker)
     const tspk_spike_linear *const linear = at->linear;
 
     (void)worker;
-    tspk_pack_weights(plan->kernels, at->width, linear->n_out, at->site->site->n_groups,
-                      at->site->site->group_size, linear->weight, linear->weight_bits,
-                      linear->scale, at->weight, at->scale);
+    tspk_pack_weights(plan->kernels, at->width, linear->n_out, at->column,
+                      at->site->site->n_groups, at->site->site->group_size, linear->weight,
+                      linear->weight_bits, linear->scale, at->weight, at->scale);
 }
 
 /* b(κ) - b(0) per step; *out stays NULL when a site has no offsets. */

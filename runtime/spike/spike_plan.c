@@ -52,6 +52,7 @@ tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, 
     }
     if (!plan->site || !plan->linear || !plan->attention || !plan->node)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
+    tspk_plan_folds(plan);
     TSPK_TRY(tspk_plan_sites(plan, err));
     TSPK_TRY(tspk_plan_weights(plan, err));
     TSPK_TRY(tspk_plan_segments(plan, err));

@@ -38,7 +38,8 @@ typedef struct tspk_site_plan {
     size_t n;               /* levels a row, padded: linear: sorted positions; else `neurons` */
     size_t pairs;           /* linear: pairs of positions a group; else 0 */
     uint32_t *fan_out;      /* [rows] 0: the row is not computed */
-    uint32_t *order;        /* linear: [n] channel at each position, `channels`: none; else NULL */
+    uint32_t *order;        /* [n] channel at each position, `channels`: none; NULL: as they come */
+    const uint32_t *channel; /* [neurons] channel of each neuron of a row; NULL: in order */
     size_t ordered;         /* levels that `order` picks from: channels, and a 0 if it needs one */
     float *prior;           /* [n_classes, neurons]; NULL: zeros */
     tspk_fire_table *table; /* [steps, n_classes]; numerators: FIRE_LANES entries a head */
@@ -63,6 +64,7 @@ typedef struct tspk_linear_plan {
     void *weight; /* tspk_pack_weights() */
     float *scale;      /* [tiles, n_groups, LANES] */
     const float *bias; /* [steps, n_classes, n_out] */
+    const uint32_t *column; /* [n_out] output that each column computes; NULL: in order */
     size_t y_at;       /* [rows, n_out] f32; NOWHERE: one pass */
 } tspk_linear_plan;
 
@@ -189,6 +191,9 @@ tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, 
 void tspk_spike_plan_done(tspk_spike_plan *plan);
 
 /* --- parts of it, each in a file of its own --- */
+
+/** spike_fold.c: site[].channel, linear[].column. */
+void tspk_plan_folds(tspk_spike_plan *plan);
 
 /** spike_tables.c: site[].table, prior, order, fan-out. */
 tspk_status tspk_plan_sites(tspk_spike_plan *plan, tspk_error *err);

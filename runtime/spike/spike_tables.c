@@ -115,7 +115,8 @@ static void fill_table(const tspk_spike_plan *plan, const tspk_site_plan *site, 
     uint32_t used[2] = {0, 0};
 
     for (size_t i = 0; i < n; i += alike) {
-        const size_t c = i / alike, block = i / TSPK_FIRE_LANES * 2 * TSPK_FIRE_LANES;
+        const size_t at = i / alike, block = i / TSPK_FIRE_LANES * 2 * TSPK_FIRE_LANES;
+        const size_t c = site->channel && at < site->site->channels ? site->channel[at] : at;
         tspk_channel_levels levels;
 
         levels.n_positive = levels.n_negative = 0;
@@ -153,8 +154,10 @@ static tspk_status make_prior(tspk_spike_plan *plan, tspk_site_plan *site, tspk_
     if (!site->prior)
         return NO_MEMORY(err);
     for (size_t k = 0; k < plan->n_classes; k++)
-        memcpy(site->prior + k * site->neurons, site->params->prior + k * site->site->channels,
-               site->site->channels * sizeof *site->prior);
+        for (size_t c = 0; c < site->site->channels; c++)
+            site->prior[k * site->neurons + c] =
+                site->params
+                    ->prior[k * site->site->channels + (site->channel ? site->channel[c] : c)];
     return TSPK_OK;
 }
 
@@ -193,6 +196,8 @@ static tspk_status plan_site(tspk_spike_plan *plan, uint32_t id, tspk_error *err
                              site->channels, TSPK_MAX_ORDERED);
         at->pairs = tspk_pad_step(site->group_size) / 2;
         at->n = tspk_pad_lanes(site->n_groups * 2 * at->pairs);
+    }
+    if (site->kind == TSPK_SITE_LINEAR && !at->channel) {
         at->order = tspk_arena_array(plan->arena, at->n, sizeof *at->order);
         if (!at->order)
             return NO_MEMORY(err);

@@ -227,7 +227,7 @@ static void check_linear(const linear_case *c, const tspk_kernels *kernels, bool
 
     memcpy(y, c->y, bytes);
     memset(out, 0x77, bytes);
-    tspk_pack_weights(kernels, c->width, c->n, c->n_groups, c->group_size, c->weight,
+    tspk_pack_weights(kernels, c->width, c->n, NULL, c->n_groups, c->group_size, c->weight,
                       c->weight_bits, c->scale, weight, scale);
     (is_sparse ? kernels->linear_events : kernels->linear)(&args);
     assert_memory_equal(y, is_kept ? c->wanted_y : c->y, bytes);
