@@ -3,10 +3,6 @@
 #include "runtime/ann/op_eval.h"
 #include "runtime/spike/spike_exec.h"
 
-/* Blocks of a chain that several threads share have a multiple of so many rows: whole register
- * blocks of the products. */
-#define ROW_UNIT 12u
-
 typedef struct chain_job {
     const tspk_spike_run *run;
     const tspk_segment *segment;
@@ -130,7 +126,7 @@ static size_t block_rows(const tspk_segment *segment, size_t threads)
                           (segment->block * threads);
     size_t rows = (segment->rows + rounds * threads - 1) / (rounds * threads);
 
-    rows = (rows + ROW_UNIT - 1) / ROW_UNIT * ROW_UNIT;
+    rows = (rows + TSPK_CHAIN_UNIT - 1) / TSPK_CHAIN_UNIT * TSPK_CHAIN_UNIT;
     return rows < segment->block ? rows : segment->block;
 }
 

@@ -12,6 +12,10 @@
 
 /* Local values of a block: what stays in the second cache beside weights. */
 #define LOCAL_BYTES (640u << 10)
+/* Weights of a chain that stay there beside them. */
+#define NEAR_WEIGHT_BYTES (640u << 10)
+/* Rows times steps that pay for reading weights from afar. */
+#define FAR_WEIGHT_ROWS 180u
 
 /* A stretch of a pool that is in use. */
 typedef struct stretch {
@@ -243,30 +247,65 @@ static size_t node_scratch(const tspk_spike_plan *plan, uint32_t n)
     return 0;
 }
 
-/* Local values and levels of a chain, in blocks that leave room for weights. */
+/* Local values and levels of a chain, for its present block; their bytes. */
+static size_t lay_local(layout *l, const tspk_segment *segment)
+{
+    const tspk_spike_plan *const plan = l->plan;
+
+    l->local = (pool){.live = l->local.live};
+    for (uint32_t n = segment->first; n < segment->end; n++) {
+        const tspk_node *const node = &plan->graph->node[n];
+        const tspk_linear_plan *const linear = plan->node[n].record;
+
+        for (uint32_t i = 0; i < node->n_out; i++)
+            if (plan->is_local[node->out[i]])
+                place_value(l, node->out[i], segment);
+        if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR && linear->site->is_local)
+            share_levels(l, linear, segment);
+        release(&l->local, n);
+    }
+    return l->local.peak;
+}
+
+static size_t chain_weight_bytes(const tspk_spike_plan *plan, const tspk_segment *segment)
+{
+    size_t bytes = 0;
+
+    for (uint32_t n = segment->first; n < segment->end; n++)
+        if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR) {
+            const tspk_linear_plan *const linear = plan->node[n].record;
+
+            bytes += linear->tiles * linear->tile_bytes;
+        }
+    return bytes;
+}
+
+/* Rows of a block: one of n blocks of the chain that are about as long. */
+static size_t block_of(const tspk_segment *segment, size_t n)
+{
+    const size_t rows = (segment->rows + n - 1) / n;
+
+    return (rows + TSPK_CHAIN_UNIT - 1) / TSPK_CHAIN_UNIT * TSPK_CHAIN_UNIT;
+}
+
+/* Blocks so long that their values stay near; but every block reads the chain's weights, and where
+ * these come from afar it has so many rows, of all steps, that they are worth it. */
 static void place_local(layout *l, tspk_segment *segment)
 {
     const tspk_spike_plan *const plan = l->plan;
-    const size_t least = TSPK_CHAIN_ROWS / 4;
+    const bool is_near = chain_weight_bytes(plan, segment) <= NEAR_WEIGHT_BYTES;
+    size_t n = 0, bytes;
 
-    segment->block = 2 * TSPK_CHAIN_ROWS;
     do {
-        segment->block /= 2;
-        l->local = (pool){.live = l->local.live};
-        for (uint32_t n = segment->first; n < segment->end; n++) {
-            const tspk_node *const node = &plan->graph->node[n];
-            const tspk_linear_plan *const linear = plan->node[n].record;
-
-            for (uint32_t i = 0; i < node->n_out; i++)
-                if (plan->is_local[node->out[i]])
-                    place_value(l, node->out[i], segment);
-            if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR && linear->site->is_local)
-                share_levels(l, linear, segment);
-            release(&l->local, n);
-        }
-    } while (l->local.peak > LOCAL_BYTES && segment->block > least);
-    if (l->local.peak > l->plan->local_bytes)
-        l->plan->local_bytes = l->local.peak;
+        segment->block = block_of(segment, ++n);
+        bytes = lay_local(l, segment);
+    } while (segment->block > TSPK_CHAIN_UNIT && bytes > LOCAL_BYTES &&
+             (is_near || block_of(segment, n + 1) * plan->pass >= FAR_WEIGHT_ROWS));
+    if (bytes > l->plan->local_bytes)
+        l->plan->local_bytes = bytes;
+    for (uint32_t i = segment->first; i < segment->end; i++)
+        if (plan->node[i].kind == TSPK_NODE_SPIKE_LINEAR)
+            ((tspk_linear_plan *)plan->node[i].record)->most_rows = segment->block;
 }
 
 /* What a segment makes and is not local. All of it lives until the segment's end: a block of rows

@@ -13,7 +13,7 @@ static float *carve_sums(const tspk_spike_plan *plan, const tspk_linear_plan *li
         &carver,
         plan->kernels->scratch_bytes(linear->site->site->n_groups, 2 * linear->site->pairs));
     if (is_needed)
-        sums = tspk_carve(&carver, TSPK_CHAIN_ROWS * linear->linear->n_out * sizeof *sums);
+        sums = tspk_carve(&carver, linear->most_rows * linear->linear->n_out * sizeof *sums);
     *bytes_out = carver.used;
     return sums;
 }

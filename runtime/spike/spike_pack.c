@@ -42,6 +42,7 @@ static tspk_status plan_linear(tspk_spike_plan *plan, uint32_t id, tspk_error *e
     at->site = site_plan;
     at->site_id = linear->site;
     at->y_at = TSPK_NOWHERE;
+    at->most_rows = TSPK_CHAIN_ROWS;
     at->bias = plan->point->bias[id];
     at->rows = node->attr.n_rows ? node->attr.n_rows : site->rows;
     at->width = linear->weight_bits == 8 && !site_plan->is_wide ? TSPK_WIDTH_BYTE : TSPK_WIDTH_WORD;

@@ -25,6 +25,8 @@
 /* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
 #define TSPK_FIRE_ROWS      16u
 #define TSPK_CHAIN_ROWS     48u
+/* Blocks of a chain have a multiple of so many rows: whole register blocks of the products. */
+#define TSPK_CHAIN_UNIT     12u
 #define TSPK_ATTENTION_ROWS 48u
 #define TSPK_GEMM_ROWS      48u
 
@@ -59,6 +61,7 @@ typedef struct tspk_linear_plan {
     uint32_t site_id;
     bool is_first; /* it fires the site */
     size_t rows;   /* computed */
+    size_t most_rows; /* a call */
     tspk_width width;
     size_t tiles, tile_bytes;
     void *weight; /* tspk_pack_weights() */

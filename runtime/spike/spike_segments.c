@@ -235,8 +235,7 @@ tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err)
         plan->segment[plan->n_segments] =
             (tspk_segment){.first = n,
                            .end = segment_end(plan, n, rows),
-                           .rows = rows,
-                           .block = TSPK_CHAIN_ROWS};
+                           .rows = rows};
     }
     for (uint32_t v = 0; v < n_values; v++)
         made_in[v] = TSPK_ID_NONE;
