@@ -32,6 +32,8 @@ typedef struct tspk_vecmath {
     float (*exp_minus)(size_t n, float m, const float *x, float *y);
     /* y = x * factor */
     void (*scale)(size_t n, float factor, const float *x, float *y);
+    /* y = a + b */
+    void (*add)(size_t n, const float *a, const float *b, float *y);
     /* y = exp(x - max x) * (1 / Σ exp(x - max x)) */
     void (*softmax)(size_t n, const float *x, float *y);
 

@@ -56,6 +56,13 @@ static void map_scale(size_t n, float factor, const float *x, float *y)
     MAP_ROW(n, x, y, v * factor);
 }
 
+static void map_add(size_t n, const float *a, const float *b, float *y)
+{
+    TSPK_IVDEP
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
 static float fold(float lane[LANES])
 {
     for (int half = LANES / 2; half > 0; half /= 2)
@@ -182,6 +189,7 @@ const tspk_vecmath TSPK_VECMATH_TABLE = {
     .max = row_max,
     .exp_minus = row_exp_minus,
     .scale = map_scale,
+    .add = map_add,
     .softmax = row_softmax,
     .layer_norm = row_layer_norm,
     .rms_norm = row_rms_norm,

@@ -275,7 +275,6 @@ TSPK_OP_FN(tspk_eval_binary)
     tspk_broadcast_row row = {0};
     int last;
 
-    (void)tools;
     if (!fn)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "%s of %s and %s elements is not supported",
                          tspk_op_name(node->op), tspk_dtype_name(in[0].dtype),
@@ -284,6 +283,10 @@ TSPK_OP_FN(tspk_eval_binary)
         return TSPK_OK;
     tspk_broadcast_plan(&out[0].shape, 2, in, &plan);
     last = plan.rank - 1;
+    if (fn == add_f32 && plan.rank == 1 && plan.stride[0][0] && plan.stride[1][0]) {
+        tools->math->add(plan.dim[0], in[0].data, in[1].data, out[0].data);
+        return TSPK_OK;
+    }
     do {
         const trouble found =
             fn(plan.dim[last], (const char *)in[0].data + row.at[0] * a_bytes,
