@@ -124,10 +124,31 @@ static float row_max(size_t n, const float *x)
     return tspk_float_from_bits((uint32_t)(most ^ ((most >> 31) & INT32_MAX)));
 }
 
+/* The sum is row_sum()'s. */
 static float row_exp_minus(size_t n, float m, const float *x, float *y)
 {
-    MAP_ROW(n, x, y, tspk_expf(v - m));
-    return row_sum(n, y);
+    float lane[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        TSPK_IVDEP
+        for (size_t l = 0; l < LANES; l++) {
+            const float e = tspk_expf(x[i + l] - m);
+
+            y[i + l] = e;
+            lane[l] += e;
+        }
+    if (i < n) {
+        float block[LANES] = {0};
+
+        memcpy(block, x + i, (n - i) * sizeof *block);
+        for (size_t l = 0; l < LANES; l++)
+            block[l] = tspk_expf(block[l] - m);
+        memcpy(y + i, block, (n - i) * sizeof *block);
+        for (size_t l = 0; i + l < n; l++)
+            lane[l] += block[l];
+    }
+    return fold(lane);
 }
 
 static void row_softmax(size_t n, const float *x, float *y)

@@ -15,7 +15,8 @@ size_t tspk_op_scratch_bytes(const tspk_graph *graph, const tspk_node *node);
  * Evaluates a verified node with the best vector functions of this machine. Single-threaded;
  * allocates nothing.
  * @param in      [node->n_in] views; an absent optional input has data == NULL
- * @param out     [node->n_out] views with memory; never overlaps an input
+ * @param out     [node->n_out] views with memory; overlaps no input, but may be the only input of an
+ *                elementwise operator
  * @param scratch tspk_op_scratch_bytes() bytes, 64-byte aligned
  * @errors UNSUPPORTED (dtype that the operator lacks), RANGE (integer division by zero, index out
  * of range); float arithmetic never fails

@@ -247,6 +247,33 @@ static size_t node_scratch(const tspk_spike_plan *plan, uint32_t n)
     return 0;
 }
 
+/* The local value that an elementwise operator reads last and may overwrite; ID_NONE: none. */
+static tspk_value_id overwritten(const layout *l, uint32_t n)
+{
+    const tspk_spike_plan *const plan = l->plan;
+    const tspk_node *const node = &plan->graph->node[n];
+    const tspk_value *const value = plan->graph->value;
+
+    if (plan->node[n].kind != TSPK_NODE_EVAL || !tspk_op_is_elementwise(node->op) ||
+        node->n_in != 1 || !plan->is_local[plan->root[node->in[0]]] ||
+        l->last_use[plan->root[node->in[0]]] != n ||
+        !tspk_shape_equal(&value[node->in[0]].shape, &value[node->out[0]].shape))
+        return TSPK_ID_NONE;
+    return plan->root[node->in[0]];
+}
+
+/* A value takes over the memory of another. */
+static void take_over(layout *l, tspk_value_id from, tspk_value_id to)
+{
+    tspk_spike_plan *const plan = l->plan;
+
+    plan->value_at[to] = plan->value_at[from];
+    plan->version_bytes[to] = plan->version_bytes[from];
+    for (size_t i = 0; i < l->local.n_live; i++)
+        if (l->local.live[i].at == plan->value_at[from])
+            l->local.live[i].last = l->last_use[to];
+}
+
 /* Local values and levels of a chain, for its present block; their bytes. */
 static size_t lay_local(layout *l, const tspk_segment *segment)
 {
@@ -256,10 +283,13 @@ static size_t lay_local(layout *l, const tspk_segment *segment)
     for (uint32_t n = segment->first; n < segment->end; n++) {
         const tspk_node *const node = &plan->graph->node[n];
         const tspk_linear_plan *const linear = plan->node[n].record;
+        const tspk_value_id from = overwritten(l, n);
 
         for (uint32_t i = 0; i < node->n_out; i++)
-            if (plan->is_local[node->out[i]])
+            if (plan->is_local[node->out[i]] && from == TSPK_ID_NONE)
                 place_value(l, node->out[i], segment);
+            else if (plan->is_local[node->out[i]])
+                take_over(l, from, node->out[i]);
         if (plan->node[n].kind == TSPK_NODE_SPIKE_LINEAR && linear->site->is_local)
             share_levels(l, linear, segment);
         release(&l->local, n);
