@@ -24,7 +24,7 @@ typedef struct attention {
     const tspk_site *query, *key, *value;
     tspk_site *numerator;
     uint32_t heads, n, m, d, e; /* queries, keys, channels a head of q and k, of v */
-    const float *bias;          /* [heads or 1, n or 1, m] or NULL */
+    tspk_value_id bias;         /* [heads or 1, n or 1, m] or TSPK_ID_NONE */
     size_t bias_head, bias_row; /* strides, 0 where broadcast */
     uint32_t t;
     tspk_neuron_bank *bank; /* [n_classes] */
@@ -60,6 +60,8 @@ static void compute_numerators(const attention *a, size_t image, float *x)
 {
     const float *q = operand(a, a->record->query, image);
     const float *k = operand(a, a->record->key, image);
+    const float *bias =
+        a->bias == TSPK_ID_NONE ? NULL : tspk_stage_at(a->calib->stage, a->bias, image, a->t);
     float *maximum = a->maximum + image * a->heads * a->n;
     float *sum = a->sum + image * a->heads * a->n;
 
@@ -73,8 +75,8 @@ static void compute_numerators(const attention *a, size_t image, float *x)
             double total = 0;
 
             for (size_t j = 0; j < a->m; j++) {
-                if (a->bias)
-                    row[j] += a->bias[h * a->bias_head + i * a->bias_row + j];
+                if (bias)
+                    row[j] += bias[h * a->bias_head + i * a->bias_row + j];
                 most = row[j] > most ? row[j] : most;
             }
             if (a->t == 1 || !a->record->is_max_fixed || (double)(most - *at) > MAX_LOG_RISE)
@@ -264,11 +266,12 @@ static tspk_status fit_numerators(attention *a, tspk_error *err)
     tspk_status status =
         tspk_site_fit_init(&fit, a->heads, calib->spikes->n_classes, calib->settings.n_steps, err);
 
+    fit.has_units = calib->has_weights;
     for (a->t = 1; a->t <= calib->settings.n_steps && status == TSPK_OK; a->t++)
         status = fit_step(a, &fit, err);
     if (status == TSPK_OK)
         status = tspk_fold_class_fits(&calib->settings.options, &fit, calib->point->coding, 0,
-                                      calib->spikes->arena, a->numerator, params, err);
+                                      calib->arena, a->numerator, params, err);
     tspk_site_fit_done(&fit);
     return status;
 }
@@ -314,7 +317,7 @@ static tspk_status fit_operand(tspk_calib *calib, uint32_t site_id, uint32_t hea
         status = no_memory(err);
     for (uint32_t t = 1; t <= n_steps && status == TSPK_OK; t++) {
         const float decode = calib->point->coding == TSPK_CODING_RATE ? 1.0f / (float)t : 1.0f;
-        float *offset = tspk_arena_array(calib->spikes->arena, classes, sizeof *offset);
+        float *offset = tspk_arena_array(calib->arena, classes, sizeof *offset);
 
         status =
             offset ? tspk_calib_fire_value_site(calib, site_id, t, state, err) : no_memory(err);
@@ -390,7 +393,7 @@ static void find_bias(attention *a)
 
     if (a->node->n_in < 4 || a->node->in[3] == TSPK_ID_NONE)
         return;
-    a->bias = graph->value[a->node->in[3]].data;
+    a->bias = a->node->in[3];
     a->bias_row = graph->value[a->node->in[3]].shape.dim[1] > 1 ? a->m : 0;
     a->bias_head = graph->value[a->node->in[3]].shape.dim[0] > 1
                        ? (size_t)graph->value[a->node->in[3]].shape.dim[1] * a->m
@@ -410,6 +413,7 @@ tspk_status tspk_calib_attention(tspk_calib *calib, uint32_t index, tspk_error *
                    .key = &spikes->site[record->key],
                    .value = &spikes->site[record->value],
                    .numerator = &spikes->site[record->numerator],
+                   .bias = TSPK_ID_NONE,
                    .bank = bank};
     tspk_status status;
 

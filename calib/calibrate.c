@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/fail.h"
+#include "core/point_graph.h"
 
 tspk_calib_options tspk_calib_all_options(void)
 {
@@ -47,15 +48,19 @@ void tspk_calib_default_price(tspk_calib_settings *settings)
     settings->later_price[TSPK_SITE_QUERY] = settings->later_price[TSPK_SITE_KEY] = 0.15;
 }
 
+/* Appends a point without parameters. */
 static tspk_status make_point(tspk_spikegraph *spikes, const tspk_calib_settings *settings,
-                              tspk_point **point_out, tspk_error *err)
+                              const char *name, tspk_point **point_out, tspk_error *err)
 {
     tspk_arena *arena = spikes->arena;
-    tspk_point *point = tspk_arena_array(arena, 1, sizeof *point);
+    tspk_point *points = tspk_arena_array(arena, spikes->n_points + 1, sizeof *points);
+    tspk_point *point = points + spikes->n_points;
 
-    if (!point)
+    if (!points)
         return no_memory(err);
-    point->name = tspk_arena_text(arena, "exact");
+    for (uint32_t i = 0; i < spikes->n_points; i++)
+        points[i] = spikes->point[i];
+    point->name = tspk_arena_text(arena, name);
     point->coding = settings->coding;
     point->n_steps = settings->n_steps;
     point->n_levels = settings->n_levels;
@@ -68,8 +73,8 @@ static tspk_status make_point(tspk_spikegraph *spikes, const tspk_calib_settings
         if (!point->site[i].step)
             return no_memory(err);
     }
-    spikes->point = point;
-    spikes->n_points = 1;
+    spikes->point = points;
+    spikes->n_points++;
     *point_out = point;
     return TSPK_OK;
 }
@@ -106,36 +111,112 @@ static tspk_status walk_node(tspk_calib *calib, tspk_node_id id, bool *is_site_d
     return tspk_calib_linear_site(calib, spikes->linear[linear].site, err);
 }
 
-tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err)
+/* Every node of the graph in order: sites are fitted, the rest is evaluated. */
+static tspk_status walk(tspk_calib *calib, const char *phase, const float *images, size_t n_images,
+                        tspk_error *err)
 {
-    const uint32_t n_nodes = spikes->graph->n_nodes;
+    const tspk_calib_settings *settings = &calib->settings;
+    const uint32_t n_sites = calib->spikes->n_sites, n_nodes = calib->spikes->graph->n_nodes;
+    bool *is_site_done = calloc((size_t)n_sites + 1, sizeof *is_site_done);
+    tspk_status status;
+
+    calib->decoded = calloc((size_t)n_sites + 1, sizeof *calib->decoded);
+    status = is_site_done && calib->decoded ? TSPK_OK : no_memory(err);
+    if (status == TSPK_OK)
+        status = tspk_stage_new(calib->spikes, images, n_images, settings->n_steps,
+                                settings->threads, &calib->stage, err);
+    for (tspk_node_id i = 0; i < n_nodes && status == TSPK_OK; i++) {
+        status = walk_node(calib, i, is_site_done, err);
+        if (status == TSPK_OK && settings->progress &&
+            settings->progress(settings->progress_context, phase, i + 1, n_nodes))
+            status = TSPK_FAIL(err, TSPK_INTERRUPTED, "stopped at node %u of %u", i + 1, n_nodes);
+    }
+    for (uint32_t i = 0; calib->decoded && i < n_sites; i++)
+        free(calib->decoded[i]);
+    free(calib->decoded);
+    free(is_site_done);
+    tspk_stage_free(calib->stage);
+    calib->decoded = NULL;
+    calib->stage = NULL;
+    return status;
+}
+
+static tspk_status keep_merging(tspk_spikegraph *spikes, uint32_t pairs, tspk_point *point,
+                                tspk_error *err)
+{
+    const uint32_t n = tspk_graph_count_attentions(spikes->graph);
+    uint32_t *const n_pairs = tspk_arena_array(spikes->arena, n, sizeof *n_pairs);
+
+    if (!n_pairs)
+        return no_memory(err);
+    TSPK_TRY(tspk_count_special_tokens(spikes, &point->merging.n_special, err));
+    tspk_merging_spread(spikes->graph, point->merging.n_special, pairs, n_pairs);
+    point->merging.n_pairs = n_pairs;
+    point->merging.n_attentions = n;
+    return TSPK_OK;
+}
+
+/* Node ids of the source graph are those of the spike graph: both are merged alike. */
+static tspk_status fit_merged(const tspk_calib *exact, tspk_spikegraph *spikes,
+                              const tspk_merged_point *wanted, const float *images,
+                              size_t n_images, tspk_error *err)
+{
+    tspk_calib calib = *exact;
+    tspk_spikegraph *derived = NULL;
+    tspk_graph *source = NULL;
+    tspk_status status;
+
+    calib.settings.n_steps = wanted->n_steps;
+    calib.settings.n_levels = wanted->n_levels;
+    status = make_point(spikes, &calib.settings, wanted->name, &calib.point, err);
+    if (status == TSPK_OK)
+        status = keep_merging(spikes, wanted->pairs, calib.point, err);
+    if (status == TSPK_OK)
+        status = tspk_point_graph(spikes, &calib.point->merging, &derived, err);
+    if (status == TSPK_OK)
+        status = tspk_graph_clone(exact->source, &source, err);
+    if (status == TSPK_OK)
+        status = tspk_merge_tokens(source, &calib.point->merging, NULL, err);
+    if (status == TSPK_OK) {
+        calib.has_weights = true;
+        calib.spikes = derived;
+        calib.source = source;
+        status = walk(&calib, wanted->name, images, n_images, err);
+    }
+    tspk_graph_free(source);
+    tspk_spikegraph_free(derived);
+    return status;
+}
+
+tspk_status tspk_calibrate_points(tspk_spikegraph *spikes, const tspk_graph *source,
+                                  const float *images, size_t n_images,
+                                  const tspk_calib_settings *settings,
+                                  const tspk_merged_point *points, uint32_t n_points,
+                                  tspk_error *err)
+{
     tspk_calib calib = {.spikes = spikes,
                         .source = source,
                         .n_source = settings->is_mirrored ? n_images / 2 : n_images,
-                        .settings = *settings};
-    bool *is_site_done = calloc((size_t)spikes->n_sites + 1, sizeof *is_site_done);
-    tspk_status status;
+                        .settings = *settings,
+                        .arena = spikes->arena};
+    tspk_status status = TSPK_OK;
 
-    calib.decoded = calloc((size_t)spikes->n_sites + 1, sizeof *calib.decoded);
-    status = is_site_done && calib.decoded ? TSPK_OK : no_memory(err);
+    calib.balance = tspk_arena_array(spikes->arena, spikes->n_linears, sizeof *calib.balance);
+    if (!calib.balance)
+        status = no_memory(err);
     if (status == TSPK_OK && !settings->options.has_class_populations)
         status = merge_classes(spikes, err);
     if (status == TSPK_OK)
-        status = make_point(spikes, settings, &calib.point, err);
+        status = make_point(spikes, settings, "exact", &calib.point, err);
     if (status == TSPK_OK)
-        status = tspk_stage_new(spikes, images, n_images, settings->n_steps, settings->threads,
-                                &calib.stage, err);
-    for (tspk_node_id i = 0; i < n_nodes && status == TSPK_OK; i++) {
-        status = walk_node(&calib, i, is_site_done, err);
-        if (status == TSPK_OK && settings->progress &&
-            settings->progress(settings->progress_context, "calibrate", i + 1, n_nodes))
-            status = TSPK_FAIL(err, TSPK_INTERRUPTED, "stopped at node %u of %u", i + 1, n_nodes);
-    }
-    for (uint32_t i = 0; calib.decoded && i < spikes->n_sites; i++)
-        free(calib.decoded[i]);
-    free(calib.decoded);
-    free(is_site_done);
-    tspk_stage_free(calib.stage);
+        status = walk(&calib, "calibrate", images, n_images, err);
+    for (uint32_t i = 0; i < n_points && status == TSPK_OK; i++)
+        status = fit_merged(&calib, spikes, &points[i], images, n_images, err);
     return tspk_in_stage(err, status, "calibrate");
+}
+
+tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
+                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err)
+{
+    return tspk_calibrate_points(spikes, source, images, n_images, settings, NULL, 0, err);
 }

@@ -51,6 +51,21 @@ tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
                            size_t n_images, const tspk_calib_settings *settings, tspk_error *err);
 
+/* A point that is fitted after "exact", with its units and weights. */
+typedef struct tspk_merged_point {
+    const char *name;
+    uint32_t n_steps, n_levels;
+    uint32_t pairs; /* that merge after an Attention in the mean: tspk_merging_spread() */
+} tspk_merged_point;
+
+/** The same, and then a point for every one of `points`, in which tokens merge.
+ * @errors also those of tspk_point_graph() */
+tspk_status tspk_calibrate_points(tspk_spikegraph *spikes, const tspk_graph *source,
+                                  const float *images, size_t n_images,
+                                  const tspk_calib_settings *settings,
+                                  const tspk_merged_point *points, uint32_t n_points,
+                                  tspk_error *err);
+
 /* --- shared by the files of this room --- */
 
 /* A calibration under way. */
@@ -61,6 +76,9 @@ typedef struct tspk_calib {
     tspk_stage *stage;
     size_t n_source; /* images without their mirror images, which stand behind all of them */
     tspk_calib_settings settings;
+    tspk_arena *arena; /* of what is fitted */
+    bool has_weights;  /* units, weights and balances are there already */
+    float **balance;   /* [n_linears] -> [n_out] factors of query and key, NULL where there are none */
     /* decoded estimates of query, key and value sites: [n_sites] -> [images, steps, rows *
      * channels], with the offset at query and key, without it at value; NULL when not live */
     float **decoded;

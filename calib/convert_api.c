@@ -8,6 +8,7 @@
 
 #include "calib/samples.h"
 #include "calib/tune.h"
+#include "core/compiler.h"
 #include "core/fail.h"
 #include "core/parallel.h"
 #include "core/spike_handle.h"
@@ -38,6 +39,9 @@ static tspk_status check_settings(const tspk_convert_settings *settings, size_t 
     if (settings->levels < 1 || settings->levels > TSPK_MAX_LEVELS)
         return TSPK_FAIL(err, TSPK_RANGE, "%" PRIu32 " levels, expected 1 to %u", settings->levels,
                          TSPK_MAX_LEVELS);
+    if (settings->is_ecmt && (settings->merged_pairs[0] || settings->merged_pairs[1]))
+        return TSPK_FAIL(err, TSPK_USAGE, "ECMT's rule has no class of special tokens, which merging "
+                                          "must leave alone");
     if (settings->is_ecmt && settings->levels > 8)
         return TSPK_FAIL(err, TSPK_RANGE,
                          "%" PRIu32
@@ -154,6 +158,20 @@ static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *da
                            err);
 }
 
+static tspk_status fit(job *j, tspk_error *err)
+{
+    static const char *const names[] = {"balanced", "fast"};
+    tspk_merged_point points[TSPK_COUNT_OF(names)];
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < TSPK_COUNT_OF(names); i++)
+        if (j->settings->merged_pairs[i])
+            points[n++] = (tspk_merged_point){names[i], j->settings->steps, j->settings->levels,
+                                              j->settings->merged_pairs[i]};
+    return tspk_frame_fit_points(&j->frame, j->samples.image, j->samples.n, &j->calibration, points,
+                                 n, &j->spikes, err);
+}
+
 static tspk_status finish(job *j, const tspk_tuning *tuning, tspk_spike **spike_out,
                           tspk_error *err)
 {
@@ -189,8 +207,7 @@ tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
     tspk_status status = begin(&j, model, data, options, err);
 
     if (status == TSPK_OK)
-        status =
-            tspk_frame_fit(&j.frame, j.samples.image, j.samples.n, &j.calibration, &j.spikes, err);
+        status = fit(&j, err);
     if (status == TSPK_OK)
         status = finish(&j, NULL, spike_out, err);
     done(&j);

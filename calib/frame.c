@@ -77,6 +77,14 @@ tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t 
                            const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
                            tspk_error *err)
 {
+    return tspk_frame_fit_points(frame, images, n_images, settings, NULL, 0, spikes_out, err);
+}
+
+tspk_status tspk_frame_fit_points(const tspk_frame *frame, const float *images, size_t n_images,
+                                  const tspk_calib_settings *settings,
+                                  const tspk_merged_point *points, uint32_t n_points,
+                                  tspk_spikegraph **spikes_out, tspk_error *err)
+{
     tspk_calib_settings fitted = *settings;
     float *mirrored = NULL;
     tspk_spikegraph *spikes = NULL;
@@ -91,8 +99,9 @@ tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t 
             status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu mirrored images", n_images);
     }
     if (status == TSPK_OK)
-        status = tspk_calibrate(spikes, frame->source, mirrored ? mirrored : images,
-                                mirrored ? 2 * n_images : n_images, &fitted, err);
+        status = tspk_calibrate_points(spikes, frame->source, mirrored ? mirrored : images,
+                                       mirrored ? 2 * n_images : n_images, &fitted, points,
+                                       n_points, err);
     free(mirrored);
     if (status == TSPK_OK) {
         spikes->ann_cost = frame->cost;

@@ -33,4 +33,10 @@ tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t 
                            const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
                            tspk_error *err);
 
+/** The same with more points: tspk_calibrate_points(). */
+tspk_status tspk_frame_fit_points(const tspk_frame *frame, const float *images, size_t n_images,
+                                  const tspk_calib_settings *settings,
+                                  const tspk_merged_point *points, uint32_t n_points,
+                                  tspk_spikegraph **spikes_out, tspk_error *err);
+
 #endif

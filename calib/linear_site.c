@@ -19,7 +19,7 @@ typedef struct consumer {
     const tspk_node *lowered; /* in the spike graph: values */
     const float *weight;      /* [n_out, channels] of the source */
     const float *bias;        /* [n_out] or NULL */
-    float *row_scale;         /* [n_out] balance of query and key, or NULL */
+    float *row_scale;         /* [n_out] balance of query and key, or NULL; of calib->arena */
     float *dequantised;       /* [n_out, channels] */
 } consumer;
 
@@ -202,8 +202,8 @@ static tspk_status balance(linear_site *s, consumer *query, consumer *key, tspk_
     const uint32_t n_out = query->linear->n_out;
     double *work = malloc(4 * (size_t)n_out * sizeof *work);
 
-    query->row_scale = malloc(n_out * sizeof(float));
-    key->row_scale = malloc(n_out * sizeof(float));
+    query->row_scale = tspk_arena_array(s->calib->arena, n_out, sizeof(float));
+    key->row_scale = tspk_arena_array(s->calib->arena, n_out, sizeof(float));
     if (!work || !query->row_scale || !key->row_scale) {
         free(work);
         return no_memory(err);
@@ -217,6 +217,8 @@ static tspk_status balance(linear_site *s, consumer *query, consumer *key, tspk_
         query->row_scale[o] = (float)factor;
         key->row_scale[o] = (float)(1 / factor);
     }
+    s->calib->balance[query->index] = query->row_scale;
+    s->calib->balance[key->index] = key->row_scale;
     free(work);
     return TSPK_OK;
 }
@@ -261,13 +263,14 @@ static tspk_status find_consumers(linear_site *s, tspk_error *err)
         *c = (consumer){.linear = linear,
                         .index = i,
                         .node = &source->node[linear->node],
-                        .lowered = &spikes->graph->node[linear->node]};
+                        .lowered = &spikes->graph->node[linear->node],
+                        .row_scale = s->calib->has_weights ? s->calib->balance[i] : NULL};
         s->n_consumers++;
         c->weight = source->value[c->node->in[1]].data;
         if (c->node->n_in > 2 && c->node->in[2] != TSPK_ID_NONE)
             c->bias = source->value[c->node->in[2]].data;
         c->dequantised = calloc((size_t)linear->n_out * s->site->channels, sizeof(float));
-        s->calib->point->bias[i] = tspk_arena_array(spikes->arena, biases, sizeof(float));
+        s->calib->point->bias[i] = tspk_arena_array(s->calib->arena, biases, sizeof(float));
         if (!c->dequantised || !s->calib->point->bias[i])
             return no_memory(err);
         TSPK_TRY(tspk_stage_make(s->calib->stage, c->lowered->out[0], err));
@@ -296,6 +299,11 @@ static tspk_status fit_site(linear_site *s, tspk_error *err)
     double *feedback = NULL;
     tspk_status status = tspk_calib_fit_value_site(s->calib, s->id, 0, err);
 
+    if (s->calib->has_weights) {
+        for (uint32_t i = 0; i < s->n_consumers; i++)
+            tspk_dequantise_weights(s->site, s->consumer[i].linear, s->consumer[i].dequantised);
+        return status;
+    }
     if (status == TSPK_OK)
         status = tspk_sort_channels(spikes->arena, s->site, err);
     if (status == TSPK_OK && s->calib->settings.options.is_compensated)
@@ -341,7 +349,8 @@ tspk_status tspk_calib_linear_site(tspk_calib *calib, uint32_t site, tspk_error 
     if (status == TSPK_OK) {
         tspk_parallel_for(calib->settings.threads, tspk_stage_images(calib->stage), source_image,
                           &s);
-        status = balance_attentions(&s, err);
+        if (!calib->has_weights)
+            status = balance_attentions(&s, err);
     }
     if (status == TSPK_OK)
         status = fit_site(&s, err);
@@ -354,7 +363,6 @@ tspk_status tspk_calib_linear_site(tspk_calib *calib, uint32_t site, tspk_error 
     for (uint32_t i = 0; i < s.n_consumers; i++) {
         if (status == TSPK_OK)
             tspk_stage_release(calib->stage, s.site->input);
-        free(s.consumer[i].row_scale);
         free(s.consumer[i].dequantised);
     }
     free(s.consumer);

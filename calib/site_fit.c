@@ -19,6 +19,7 @@ tspk_status tspk_site_fit_init(tspk_site_fit *fit, uint32_t channels, uint32_t n
     fit->channels = channels;
     fit->n_classes = n_classes;
     fit->n_steps = n_steps;
+    fit->has_units = false;
     fit->ladder = calloc(cells, sizeof *fit->ladder);
     fit->scale = calloc(cells * channels, sizeof *fit->scale);
     if (fit->ladder && fit->scale)
@@ -157,6 +158,53 @@ static void fold_units(const tspk_site_fit *fit, uint32_t per_unit, const tspk_s
             unit[c] = largest > 0 ? (float)(largest * DEAD_UNIT_SHARE) : 1.0f;
 }
 
+/* Top levels of a class at a step, in units times TSPK_MAX_CODE. */
+static double largest_share(const tspk_site_fit *fit, const float *unit, uint32_t step,
+                            uint32_t row_class)
+{
+    double share = 0;
+
+    for (uint32_t c = 0; c < fit->channels; c++)
+        share = fmax(share,
+                     top_of(fit, step, row_class, c) / (TSPK_MAX_CODE * (double)unit[c]));
+    return share;
+}
+
+/* Scales for units that are given. */
+static void fold_given_units(const tspk_site_fit *fit, tspk_coding coding, const tspk_site *site,
+                             tspk_site_params *params)
+{
+    const bool is_rate = coding == TSPK_CODING_RATE, is_linear = site->kind == TSPK_SITE_LINEAR;
+    double share[TSPK_MAX_TOKEN_CLASSES] = {0};
+
+    /* of step 1, or of all steps where they have one scale */
+    for (uint32_t t = 0; t < (is_rate ? fit->n_steps : 1); t++)
+        for (uint32_t k = 0; k < fit->n_classes; k++)
+            share[k] = fmax(share[k], largest_share(fit, site->unit, t, k));
+    for (uint32_t t = 0; t < fit->n_steps; t++) {
+        double ratio = 0;
+        int shift = 0;
+
+        for (uint32_t k = 0; k < fit->n_classes; k++) {
+            const double first = site->kind == TSPK_SITE_VALUE ? 1 : share[k];
+
+            if (first > 0)
+                ratio = fmax(ratio, largest_share(fit, site->unit, t, k) / first);
+        }
+        if (!is_rate && !is_linear && ratio > 0)
+            shift = (int)floor(-log2(ratio) + 1e-9);
+        shift = shift < 0 ? 0 : shift > MAX_SHIFT ? MAX_SHIFT : shift;
+        params->step[t].shift = shift;
+        for (uint32_t k = 0; k < fit->n_classes; k++) {
+            const double own =
+                is_linear && !is_rate ? largest_share(fit, site->unit, t, k) : share[k];
+            const float factor = site->kind == TSPK_SITE_VALUE || !(own > 0) ? 1.0f : (float)own;
+
+            params->step[t].scale[k] = ldexpf(factor, -shift);
+        }
+    }
+}
+
 static tspk_status store_ladder(const tspk_ladder_values *from, tspk_arena *arena, tspk_ladder *to,
                                 tspk_error *err)
 {
@@ -179,18 +227,22 @@ tspk_status tspk_site_fit_fold(const tspk_site_fit *fit, tspk_coding coding, uin
     uint32_t reference = 0;
     tspk_status status = TSPK_OK;
 
-    site->unit = tspk_arena_array(arena, fit->channels, sizeof *site->unit);
+    if (!fit->has_units)
+        site->unit = tspk_arena_array(arena, fit->channels, sizeof *site->unit);
     if (!work || !site->unit) {
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u units", fit->channels);
         goto done;
     }
     while (reference + 1 < fit->n_classes && !(largest_top(fit, 0, reference) > 0))
         reference++;
-    if (site->kind == TSPK_SITE_LINEAR)
+    if (fit->has_units)
+        fold_given_units(fit, coding, site, params);
+    else if (site->kind == TSPK_SITE_LINEAR)
         fold_linear_scales(fit, coding, reference, work, params);
     else
         fold_product_scales(fit, coding, reference, site->kind, params);
-    fold_units(fit, per_unit, params, site->unit);
+    if (!fit->has_units)
+        fold_units(fit, per_unit, params, site->unit);
     for (uint32_t t = 0; t < fit->n_steps && status == TSPK_OK; t++) {
         tspk_site_step *step = &params->step[t];
 
@@ -207,7 +259,11 @@ tspk_status tspk_site_fit_fold(const tspk_site_fit *fit, tspk_coding coding, uin
             for (uint32_t c = 0; c < fit->channels; c++) {
                 const double per_level = (double)site->unit[c] * (double)step->scale[k];
 
-                step->gain[(size_t)k * fit->channels + c] = (float)(scale[c] / per_level);
+                double gain = scale[c] / per_level;
+
+                if (fit->has_units && top_of(fit, t, k, c) > TSPK_MAX_CODE * per_level)
+                    gain *= TSPK_MAX_CODE * per_level / top_of(fit, t, k, c);
+                step->gain[(size_t)k * fit->channels + c] = (float)gain;
             }
         }
     }

@@ -12,6 +12,7 @@ typedef struct tspk_site_fit {
     uint32_t channels, n_classes, n_steps;
     tspk_ladder_values *ladder; /* [n_steps, n_classes]; n = 0: no rows of that class */
     double *scale;              /* [n_steps, n_classes, channels] level = scale * ladder value */
+    bool has_units;             /* the site has its units already: what exceeds them is clipped */
 } tspk_site_fit;
 
 /** @errors NOMEM */
@@ -30,7 +31,8 @@ double *tspk_site_fit_scale(const tspk_site_fit *fit, uint32_t step, uint32_t ro
  * Linear sites: unit per channel, any ρ per step and class. Query and key: unit per head, ρ = κ
  * 2^-k. Value: unit per channel, ρ = 2^-k. Numerators: unit per head (their channel), ρ = κ 2^-k.
  * In rate coding k = 0 and ρ is the same at all steps. No top level exceeds TSPK_MAX_CODE at any
- * step.
+ * step. Where the site has units already, ρ is the least under which no channel is clipped; at
+ * value sites, and later steps of other products, a gain is lowered until its top level fits.
  *
  * @param heads  of query and key sites; else 0
  */

@@ -49,6 +49,7 @@ static void find_static(tspk_stage *stage)
                 is_static = is_static && stage->is_static[node->in[i]];
                 stage->uses[node->in[i]]++;
             }
+        is_static |= node->op == TSPK_OP_MERGE_MAP;
         for (uint32_t i = 0; i < node->n_out; i++)
             stage->is_static[node->out[i]] = is_static;
     }
@@ -215,8 +216,11 @@ static void eval_image(void *context, size_t image, int worker)
     void *const scratch = e->scratch + (size_t)worker * e->scratch_bytes;
 
     for (uint32_t v = 0; v < e->n_versions; v++) {
+        /* every version merges by the map of step 1 */
+        const uint32_t from = e->node->op == TSPK_OP_MERGE_MAP ? 1 : v;
+
         for (uint32_t i = 0; i < e->node->n_in; i++)
-            in[i] = view(e->stage, e->node->in[i], image, v);
+            in[i] = view(e->stage, e->node->in[i], image, from);
         for (uint32_t i = 0; i < e->node->n_out; i++)
             out[i] = view(e->stage, e->node->out[i], image, v);
         if (tspk_op_eval(e->node, in, out, scratch, NULL) != TSPK_OK)

@@ -211,7 +211,7 @@ static tspk_status fit_prior(tspk_calib *calib, uint32_t site_id, tspk_error *er
     double *sum = calloc(cells + TSPK_MAX_TOKEN_CLASSES, sizeof *sum);
     double *count;
 
-    params->prior = tspk_arena_array(calib->spikes->arena, cells, sizeof *params->prior);
+    params->prior = tspk_arena_array(calib->arena, cells, sizeof *params->prior);
     if (!sum || !params->prior) {
         free(sum);
         return no_memory(err, "priors");
@@ -254,7 +254,6 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
 {
     tspk_site *site = &calib->spikes->site[site_id];
     tspk_site_params *params = &calib->point->site[site_id];
-    tspk_arena *arena = calib->spikes->arena;
     tspk_site_samples s[TSPK_MAX_TOKEN_CLASSES] = {{0}};
     tspk_site_fit fit = {0};
     float *state = NULL;
@@ -262,6 +261,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
 
     status = tspk_site_fit_init(&fit, site->channels, calib->spikes->n_classes,
                                 calib->settings.n_steps, err);
+    fit.has_units = calib->has_weights;
     if (status == TSPK_OK && calib->settings.options.has_prior &&
         calib->point->coding == TSPK_CODING_DIFFERENTIAL)
         status = fit_prior(calib, site_id, err);
@@ -276,7 +276,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
         status = fit_step(calib, site_id, t, s, &fit, state, err);
     if (status == TSPK_OK)
         status = tspk_fold_class_fits(&calib->settings.options, &fit, calib->point->coding, heads,
-                                      arena, site, params, err);
+                                      calib->arena, site, params, err);
     for (uint32_t k = 0; k < TSPK_MAX_TOKEN_CLASSES; k++)
         tspk_site_samples_done(&s[k]);
     free(state);

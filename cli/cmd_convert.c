@@ -13,6 +13,8 @@
 #include "cli/source.h"
 #include "cli/tuning.h"
 
+#define MOST_PAIRS 65535
+
 static const char *const coding_choices[] = {"differential", "rate", NULL};
 static const char *const preset_choices[] = {"default", "ecmt", NULL};
 static const char *const switch_choices[] = {"on", "off", NULL};
@@ -27,6 +29,7 @@ typedef struct conversion {
     tspk_cli_progress progress;
     tspk_convert_settings settings;
     tspk_budget budget;
+    uint32_t merged_pairs[2]; /* --merge */
     char *tuning;      /* JSON of the search, or NULL */
     char *kept_text;   /* --keep-analog with its commas replaced */
     const char **kept; /* [settings.n_keep_analog] */
@@ -89,6 +92,33 @@ static tspk_status take_kept(conversion *job, tspk_error *err)
     return TSPK_OK;
 }
 
+/* --merge N or N,M */
+static tspk_status take_merging(conversion *job, tspk_error *err)
+{
+    const char *const text = job->args->merge_pairs;
+    char *end;
+
+    if (!text)
+        return TSPK_OK;
+    for (int i = 0; i < 2; i++) {
+        const char *const from = i ? end + 1 : text;
+        const long n = strtol(from, &end, 10);
+
+        if (from[0] < '0' || from[0] > '9' || n < 1 || n > MOST_PAIRS ||
+            (*end && (i || *end != ',')))
+            return tspk_cli_fail(err, TSPK_USAGE,
+                                 "--merge %s: expected one or two numbers of pairs, 1 to %d", text,
+                                 MOST_PAIRS);
+        job->merged_pairs[i] = (uint32_t)n;
+        if (!*end)
+            break;
+    }
+    if (is_tuned(job->args))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "--merge: with --max-loss or --max-energy the search chooses it");
+    return TSPK_OK;
+}
+
 static void take_settings(conversion *job)
 {
     const tspk_cli_args *args = job->args;
@@ -109,6 +139,8 @@ static void take_settings(conversion *job)
     settings->seed = args->seed;
     settings->threads = args->threads > 0 ? (int)args->threads : 0;
     settings->are_levels_pinned = args->levels > 0;
+    for (int i = 0; i < 2; i++)
+        settings->merged_pairs[i] = job->merged_pairs[i];
     tspk_budget_default(&job->budget);
     if (args->max_loss >= 0)
         job->budget.max_loss = args->max_loss;
@@ -250,6 +282,8 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
     tspk_status status = check_args(args, err);
 
     tspk_cli_progress_init(&job.progress, tspk_cli_is_stdout(args->json));
+    if (status == TSPK_OK)
+        status = take_merging(&job, err);
     take_settings(&job);
     if (status == TSPK_OK)
         status = take_kept(&job, err);
@@ -300,6 +334,9 @@ static const tspk_cli_option options[] = {
      "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
     {"mirror", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mirror), 0, 0, switch_choices, "on|off",
      "calibrate on the samples' mirror images too (default on; never with --preset ecmt)"},
+    {"merge", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(merge_pairs), 0, 0, NULL, "N[,M]",
+     "adds the mode balanced, in which N pairs of tokens merge a layer, in the mean (and fast, in "
+     "which M do)"},
     {"max-loss", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(max_loss), 0, 100, NULL, "POINTS",
      "search levels, steps and prices for the least energy that loses no more top-1; adds the "
      "modes "

@@ -12,6 +12,7 @@
 
 #define MOST_RANKS 20 /* sites in the table */
 
+static const char *const switch_choices[] = {"on", "off", NULL};
 static const char *const mode_choices[] = {"all", "exact", "balanced", "fast", NULL};
 
 /* Everything that one `validate` holds. */
@@ -233,6 +234,7 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.threads = args->threads > 0 ? (int)args->threads : 0;
     settings.mode = args->mode >= 0 ? mode_choices[args->mode] : NULL;
     settings.isa = tspk_cli_isa(args);
+    settings.is_merging_off = args->merge == 1;
     settings.is_forced = args->is_forced;
     settings.has_layers = args->has_layers;
     settings.has_ablation = args->has_ablation;
@@ -283,6 +285,8 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_BATCH_OPTION,
     TSPK_CLI_THREADS_OPTION,
     TSPK_CLI_ISA_OPTION,
+    {"merge", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(merge), 0, 0, switch_choices, "on|off",
+     "merge tokens (default: as the mode does)"},
     {"layers", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(has_layers), 0, 0, NULL, NULL,
      "rank the sites by the damage that each does, on the --limit images, else on 16"},
     {"force", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(is_forced), 0, 0, NULL, NULL,
@@ -291,7 +295,6 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_COMMON_OPTIONS,
     TSPK_CLI_LATER_OPTION("report"),
     TSPK_CLI_LATER_OPTION("halt"),
-    TSPK_CLI_LATER_OPTION("merge"),
     TSPK_CLI_LATER_OPTION("refine"),
     TSPK_CLI_LATER_OPTION("halt-keys"),
 };

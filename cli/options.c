@@ -255,7 +255,7 @@ static void set_defaults(tspk_cli_args *args)
     args->calib_images = args->steps = args->levels = args->threads = args->batch = args->top = -1;
     args->skip = args->limit = args->resize = args->crop = -1;
     args->coding = args->preset = args->isa = args->interpolation = args->mode = -1;
-    args->mirror = args->calib_cache = args->policy = -1;
+    args->mirror = args->calib_cache = args->policy = args->merge = -1;
     args->max_loss = args->min_agreement = args->max_energy = args->time_budget = args->exit = -1;
 }
 

@@ -20,9 +20,10 @@ typedef struct tspk_cli_numbers {
  * are not given. Texts are borrowed from argv. */
 typedef struct tspk_cli_args {
     bool is_help, is_verbose, is_forced, with_products, has_layers, has_ablation;
-    const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog;
+    const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog, *merge_pairs;
     int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize, crop;
-    int64_t coding, preset, isa, interpolation, mode, mirror, policy; /* index into the option's choices */
+    int64_t coding, preset, isa, interpolation, mode, mirror, policy,
+        merge; /* index into the option's choices */
     uint64_t seed;
     double max_loss, min_agreement, max_energy, time_budget, exit; /* −1: not given */
     tspk_cli_numbers mean, std;

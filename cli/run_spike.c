@@ -98,6 +98,15 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     settings.mode = run->mode;
     settings.policy = tspk_cli_policy(args);
     settings.exit = args->exit;
+    settings.is_merging_off = args->merge == 1;
+    if (args->merge >= 0 && !tspk_spike_merges_tokens(run->spike, run->mode)) {
+        if (args->merge == 0)
+            return tspk_cli_fail(err, TSPK_UNSUPPORTED,
+                                 "--merge on: mode %s of %s merges no tokens (convert --merge)",
+                                 run->mode, path);
+    } else if (args->merge == 1) {
+        fprintf(stderr, "transpike run: mode %s was fitted with merged tokens\n", run->mode);
+    }
     TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
     return allocate(run, err);
 }

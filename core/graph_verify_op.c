@@ -501,14 +501,75 @@ static tspk_status check_attention(const check *c)
     if (input(c, 3)) {
         const tspk_shape *b = in_shape(c, 3);
 
-        if (input(c, 3)->producer != TSPK_ID_NONE || b->rank != 3 ||
+        const bool is_computed = input(c, 3)->producer != TSPK_ID_NONE;
+
+        if ((is_computed && (b->dim[0] != 1 || b->dim[1] != 1)) || b->rank != 3 ||
             (b->dim[0] != 1 && b->dim[0] != heads) || (b->dim[1] != 1 && b->dim[1] != queries) ||
             b->dim[2] != keys)
             return TSPK_FAIL(c->err, TSPK_SHAPE,
-                             "bias of rank %d, expected a constant [1 or %" PRId64 ", 1 or %" PRId64
+                             "bias of rank %d, expected [1, 1, keys] or a constant [1 or %" PRId64 ", 1 or %" PRId64
                              ", %" PRId64 "]",
                              b->rank, heads, queries, keys);
     }
+    return TSPK_OK;
+}
+
+static tspk_status need_sizes(const check *c, const tspk_value *sizes, int64_t tokens)
+{
+    const tspk_shape expected = {.rank = 3, .dim = {1, tokens, 1}};
+
+    if (sizes && (sizes->dtype != TSPK_DTYPE_F32 || !tspk_shape_equal(&sizes->shape, &expected)))
+        return TSPK_FAIL(c->err, TSPK_SHAPE, "sizes of rank %d, expected [1, %" PRId64 ", 1]",
+                         sizes->shape.rank, tokens);
+    return TSPK_OK;
+}
+
+static tspk_status check_merge_map(const check *c)
+{
+    const tspk_attr *const attr = &c->node->attr;
+    const int64_t special = attr->starts[0], pairs = attr->steps[0];
+    int64_t tokens = 0, width = 0;
+
+    TSPK_TRY(need_tokens(c, in_shape(c, 0), "metric", &tokens, &width));
+    if (input(c, 0)->dtype != TSPK_DTYPE_F32 || special < 0 || special > tokens || pairs < 0 || pairs > (tokens - special) / 2)
+        return TSPK_FAIL(c->err, TSPK_RANGE,
+                         "%" PRId64 " pairs of %" PRId64 " tokens, %" PRId64 " of them special", pairs,
+                         tokens, special);
+    if (output(c)->dtype != TSPK_DTYPE_I64)
+        return wrong_shape(c, "int64");
+    return need_shape(c, &(tspk_shape){.rank = 1, .dim = {tokens}});
+}
+
+static tspk_status need_map(const check *c, const tspk_value *map, int64_t tokens)
+{
+    if (map->dtype != TSPK_DTYPE_I64 || map->shape.rank != 1 || map->shape.dim[0] != tokens)
+        return TSPK_FAIL(c->err, TSPK_SHAPE, "map of rank %d, expected %" PRId64 " int64",
+                         map->shape.rank, tokens);
+    return TSPK_OK;
+}
+
+static tspk_status check_merge_sizes(const check *c)
+{
+    const int64_t tokens = (int64_t)tspk_shape_elems(in_shape(c, 0));
+    const int64_t rows = (int64_t)tspk_shape_elems(&output(c)->shape);
+
+    TSPK_TRY(need_map(c, input(c, 0), tokens));
+    TSPK_TRY(need_sizes(c, input(c, 1), tokens));
+    TSPK_TRY(need_sizes(c, output(c), rows));
+    return rows <= tokens ? TSPK_OK : wrong_shape(c, "fewer rows than tokens");
+}
+
+static tspk_status check_merge(const check *c)
+{
+    int64_t tokens = 0, width = 0, rows = 0, out_width = 0;
+
+    TSPK_TRY(need_tokens(c, in_shape(c, 0), "input", &tokens, &width));
+    TSPK_TRY(need_tokens(c, &output(c)->shape, "output", &rows, &out_width));
+    TSPK_TRY(need_map(c, input(c, 1), tokens));
+    TSPK_TRY(need_sizes(c, input(c, 2), tokens));
+    if (input(c, 0)->dtype != TSPK_DTYPE_F32 || output(c)->dtype != TSPK_DTYPE_F32 ||
+        rows > tokens || width != out_width)
+        return wrong_shape(c, "no more tokens, of the same width");
     return TSPK_OK;
 }
 
@@ -540,6 +601,12 @@ tspk_status tspk_graph_verify_operator(const tspk_graph *graph, const tspk_node 
         return check_conv(c);
     case TSPK_OP_ATTENTION:
         return check_attention(c);
+    case TSPK_OP_MERGE_MAP:
+        return check_merge_map(c);
+    case TSPK_OP_MERGE_SIZES:
+        return check_merge_sizes(c);
+    case TSPK_OP_MERGE:
+        return check_merge(c);
     default:
         return TSPK_FAIL(c->err, TSPK_FORMAT, "operator %d is not known", (int)op);
     }

@@ -81,13 +81,23 @@
     X(MATMUL, "MatMul", 2, 2)         /* numpy.matmul */                                           \
     X(LINEAR, "Linear", 1, 3)         /* y[r,o] = Σ_c x[rows[r],c] W[o,c] + b[o]; W constant */    \
     X(CONV, "Conv", 2, 3)             /* 2-D, NCHW; attr pads, strides, dilations, groups */       \
-    X(ATTENTION, "Attention", 3, 4)   /* see below */
+    X(ATTENTION, "Attention", 3, 4)   /* see below */                                              \
+    /* token merging, put in by core/merge_tokens.h */                                             \
+    X(MERGE_MAP, "MergeMap", 1, 1)     /* see below */                                             \
+    X(MERGE_SIZES, "MergeSizes", 1, 2) /* see below */                                             \
+    X(MERGE, "Merge", 2, 3)            /* see below */
 
 /* A Linear with one input only is spike-driven: its weights are in the spike graph (core/spikegraph.h).
  * Attention: in q [.., N, H*D], k [.., M, H*D], v [.., M, H*E], optional constant additive bias
  * [H or 1, N or 1, M]; the axes before the last two have product 1. Head h owns channels
  * [h*D, (h+1)*D). out[n, h*E + e] = Σ_m softmax_m(scale Σ_d q[n,h,d] k[m,h,d] + bias[h,n,m]) v[m,h,e].
- * attr heads, scale. */
+ * attr heads, scale. The bias may also be a value [1, 1, M].
+ *
+ * MergeMap: in metric [.., N, C]; out [N] int64, the row that each token goes to. attr starts[0] = leading tokens that never merge, attr steps[0] = pairs that merge. In a spike
+ * graph it is evaluated at step 1 alone. MergeSizes: in map [N], optional sizes [1, N, 1] of the
+ * tokens (absent: ones); out [1, M, 1], those of the rows. Merge: in tokens [.., N, C], map,
+ * optional sizes of the tokens; out [.., M, C], the means of what goes to each row, weighted by the
+ * sizes. docs/spikefile.md, "Merging". */
 
 typedef enum tspk_op {
 #define X(NAME, text, least, most) TSPK_OP_##NAME,

@@ -16,6 +16,7 @@
 
 #include "core/exit_policy.h"
 #include "core/graph.h"
+#include "core/merge_tokens.h"
 
 typedef enum tspk_coding {
     TSPK_CODING_DIFFERENTIAL = 0, /* potential x_t - o_{t-1} */
@@ -139,6 +140,7 @@ typedef struct tspk_point {
     uint32_t n_exits;
     tspk_exit_policy *exit;   /* [n_exits] one a kind */
     tspk_exit_kind exit_kind; /* the one that is taken unless another is asked for */
+    tspk_merging merging; /* tokens that merge: core/point_graph.h; n_attentions 0: none */
 } tspk_point;
 
 /* Multiply-accumulates of one image in the source network, before anything was left out. */
@@ -182,6 +184,8 @@ typedef struct tspk_spikegraph {
     uint32_t n_class_names;
     const char **class_name; /* [n_class_names] */
     tspk_provenance provenance;
+    const struct tspk_spikegraph *whole; /* of which tokens were merged here, core/point_graph.h;
+                                            NULL: none were */
 } tspk_spikegraph;
 
 /** An empty spike graph that takes ownership of `graph` (on success only). */
@@ -197,7 +201,8 @@ void tspk_spikegraph_free(tspk_spikegraph *spikes);
  * offset or prior at numerators; weights within their bounds and 0 at padding; int32 accumulation
  * (127 Σ|w| per row and group; 127² * inner at products; 128 with exponent codes); one record a
  * node, and one for every Linear with one input; analog sites against the nodes that they stand at;
- * exit policies one a kind, temperatures positive, thresholds and weights of the net finite.
+ * exit policies one a kind, temperatures positive, thresholds and weights of the net finite; tokens
+ * that can merge as each operating point says.
  * Names the site or node that breaks a rule.
  * @errors FORMAT, SHAPE, RANGE, LIMIT, UNSUPPORTED, NOMEM
  */

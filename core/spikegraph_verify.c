@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/fail.h"
+#include "core/point_graph.h"
 
 /* Tables of one check, all zero at first. */
 typedef struct verifier {
@@ -422,6 +423,20 @@ static tspk_status verify_counts(const tspk_spikegraph *spikes, tspk_error *err)
     return TSPK_OK;
 }
 
+/* The graphs that merge tokens can be made. */
+static tspk_status verify_merging(const tspk_spikegraph *spikes, tspk_error *err)
+{
+    for (uint32_t i = 0; i < spikes->n_points; i++) {
+        tspk_spikegraph *merged = NULL;
+
+        if (!spikes->point[i].merging.n_attentions)
+            continue;
+        TSPK_TRY(tspk_point_graph(spikes, &spikes->point[i].merging, &merged, err));
+        tspk_spikegraph_free(merged);
+    }
+    return TSPK_OK;
+}
+
 static tspk_status verify_with(verifier *v, tspk_error *err)
 {
     const tspk_spikegraph *const spikes = v->spikes;
@@ -449,7 +464,8 @@ static tspk_status verify_with(verifier *v, tspk_error *err)
     }
     TSPK_TRY(verify_site_table(v, err));
     TSPK_TRY(verify_nodes(v, err));
-    return tspk_verify_analog_sites(spikes, v->has_record, err);
+    TSPK_TRY(tspk_verify_analog_sites(spikes, v->has_record, err));
+    return verify_merging(spikes, err);
 }
 
 tspk_status tspk_spikegraph_verify(const tspk_spikegraph *spikes, tspk_error *err)

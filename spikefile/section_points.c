@@ -157,6 +157,9 @@ static tspk_status write_point(const tspk_spikegraph *spikes, uint32_t p, tspk_m
     to->coding = (Spike__Coding)point->coding;
     to->steps = point->n_steps;
     to->levels = point->n_levels;
+    to->n_merged_pairs = point->merging.n_attentions;
+    to->merged_pairs = tspk_unconst(point->merging.n_pairs);
+    to->special_tokens = point->merging.n_special;
     to->n_sites = spikes->n_sites;
     to->sites = tspk_arena_array(members->arena, spikes->n_sites, sizeof *to->sites);
     to->n_biases = spikes->n_linears;
@@ -312,6 +315,27 @@ static tspk_status read_params(const reader *r, const Spike__SiteParams *from, u
     return read_tensors(r, from, site, params, err);
 }
 
+static tspk_status read_merging(const reader *r, const Spike__Point *from, tspk_merging *merging,
+                                tspk_error *err)
+{
+    const uint32_t attentions = tspk_graph_count_attentions(r->spikes->graph);
+
+    if (from->n_merged_pairs && from->n_merged_pairs != attentions)
+        return TSPK_FAIL(err, TSPK_SHAPE, "%zu numbers of merged pairs, expected %u",
+                         from->n_merged_pairs, attentions);
+    if (!from->n_merged_pairs) {
+        if (from->special_tokens)
+            return TSPK_FAIL(err, TSPK_FORMAT, "%u special tokens where none merge",
+                             from->special_tokens);
+        return TSPK_OK;
+    }
+    merging->n_special = from->special_tokens;
+    merging->n_attentions = attentions;
+    merging->n_pairs = tspk_arena_copy(r->spikes->arena, from->merged_pairs,
+                                       attentions * sizeof *from->merged_pairs);
+    return merging->n_pairs ? TSPK_OK : TSPK_NO_SECTION_MEMORY(err);
+}
+
 static tspk_status read_point(const reader *r, const Spike__Point *from, tspk_error *err)
 {
     tspk_spikegraph *const spikes = r->spikes;
@@ -330,6 +354,7 @@ static tspk_status read_point(const reader *r, const Spike__Point *from, tspk_er
     point->coding = (tspk_coding)from->coding;
     point->n_steps = from->steps;
     point->n_levels = from->levels;
+    TSPK_TRY(read_merging(r, from, &point->merging, err));
     point->site = tspk_arena_array(spikes->arena, spikes->n_sites, sizeof *point->site);
     point->bias = tspk_arena_array(spikes->arena, spikes->n_linears, sizeof *point->bias);
     if (!point->site || !point->bias)

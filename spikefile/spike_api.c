@@ -81,6 +81,14 @@ tspk_status tspk_spike_mode_steps(const tspk_spike *spike, const char *mode, uin
     return TSPK_OK;
 }
 
+bool tspk_spike_merges_tokens(const tspk_spike *spike, const char *mode)
+{
+    uint32_t index;
+
+    return tspk_find_point(spike->graph, mode, &index, NULL) == TSPK_OK &&
+           spike->graph->point[index].merging.n_attentions > 0;
+}
+
 const char *tspk_spike_class_name(const tspk_spike *spike, uint32_t i)
 {
     return i < spike->graph->n_class_names ? spike->graph->class_name[i] : NULL;

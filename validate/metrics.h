@@ -13,6 +13,7 @@ typedef struct tspk_tally {
     size_t images, top1, top5, agreed;
     double kl;                            /* [nats] */
     double synaptic, full, quantised_ann; /* ratios to the source network's energy */
+    double tokens; /* cumulative: tspk_step_work */
     double spikes, neurons;
 } tspk_tally;
 

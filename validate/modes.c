@@ -126,6 +126,7 @@ tspk_status tspk_modes_add(tspk_modes *modes, size_t n, const float *images, con
             run->tally.synaptic += modes->work[last].energy_synaptic;
             run->tally.full += modes->work[last].energy_full;
             run->histogram[modes->work[last].steps - 1]++;
+            run->tally.tokens += modes->work[last].tokens;
         }
     }
     return TSPK_OK;
@@ -178,7 +179,8 @@ static bool add_mode(cJSON *modes, const tspk_mode_run *run, bool is_labelled)
            cJSON_AddNumberToObject(json, "agreement", (double)tally->agreed / images) &&
            cJSON_AddNumberToObject(json, "kl", tally->kl / images) &&
            cJSON_AddNumberToObject(json, "mean_steps", mean_steps(run)) &&
-           cJSON_AddNumberToObject(json, "mean_tokens", 1) &&
+           cJSON_AddNumberToObject(json, "mean_tokens",
+                                   tally->tokens / images / mean_steps(run)) &&
            cJSON_AddNumberToObject(json, "energy_synaptic", tally->synaptic / images) &&
            cJSON_AddNumberToObject(json, "energy_full", tally->full / images) &&
            add_share(json, "ms_per_image", run->ms >= 0, run->ms) && add_histogram(json, run) &&

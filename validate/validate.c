@@ -139,6 +139,7 @@ static tspk_session_settings session_settings(const job *j, uint32_t steps)
     settings.batch = j->settings->batch;
     settings.isa = j->settings->isa;
     settings.steps = steps;
+    settings.is_merging_off = j->settings->is_merging_off;
     return settings;
 }
 

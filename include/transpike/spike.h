@@ -31,6 +31,8 @@ typedef struct tspk_convert_settings {
     const char *const
         *keep_analog;     /**< names of sites, or of layers: the sites under them; borrowed */
     size_t n_keep_analog; /**< default 0 */
+    uint32_t merged_pairs[2]; /**< pairs of tokens that merge a layer, in the mean, in the modes
+                                   balanced and fast, which tspk_convert() adds; 0: no such mode */
     int threads;          /**< 0: all cores */
     tspk_preprocess_settings preprocess; /**< kept in the file */
     tspk_progress_fn progress;           /**< or NULL */
@@ -51,7 +53,7 @@ TSPK_API void tspk_convert_default_settings(tspk_convert_settings *settings);
 /**
  * Calibrates `model` on the first samples of `data` and makes the spike graph. No training.
  * @param spike_out owned by the caller, untouched on failure
- * @errors UNSUPPORTED (tspk_model_check_convertible), RANGE (settings; a name in keep_analog that
+ * @errors UNSUPPORTED (tspk_model_check_convertible; tokens that cannot merge), RANGE (settings; a name in keep_analog that
  * is no site's, with the nearest ones; fewer samples than asked for is not an error as long as
  * there is one), SHAPE (samples), NOMEM, INTERRUPTED
  * @source ECMT (arXiv 2502.21193), differential coding (arXiv 2503.00301); docs/calibration.md
@@ -108,6 +110,9 @@ TSPK_API bool tspk_spike_has_calibrated_on(const tspk_spike *spike, const uint8_
 TSPK_API tspk_status tspk_spike_mode_steps(const tspk_spike *spike, const char *mode,
                                            uint32_t *steps_out, tspk_error *err);
 
+/** Does this operating point merge tokens? false where there is none of that name. */
+TSPK_API bool tspk_spike_merges_tokens(const tspk_spike *spike, const char *mode);
+
 /** Instruction sets of the kernels. Every one gives the same bytes. */
 typedef enum tspk_isa {
     TSPK_ISA_AUTO = 0,
@@ -139,6 +144,7 @@ typedef struct tspk_session_settings {
     tspk_policy policy; /**< UNSUPPORTED when the operating point has no such net, or no thresholds
                              for it and `exit` gives none */
     double exit;        /**< threshold of every step, 0 … 1; negative: the operating point's own */
+    bool is_merging_off; /**< run all tokens where the operating point merges some */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 
@@ -157,6 +163,8 @@ typedef struct tspk_step_work {
     uint64_t neurons;            /**< neurons that were computed at this step */
     double energy_synaptic;      /**< cumulative, ratio to the source network: docs/energy.md */
     double energy_full;          /**< cumulative */
+    double tokens;               /**< token rows computed in the blocks' linear layers, cumulative,
+                                    ratio to one step of all tokens */
     double energy_quantised_ann; /**< the quantised network of the same information, once */
 } tspk_step_work;
 
@@ -198,6 +206,7 @@ typedef struct tspk_validate_settings {
     tspk_policy policy; /**< of every mode, and then of exact too; default TSPK_POLICY_OF_MODE */
     double exit;        /**< threshold of the policies; negative (default): those of the file */
     bool has_ablation;  /**< what "balanced" is with one of its means alone */
+    bool is_merging_off; /**< as in tspk_session_settings */
     bool is_forced;  /**< accept another source network than the .spike's */
     bool is_untimed; /**< no pass for ms_per_image */
     bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or

@@ -79,6 +79,9 @@ static const op_entry entries[TSPK_OP_COUNT] = {
     [TSPK_OP_LINEAR] = {tspk_eval_linear, tspk_scratch_linear},
     [TSPK_OP_CONV] = {tspk_eval_conv, tspk_scratch_conv},
     [TSPK_OP_ATTENTION] = {tspk_eval_attention, tspk_scratch_attention},
+    [TSPK_OP_MERGE_MAP] = {tspk_eval_merge_map, tspk_scratch_merge_map},
+    [TSPK_OP_MERGE_SIZES] = {tspk_eval_merge_sizes, NULL},
+    [TSPK_OP_MERGE] = {tspk_eval_merge, NULL},
 };
 
 tspk_status tspk_op_refuse_dtype(const tspk_node *node, tspk_dtype dtype, tspk_error *err)

@@ -64,4 +64,9 @@ TSPK_OP_SCRATCH_FN(tspk_scratch_conv);
 TSPK_OP_FN(tspk_eval_attention);
 TSPK_OP_SCRATCH_FN(tspk_scratch_attention);
 
+TSPK_OP_FN(tspk_eval_merge_map);
+TSPK_OP_SCRATCH_FN(tspk_scratch_merge_map);
+TSPK_OP_FN(tspk_eval_merge_sizes);
+TSPK_OP_FN(tspk_eval_merge);
+
 #endif

@@ -11,6 +11,7 @@
 #include "data/npy.h"
 #include "runtime/spike/spike_products.h"
 #include "runtime/spike/spike_session.h"
+#include "runtime/spike/token_places.h"
 
 #define MAX_IMAGES               64u
 #define MAX_IMAGES_WITH_PRODUCTS 4u
@@ -29,6 +30,7 @@ typedef struct dump {
     int8_t **code;            /* [n_sites] [n, steps, elems], NULL outside the group */
     float **input;            /* the same, with products */
     tspk_site_record *record; /* [n_sites] of the image that runs */
+    tspk_token_places places; /* where merged tokens stand in the unreduced network */
 } dump;
 
 static size_t site_elems(const tspk_site *site)
@@ -38,29 +40,80 @@ static size_t site_elems(const tspk_site *site)
     return site->kind == TSPK_SITE_NUMERATOR ? elems * site->keys : elems;
 }
 
-/* Shape in the dump, where the rows are those of the unreduced network. */
-static tspk_shape site_shape(const tspk_site *site, size_t n)
+/* The site before any tokens merged. */
+static const tspk_site *whole_site(const dump *d, uint32_t id)
 {
+    const tspk_spikegraph *const spikes = d->session->plan.spikes;
+
+    return spikes->whole ? &spikes->whole->site[id] : &spikes->site[id];
+}
+
+/* Shape in the dump, where rows and keys are those of the unreduced network. */
+static tspk_shape site_shape(const dump *d, uint32_t id)
+{
+    const tspk_site *const site = whole_site(d, id);
     const uint32_t rows = tspk_site_source_rows(site);
 
     if (site->kind == TSPK_SITE_NUMERATOR)
-        return (tspk_shape){4, {(int64_t)n, site->channels, rows, site->keys}};
-    return (tspk_shape){3, {(int64_t)n, rows, site->channels}};
+        return (tspk_shape){4, {(int64_t)d->n, site->channels, rows, site->keys}};
+    return (tspk_shape){3, {(int64_t)d->n, rows, site->channels}};
 }
 
-/* [outer, rows of the site, row_bytes] -> [outer, rows in the unreduced network, row_bytes] */
-static void spread(const tspk_site *site, size_t outer, size_t row_bytes, const void *from,
-                   void *to)
-{
-    const size_t rows = tspk_site_source_rows(site);
-    const uint8_t *row = from;
+/* How one image's array spreads over the unreduced network: [outer, rows, columns, bytes]. */
+typedef struct spreading {
+    size_t outer, rows, columns, bytes;
+    size_t whole_rows, whole_columns;
+    const uint32_t *row_at, *column_at; /* NULL: in place */
+} spreading;
 
-    memset(to, 0, outer * rows * row_bytes);
-    for (size_t o = 0; o < outer; o++)
-        for (size_t r = 0; r < site->rows; r++, row += row_bytes)
-            memcpy((uint8_t *)to +
-                       (o * rows + (site->source_row ? site->source_row[r] : r)) * row_bytes,
-                   row, row_bytes);
+static void spread(const spreading *s, const void *from, void *to)
+{
+    const size_t line = s->columns * s->bytes, whole_line = s->whole_columns * s->bytes;
+    const uint8_t *in = from;
+
+    memset(to, 0, s->outer * s->whole_rows * whole_line);
+    for (size_t o = 0; o < s->outer; o++)
+        for (size_t r = 0; r < s->rows; r++, in += line) {
+            uint8_t *const out = (uint8_t *)to +
+                                 (o * s->whole_rows + (s->row_at ? s->row_at[r] : r)) * whole_line;
+
+            if (!s->column_at)
+                memcpy(out, in, line);
+            for (size_t c = 0; s->column_at && c < s->columns; c++)
+                memcpy(out + s->column_at[c] * s->bytes, in + c * s->bytes, s->bytes);
+        }
+}
+
+/* [outer, rows of the site, columns] of one image; its columns are keys where `of_keys` is the key
+ * site, else `columns` of them. */
+static spreading spreading_of(const dump *d, uint32_t id, uint32_t of_keys, size_t image,
+                              size_t outer, size_t columns, size_t bytes)
+{
+    const tspk_site *const site = d->session->plan.site[id].site;
+    spreading s = {.outer = outer,
+                   .rows = site->rows,
+                   .columns = columns,
+                   .bytes = bytes,
+                   .whole_rows = tspk_site_source_rows(whole_site(d, id)),
+                   .whole_columns = columns,
+                   .row_at = site->source_row ? site->source_row
+                                              : tspk_site_places(&d->places, id, image)};
+
+    if (of_keys != UINT32_MAX) {
+        s.whole_columns = whole_site(d, of_keys)->rows;
+        s.column_at = tspk_site_places(&d->places, of_keys, image);
+    }
+    return s;
+}
+
+static uint32_t key_site(const dump *d, uint32_t id)
+{
+    const tspk_spikegraph *const spikes = d->session->plan.spikes;
+
+    for (uint32_t i = 0; i < spikes->n_attentions; i++)
+        if (spikes->attention[i].node == spikes->site[id].node)
+            return spikes->attention[i].key;
+    return UINT32_MAX;
 }
 
 static tspk_status add(dump *d, const tspk_site *site, uint32_t t, const char *what,
@@ -74,72 +127,82 @@ static tspk_status add(dump *d, const tspk_site *site, uint32_t t, const char *w
 }
 
 /* Step t of every image, one after the other, each element of `bytes`. */
-static void gather_step(const dump *d, const tspk_site *site, const void *from, size_t bytes,
-                        uint32_t t, void *to)
+static void gather_step(const dump *d, uint32_t id, const void *from, size_t bytes, uint32_t t,
+                        void *to)
 {
+    const tspk_site *const site = d->session->plan.site[id].site;
     const bool is_numerator = site->kind == TSPK_SITE_NUMERATOR;
-    const size_t outer = is_numerator ? site->channels : 1;
-    const size_t row_bytes = (is_numerator ? site->keys : site->channels) * bytes;
+    const uint32_t keys = is_numerator ? key_site(d, id) : UINT32_MAX;
 
-    for (size_t i = 0; i < d->n; i++)
-        spread(site, outer, row_bytes,
+    for (size_t i = 0; i < d->n; i++) {
+        const spreading s =
+            spreading_of(d, id, keys, i, is_numerator ? site->channels : 1,
+                         is_numerator ? site->keys : site->channels, bytes);
+
+        spread(&s,
                (const uint8_t *)from +
                    (i * d->session->plan.steps + t - 1) * site_elems(site) * bytes,
-               (uint8_t *)to + i * outer * tspk_site_source_rows(site) * row_bytes);
+               (uint8_t *)to + i * s.outer * s.whole_rows * s.whole_columns * bytes);
+    }
 }
 
-/* 0 at images that have stopped, so that under an exit policy every image has its own. */
-static tspk_status add_fan_out(dump *d, const tspk_site_plan *plan, uint32_t t, tspk_error *err)
+/* 0 at images that have stopped. The same for all images, unless each stops by itself or has merged
+ * other tokens. */
+static tspk_status add_fan_out(dump *d, uint32_t id, uint32_t t, uint32_t *buffer, tspk_error *err)
 {
-    const tspk_site *const site = plan->site;
-    const uint32_t rows = tspk_site_source_rows(site);
-    const size_t n = d->session->exit ? d->n : 1;
-    const tspk_shape shape = site->kind == TSPK_SITE_NUMERATOR
-                                 ? (tspk_shape){4, {(int64_t)n, 1, rows, 1}}
-                                 : (tspk_shape){3, {(int64_t)n, rows, 1}};
-    uint32_t *const fan_out = calloc(n * rows + 1, sizeof *fan_out);
-    tspk_status status;
+    const tspk_site_plan *const plan = &d->session->plan.site[id];
+    const int64_t rows = tspk_site_source_rows(whole_site(d, id));
+    const bool is_own = d->session->exit || tspk_site_places(&d->places, id, 0);
+    const int64_t images = is_own ? (int64_t)d->n : 1;
+    const tspk_shape shape = plan->site->kind == TSPK_SITE_NUMERATOR
+                                 ? (tspk_shape){4, {images, 1, rows, 1}}
+                                 : (tspk_shape){3, {images, rows, 1}};
 
-    if (!fan_out)
-        return NO_MEMORY(err);
-    for (size_t i = 0; i < n; i++)
-        if (d->work[i * d->session->plan.steps + t - 1].steps == t)
-            spread(site, 1, sizeof *fan_out, plan->fan_out, fan_out + i * rows);
-    status = add(d, site, t, "fan_out", TSPK_NPY_I4, &shape, fan_out, err);
-    free(fan_out);
-    return status;
+    for (int64_t i = 0; i < images; i++) {
+        const spreading s =
+            spreading_of(d, id, UINT32_MAX, (size_t)i, 1, 1, sizeof *plan->fan_out);
+
+        if (d->work[(size_t)i * d->session->plan.steps + t - 1].steps == t)
+            spread(&s, plan->fan_out, buffer + i * rows);
+        else
+            memset(buffer + i * rows, 0, (size_t)rows * sizeof *buffer);
+    }
+    return add(d, plan->site, t, "fan_out", TSPK_NPY_I4, &shape, buffer, err);
 }
 
 static tspk_status add_arrays(dump *d, uint32_t id, uint32_t t, void *buffer, tspk_error *err)
 {
-    const tspk_site_plan *const plan = &d->session->plan.site[id];
-    const tspk_site *const site = plan->site;
-    const tspk_shape shape = site_shape(site, d->n);
+    const tspk_site *const site = d->session->plan.site[id].site;
+    const tspk_shape shape = site_shape(d, id);
 
-    gather_step(d, site, d->code[id], 1, t, buffer);
+    gather_step(d, id, d->code[id], 1, t, buffer);
     TSPK_TRY(add(d, site, t, "codes", TSPK_NPY_I1, &shape, buffer, err));
-    TSPK_TRY(add_fan_out(d, plan, t, err));
+    TSPK_TRY(add_fan_out(d, id, t, buffer, err));
     if (!d->with_products)
         return TSPK_OK;
-    gather_step(d, site, d->input[id], sizeof(float), t, buffer);
+    gather_step(d, id, d->input[id], sizeof(float), t, buffer);
     return add(d, site, t, "input", TSPK_NPY_F4, &shape, buffer, err);
 }
 
-/* Adds a product of [outer, rows of the site, row_bytes]; `shape` has the unreduced rows. */
-static tspk_status add_product(dump *d, const tspk_site *site, const tspk_site *rows_of, uint32_t t,
-                               tspk_npy_type type, const tspk_shape *shape, size_t outer,
-                               size_t row_bytes, const void *product, tspk_error *err)
+/* Adds a product of [images, outer, rows of site `rows_of`, columns]; columns as in
+ * spreading_of(). */
+static tspk_status add_product(dump *d, const tspk_site *site, uint32_t rows_of, uint32_t keys,
+                               uint32_t t, tspk_npy_type type, tspk_shape *shape, size_t outer,
+                               size_t columns, size_t bytes, const void *product, tspk_error *err)
 {
-    const size_t rows = tspk_site_source_rows(rows_of);
+    const spreading first = spreading_of(d, rows_of, keys, 0, outer, columns, bytes);
+    const size_t in = outer * first.rows * columns * bytes;
+    const size_t out = outer * first.whole_rows * first.whole_columns * bytes;
+    uint8_t *const whole = malloc(d->n * out + 1);
     tspk_status status;
-    void *whole;
 
-    if (!rows_of->source_row)
-        return add(d, site, t, "product", type, shape, product, err);
-    whole = malloc(outer * rows * row_bytes + 1);
     if (!whole)
         return NO_MEMORY(err);
-    spread(rows_of, outer, row_bytes, product, whole);
+    for (size_t i = 0; i < d->n; i++) {
+        const spreading s = spreading_of(d, rows_of, keys, i, outer, columns, bytes);
+
+        spread(&s, (const uint8_t *)product + i * in, whole + i * out);
+    }
     status = add(d, site, t, "product", type, shape, whole, err);
     free(whole);
     return status;
@@ -151,8 +214,9 @@ static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_err
     const tspk_site *const site = plan->site[id].site;
     const size_t n_out = tspk_linear_product_width(plan, id), elems = site_elems(site);
     const size_t an_image = (size_t)site->rows * site->n_groups * n_out;
-    const tspk_shape shape = {
-        4, {(int64_t)d->n, tspk_site_source_rows(site), site->n_groups, (int64_t)n_out}};
+    tspk_shape shape = {
+        4,
+        {(int64_t)d->n, tspk_site_source_rows(whole_site(d, id)), site->n_groups, (int64_t)n_out}};
     int32_t *const product = calloc(d->n * an_image + 1, sizeof *product);
     tspk_status status;
 
@@ -161,8 +225,8 @@ static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_err
     for (size_t i = 0; i < d->n; i++)
         tspk_linear_product(plan, id, d->code[id] + (i * plan->steps + t - 1) * elems,
                             product + i * an_image);
-    status = add_product(d, site, site, t, TSPK_NPY_I4, &shape, d->n,
-                         site->n_groups * n_out * sizeof *product, product, err);
+    status = add_product(d, site, id, UINT32_MAX, t, TSPK_NPY_I4, &shape, 1,
+                         site->n_groups * n_out, sizeof *product, product, err);
     free(product);
     return status;
 }
@@ -184,8 +248,9 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
         at++;
     width = is_logit ? at->keys : at->width;
     shape = (tspk_shape){4,
-                         {(int64_t)d->n, (int64_t)at->heads, tspk_site_source_rows(at->query->site),
-                          (int64_t)width}};
+                         {(int64_t)d->n, (int64_t)at->heads,
+                          tspk_site_source_rows(whole_site(d, at->query_id)),
+                          is_logit ? whole_site(d, at->key_id)->rows : (int64_t)width}};
     an_image = at->heads * at->queries * width;
     product = calloc(d->n * an_image + 1, sizeof *product);
     if (!product)
@@ -200,8 +265,8 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
                                    product + i * an_image, &grid, err);
     }
     if (status == TSPK_OK)
-        status = add_product(d, site, at->query->site, t, TSPK_NPY_I8, &shape, d->n * at->heads,
-                             width * sizeof *product, product, err);
+        status = add_product(d, site, at->query_id, is_logit ? at->key_id : UINT32_MAX, t,
+                             TSPK_NPY_I8, &shape, at->heads, width, sizeof *product, product, err);
     if (status == TSPK_OK)
         status = add(d, site, t, "grid", TSPK_NPY_I4, &scalar, &grid, err);
     free(product);
@@ -211,7 +276,7 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
 static tspk_status write_site(dump *d, uint32_t id, tspk_error *err)
 {
     const tspk_site *const site = d->session->plan.site[id].site;
-    const tspk_shape shape = site_shape(site, d->n);
+    const tspk_shape shape = site_shape(d, id);
     void *const buffer = malloc(tspk_shape_elems(&shape) * sizeof(float) + 1);
     tspk_status status = buffer ? TSPK_OK : NO_MEMORY(err);
 
@@ -271,6 +336,7 @@ static tspk_status run_group(dump *d, uint32_t first, uint32_t end, tspk_error *
                                         d->images + i * d->session->image_elems,
                                         d->logits + i * plan->steps * d->session->logit_elems,
                                         d->work + i * plan->steps, d->record, err));
+        tspk_token_places_take(&d->places, d->session, 0, i);
     }
     for (uint32_t s = first; s < end; s++)
         TSPK_TRY(write_site(d, s, err));
@@ -310,6 +376,22 @@ static tspk_status dump_groups(dump *d, tspk_error *err)
     return status == TSPK_OK && d->session->exit ? add_decisions(d, err) : status;
 }
 
+/* decisions/merge/NODE: after each merge, where in the unreduced network each token stands. */
+static tspk_status add_merges(dump *d, tspk_error *err)
+{
+    const tspk_token_places *const p = &d->places;
+    const tspk_shape shape = {2, {(int64_t)d->n, p->n_tokens}};
+
+    for (uint32_t m = 0; m < p->n_merges; m++) {
+        char name[TSPK_MAX_NAME_BYTES + 32];
+
+        snprintf(name, sizeof name, "decisions/merge/%s", p->name[m]);
+        TSPK_TRY(tspk_npz_writer_add(d->writer, name, TSPK_NPY_I4, &shape,
+                                     p->stands_at + (size_t)m * d->n * p->n_tokens, err));
+    }
+    return TSPK_OK;
+}
+
 tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *images, float *logits,
                               tspk_step_work *work, bool with_products, const char *path,
                               tspk_error *err)
@@ -332,11 +414,15 @@ tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *imag
     d.record = calloc(n_sites + 1, sizeof *d.record);
     status = d.logits && d.work && d.code && d.input && d.record ? TSPK_OK : NO_MEMORY(err);
     if (status == TSPK_OK)
+        status = tspk_token_places_init(&d.places, session, n, err);
+    if (status == TSPK_OK)
         status = tspk_npz_writer_open(path, &d.writer, err);
     if (status == TSPK_OK) {
         tspk_status closed;
 
         status = dump_groups(&d, err);
+        if (status == TSPK_OK)
+            status = add_merges(&d, err);
         closed = tspk_npz_writer_close(d.writer, status == TSPK_OK, status == TSPK_OK ? err : NULL);
         if (status == TSPK_OK)
             status = closed;
@@ -351,5 +437,6 @@ tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *imag
     free(d.code);
     free(d.input);
     free(d.record);
+    tspk_token_places_done(&d.places);
     return tspk_in_stage(err, status, "dump");
 }

@@ -74,20 +74,37 @@ static double softmax_energy(double elems)
     return elems * (3 * FLOAT_ADD + EXP_MACS * FLOAT_MAC + FLOAT_MULTIPLY);
 }
 
-/* One evaluation of a function between contractions [pJ]. */
-static double function_energy(const tspk_spike_plan *plan, uint32_t n)
+/* Matching of even patches with odd ones: unit vectors, all cosines. */
+static double matching_energy(const tspk_graph *graph, const tspk_node *node)
 {
-    const tspk_node *const node = &plan->graph->node[n];
-    const double elems = elems_of(plan->graph, node->out[0]);
+    const tspk_shape *const metric = &graph->value[node->in[0]].shape;
+    const double patches = (double)tspk_shape_rows(metric) - (double)node->attr.starts[0];
+    const double width = (double)tspk_shape_last(metric);
 
-    if (plan->node[n].kind == TSPK_NODE_SPIKE_ATTENTION ||
-        plan->node[n].kind == TSPK_NODE_ATTENTION)
-        return softmax_energy((double)node->attr.heads *
-                              (double)tspk_shape_rows(&plan->graph->value[node->in[0]].shape) *
-                              (double)tspk_shape_rows(&plan->graph->value[node->in[1]].shape));
-    if (plan->node[n].kind != TSPK_NODE_EVAL || tspk_op_is_movement(node->op))
+    return patches * width * (FLOAT_MAC + FLOAT_MULTIPLY) +
+           patches * patches / 4 * (width * FLOAT_MAC + FLOAT_ADD);
+}
+
+/* One evaluation of a function between contractions [pJ]. */
+static double function_energy(const tspk_graph *graph, const tspk_node *node)
+{
+    const double elems = elems_of(graph, node->out[0]);
+
+    if (tspk_op_is_movement(node->op))
         return 0.0;
     switch (node->op) {
+    case TSPK_OP_LINEAR:
+    case TSPK_OP_CONV:
+    case TSPK_OP_MATMUL:
+        return 0.0;
+    case TSPK_OP_ATTENTION:
+        return softmax_energy((double)node->attr.heads *
+                              (double)tspk_shape_rows(&graph->value[node->in[0]].shape) *
+                              (double)tspk_shape_rows(&graph->value[node->in[1]].shape));
+    case TSPK_OP_MERGE_MAP:
+        return matching_energy(graph, node);
+    case TSPK_OP_MERGE:
+        return elems_of(graph, node->in[0]) * FLOAT_MAC + elems * FLOAT_MULTIPLY;
     case TSPK_OP_LAYER_NORM: /* mean, variance, quotient, scale and bias */
     case TSPK_OP_RMS_NORM:
         return elems * (2 * FLOAT_ADD + 2 * FLOAT_MAC + FLOAT_MULTIPLY);
@@ -202,6 +219,17 @@ static tspk_status plan_priors(tspk_spike_plan *plan, tspk_error *err)
     return TSPK_OK;
 }
 
+/* Rows of the blocks' linear sites. */
+static double token_rows(const tspk_spikegraph *spikes)
+{
+    double rows = 0.0;
+
+    for (uint32_t i = 0; i < spikes->n_sites; i++)
+        if (spikes->site[i].kind == TSPK_SITE_LINEAR && !spikes->site[i].is_head)
+            rows += spikes->site[i].rows;
+    return rows;
+}
+
 tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
 {
     const tspk_ann_cost *const cost = &plan->spikes->ann_cost;
@@ -211,6 +239,8 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
     tspk_arena *const scratch = tspk_arena_new(0);
     bool *const feeds = scratch ? tspk_arena_array(scratch, plan->graph->n_values, 1) : NULL;
     bool *const is_head = scratch ? tspk_arena_array(scratch, plan->graph->n_nodes, 1) : NULL;
+    const tspk_spikegraph *const whole = plan->spikes->whole ? plan->spikes->whole : plan->spikes;
+    const tspk_graph *const source = whole->graph;
     double functions = 0.0, weights = 0.0;
 
     *energy = (tspk_energy_plan){0};
@@ -219,13 +249,14 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
     }
     mark_heads(plan, feeds, is_head);
+    for (uint32_t n = 0; n < source->n_nodes; n++)
+        functions += function_energy(source, &source->node[n]);
     for (uint32_t n = 0; n < plan->graph->n_nodes; n++) {
-        const double macs = macs_of(plan, n) * FLOAT_MAC, function = function_energy(plan, n);
+        const double macs = macs_of(plan, n) * FLOAT_MAC, function = function_energy(plan->graph, &plan->graph->node[n]);
         const double kept = kept_weights(plan, n);
         const double work = macs + function + kept * sizeof(float) * MEMORY_BYTE;
         const bool is_kept = tspk_find_analog_site(plan->spikes, n) != NULL;
 
-        functions += function;
         weights += kept;
         if (plan->node[n].is_static) {
             energy->once_full += work;
@@ -243,6 +274,8 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
         energy->step_full += (double)plan->linear[i].linear->n_out *
                              plan->linear[i].site->site->channels *
                              (plan->linear[i].linear->weight_bits / 8) * MEMORY_BYTE;
+    energy->token_share =
+        token_rows(whole) > 0.0 ? token_rows(plan->spikes) / token_rows(whole) : 1.0;
     energy->step_full += membrane_energy(plan);
     energy->state_full = 2.0 * state_numbers(plan) * sizeof(float) * MEMORY_BYTE;
     energy->ann_synaptic = FLOAT_MAC * (linear + product);
@@ -278,4 +311,5 @@ void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_
     if (energy->ann_full > 0.0)
         work_out->energy_full = full / energy->ann_full;
     work_out->energy_quantised_ann = energy->quantised;
+    work_out->tokens = energy->token_share * t;
 }

@@ -112,6 +112,9 @@ static void find_lifetimes(layout *l)
         l->last_use[root] = graph->n_nodes;
         l->is_kept[root] |= is_kept && !plan->version_bytes[root];
     }
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        if (graph->node[n].op == TSPK_OP_MERGE_MAP) /* a dump wants it after the run */
+            l->is_kept[graph->node[n].out[0]] = true;
 }
 
 static size_t value_bytes(const tspk_value *value)

@@ -149,6 +149,7 @@ typedef struct tspk_energy_plan {
     double state_full;             /* state carried from one step to the next */
     double *prior_full;            /* [steps] priors at products, up to and with a step */
     double quantised;              /* ratio */
+    double token_share; /* rows of the blocks' linear sites, ratio to those before any merged */
 } tspk_energy_plan;
 
 typedef struct tspk_spike_plan {

@@ -29,6 +29,7 @@ static void find_roots(tspk_spike_plan *plan, bool *is_static)
         for (uint32_t i = 0; i < node->n_in; i++)
             if (node->in[i] != TSPK_ID_NONE)
                 at->is_static &= is_static[plan->root[node->in[i]]];
+        at->is_static |= node->op == TSPK_OP_MERGE_MAP; /* later steps keep the map of step 1 */
         if (at->kind == TSPK_NODE_EVAL && is_alias(graph, node)) {
             at->kind = TSPK_NODE_ALIAS;
             plan->root[node->out[0]] = plan->root[node->in[0]];

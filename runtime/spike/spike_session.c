@@ -8,6 +8,7 @@
 #include "core/checked.h"
 #include "core/cpu.h"
 #include "core/fail.h"
+#include "core/point_graph.h"
 #include "core/spike_handle.h"
 #include "runtime/spike/spike_energy.h"
 
@@ -122,13 +123,18 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
                                 tspk_error *err)
 {
     const tspk_kernels *kernels;
-    const tspk_graph *const graph = spikes->graph;
+    const tspk_graph *graph;
     uint32_t point = 0, pass;
 
     TSPK_TRY(check_settings(settings, err));
     if (settings->mode)
         TSPK_TRY(tspk_find_point(spikes, settings->mode, &point, err));
     TSPK_TRY(tspk_kernels_select(settings->isa, &kernels, err));
+    if (spikes->point[point].merging.n_attentions && !settings->is_merging_off) {
+        TSPK_TRY(tspk_point_graph(spikes, &spikes->point[point].merging, &session->merged, err));
+        spikes = session->merged;
+    }
+    graph = spikes->graph;
     session->threads = settings->threads ? settings->threads : tspk_parallel_max_threads();
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
@@ -171,6 +177,7 @@ void tspk_session_close(tspk_session *session)
     if (!session)
         return;
     tspk_spike_plan_done(&session->plan);
+    tspk_spikegraph_free(session->merged);
     free(session->block);
     free(session);
 }

@@ -8,6 +8,7 @@
 
 struct tspk_session {
     tspk_spike_plan plan;
+    tspk_spikegraph *merged; /* owned: what is executed where tokens merge, else NULL */
     int threads;
     int n_slots; /* images side by side */
     size_t image_elems, logit_elems;

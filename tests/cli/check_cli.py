@@ -140,10 +140,17 @@ class Line(Case):
         for words in (["--deterministic"],):
             self.refused("USAGE", "convert", "m.onnx", *words,
                          naming=f"{words[0]} is not in this version")
-        for words in (["--halt", "on"], ["--merge", "on"], ["--refine", "on"],
+        for words in (["--halt", "on"], ["--refine", "on"],
                       ["--halt-keys", "keep"], ["--explain", "x.png"]):
             self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
         self.refused("USAGE", "validate", "m", "--report", "x.html", naming="--report is not in")
+
+    def test_merge(self):
+        line = ["convert", "m.onnx", "--data", "d", "-o", "x.spike"]
+        for text in ("0", "x", "3,", "3,4,5", "-1", "99999"):
+            self.refused("USAGE", *line, "--merge", text, naming="--merge")
+        self.refused("USAGE", *line, "--merge", "3", "--max-loss", "1", naming="--merge")
+        self.refused("USAGE", "run", "m", "a", "--merge", "maybe", naming="--merge")
 
     def test_full_standard_output(self):
         with open("/dev/full", "w") as full:

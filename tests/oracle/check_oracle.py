@@ -4,7 +4,7 @@
 Makes spike graphs and holds the runtime against the oracle on them, see run_oracle.py:
   toy        the toy graphs of tests/spikefile: both codings, int8 and int16 weights, level and
              exponent codes, numerators and quotients, a fresh and a fixed maximum, sites that
-             were kept from spiking;
+             were kept from spiking, tokens that merge;
   fashion    the sample on Fashion-MNIST's test images (Debian's dataset-fashion-mnist);
   vit_tiny   the real ViT-Tiny of $TRANSPIKE_DATA on its images.
 The toys also show that the oracle notices: a changed code, input and product are found."""
@@ -74,6 +74,9 @@ def toy(exe, spike_tool):
         for number in range(64):
             subprocess.run([spike_tool, "write", str(number), path], check=True)
             fine &= run_oracle.check(exe, path, images, few=4, many=8, title=f"toy {number}")
+            if number % 3:
+                fine &= run_oracle.check(exe, path, images, few=4, many=8, mode="balanced",
+                                         title=f"toy {number}, {number % 3} pairs merge")
             if number < 2:
                 fine &= notices(exe, path, images[:1], folder)
     return fine
@@ -115,6 +118,9 @@ def has_last_block_of_one_token(spike, tokens):
 KEPT = ["--keep-analog", "blocks.0.attn.qkv,blocks.1.attn.query,blocks.2.mlp"]
 
 
+MERGED = ["--steps", 2, "--merge", "3,8"]
+
+
 def fashion(exe, onnx):
     if not os.path.exists(onnx):
         skip(f"{onnx} is missing")
@@ -129,12 +135,13 @@ def fashion(exe, onnx):
     fine = True
     with tempfile.TemporaryDirectory() as folder:
         spike = os.path.join(folder, "fashion.spike")
-        for name, flags in (*settings(1), ("kept analog", KEPT)):
+        for name, flags in (*settings(1), ("kept analog", KEPT), ("merged tokens", MERGED)):
             convert(exe, onnx, train, spike, ["--calib-images", 16, "--steps", 4, "--mean", 0.286,
                                               "--std", 0.353, *flags])
             fine &= has_last_block_of_one_token(spike, tokens=50)
-            fine &= run_oracle.check(exe, spike, images, onnx, few=4, many=64,
-                                     title=f"Fashion ViT, {name}")
+            for mode in ("balanced", "fast") if flags == MERGED else ("exact",):
+                fine &= run_oracle.check(exe, spike, images, onnx, few=4, many=64, mode=mode,
+                                         title=f"Fashion ViT, {name}, {mode}")
     return fine
 
 

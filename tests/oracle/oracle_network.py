@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 import oracle_graph
+import oracle_merge
 
 
 class Network:
@@ -18,6 +19,7 @@ class Network:
         self.site_of = {s["input"]: i for i, s in enumerate(self.sites) if s["kind"] == "linear"}
         self.linear_of = {r["node"]: i for i, r in enumerate(spike["linears"])}
         self.attention_of = {r["node"]: r for r in spike["attentions"]}
+        self.find_merges()
         self.weights = [self.real_weight(r) for r in spike["linears"]]
 
     def real_weight(self, record):
@@ -32,8 +34,42 @@ class Network:
         out[:, order[used]] = weight[:, used]
         return out
 
+    def find_merges(self):
+        """Attention nodes after which tokens merge, and the Add of the residual behind each."""
+        nodes = self.graph["nodes"]
+        attentions = [i for i, node in enumerate(nodes) if node["op"] == "Attention"]
+        pairs = self.point["merged_pairs"] or [0] * len(attentions)
+        self.special = self.point["special_tokens"]
+        self.merged = {i: n for i, n in zip(attentions, pairs) if n}
+        self.merge_at, self.order, self.tokens = {}, sorted(self.merged), 0
+        for i in self.order:
+            self.tokens = self.graph["values"][nodes[i]["inputs"][1]]["shape"][-2]
+            value, at = nodes[i]["outputs"][0], i
+            while True:
+                at = next(n for n in range(at + 1, len(nodes)) if value in nodes[n]["inputs"])
+                node = nodes[at]
+                value = node["outputs"][0]
+                if node["op"] == "Add" and all(self.graph["values"][v]["constant"] is None
+                                               for v in node["inputs"]):
+                    break
+            self.merge_at[at] = i
+        self.merges_before = {}
+        for s, site in enumerate(self.sites):
+            node = site["node"]
+            if node is None:
+                node = min(r["node"] for r in self.spike["linears"] if r["site"] == s)
+            self.merges_before[s] = sum(at < node for at in self.merge_at)
+
+    def sizes_at(self, s, sizes):
+        """[images, rows] sizes of a site's rows; sizes: [merges + 1] of [images, tokens]. None
+        where all are 1."""
+        site, merges = self.sites[s], self.merges_before[s]
+        if not merges or site["rows"] != self.tokens:
+            return None
+        return sizes[merges]
+
     def rows_of(self, s):
-        """Rows of a site that the network computes."""
+        """Rows of a site that the network computes, but for what has merged."""
         rows = np.zeros(self.sites[s]["rows"], bool)
         if self.sites[s]["kind"] != "linear":
             return ~rows
@@ -51,10 +87,12 @@ class Network:
     def offset(self, s, t):
         return self.point["sites"][s]["offset"][t - 1].astype(np.float64)
 
-    def run(self, images, steps, fire):
+    def run(self, images, steps, fire, decide=None):
         """Yields the first output after every step. fire(site, t, x) -> integer levels, both
-        [images, rows, channels] or [images, rows, keys, heads] at numerators."""
-        self.fire, self.sums = fire, {}
+        [images, rows, channels] or [images, rows, keys, heads] at numerators.
+        decide(attention, image, own pairs) -> the token each token goes to, where some merge."""
+        self.fire, self.decide, self.sums = fire, decide, {}
+        self.steps_of_merges, self.sizes = {}, [np.ones((len(images), self.tokens))]
         self.moving = set()
         value = {i: v["constant"][None] if v["dtype"] != "float32"
                  else v["constant"].astype(np.float64)[None]
@@ -70,6 +108,8 @@ class Network:
     def step(self, i, node, value):
         out = node["outputs"][0]
         is_spiking = i in self.linear_of or i in self.attention_of
+        if i in self.merged and self.t == 1:
+            self.choose_pairs(i, value[node["inputs"][1]])
         if is_spiking or any(v in self.moving for v in node["inputs"]):
             self.moving.add(out)
         elif out in value:
@@ -82,7 +122,37 @@ class Network:
             y = self.spike_attention(self.attention_of[i], node, x)
         else:
             y = oracle_graph.evaluate(node, x, shape)
-        value[out] = y.reshape(len(y), *shape)
+        y = y.reshape(len(y), *shape)
+        if i in self.merge_at:
+            y = self.merge(self.merge_at[i], y)
+        value[out] = y
+
+    def merge(self, attention, y):
+        """y: [images, 1, tokens, channels]"""
+        m = self.order.index(attention)
+        step, before = self.steps_of_merges[attention], self.sizes[m]
+        out, sizes = oracle_merge.merge(step, before, y[:, 0])
+        if len(self.sizes) == m + 1:
+            self.sizes.append(sizes)
+        return out[:, None]
+
+    def choose_pairs(self, attention, key):
+        """What merges after an attention, from its keys at step 1."""
+        alive = self.sizes[self.order.index(attention)]
+        key = np.broadcast_to(key, (len(alive), *key.shape[1:]))
+        self.steps_of_merges[attention] = np.array([
+            self.decide(attention, image, oracle_merge.Pairs(
+                key[image].reshape(self.tokens, -1), np.flatnonzero(alive[image]), self.special,
+                self.merged[attention], np.float64))
+            for image in range(len(alive))])
+
+    def weigh_keys(self, s):
+        """ln of the sizes of an attention's keys, [images, 1, 1, keys], or None."""
+        sizes = self.sizes_at(s, self.sizes)
+        if sizes is None:
+            return None
+        with np.errstate(divide="ignore"):
+            return np.log(sizes)[:, None, None]
 
     def levels(self, s, x):
         if s not in self.fired:
@@ -131,6 +201,8 @@ class Network:
         l *= scale
         if len(x) > 3 and x[3] is not None:
             l += oracle_graph.attention_bias(x[3])
+        if (weights := self.weigh_keys(k)) is not None:
+            l = l + weights
         m = l.max(-1, keepdims=True)
         if record["is_max_fixed"]:
             kept = self.sums.get(("max", p), m)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""run_oracle.py --transpike EXE --spike F --images N.npy [--onnx F] [--few 2] [--many 64]
+"""run_oracle.py --transpike EXE --spike F --images N.npy [--onnx F] [--mode M] [--few 2] [--many 64]
 
 Holds `transpike run` against a slow reference in NumPy that reads the .spike itself
 (docs/spikefile.md):
-  (a) exact: from the dumped inputs x_t, every code and every integer product, without a difference;
-  (b) teacher-forced, in double: with the dumped codes put in, every x_t within 1e-5 of its row's
-      largest, the logits after every step within 1e-4 of the largest;
+  (a) exact: from the dumped inputs x_t, every code, every integer product and every pair of tokens
+      that merges, without a difference;
+  (b) teacher-forced, in double: with the dumped codes and pairs put in, every x_t within 1e-5 of
+      its row's largest, the logits after every step (of a mode: its last) within 1e-4 of the
+      largest, the cosine of every pair within 1e-5 of the best;
   (c) free-running, in double, from the image on: the first code of an image that differs lies
-      within 1e-5 of its row's largest |x_t| of a threshold; over at least 64 images, firing rates
+      within 1e-5 of its row's largest |x_t| of a threshold, or its first pair within 1e-5 of the
+      best one's cosine; over at least 64 images, firing rates
       of every site within 1 %, and with --onnx (by onnxruntime) the mean KL to the source within
       25 %.
 (a) and (b) take the first --few images (4 at most), (c) the first --many (64 at most; 0: not).
@@ -23,11 +26,12 @@ import numpy as np  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "spikefile")]
+import oracle_merge  # noqa: E402
 import read_spike  # noqa: E402
 from oracle_network import Network  # noqa: E402
 from oracle_neuron import Neurons, codes_of_levels, levels_of_codes  # noqa: E402
 
-X_BOUND, LOGIT_BOUND, FIRST_BOUND = 1e-5, 1e-4, 1e-5
+X_BOUND, LOGIT_BOUND, FIRST_BOUND, PAIR_BOUND = 1e-5, 1e-4, 1e-5, 1e-5
 RATE_BOUND, KL_BOUND, ENOUGH = 0.01, 0.25, 64
 CHUNK = 8
 KINDS = ["linear", "query", "key", "value", "numerator"]
@@ -70,6 +74,11 @@ class Dump:
         self.site = {site["name"]: site for site in net.sites}
         self.query = {record["node"]: net.sites[record["query"]]
                       for record in net.spike["attentions"]}
+        names = [net.graph["nodes"][i]["name"] for i in net.order]
+        places = [members[f"decisions/merge/{name}"] for name in names]
+        self.steps = oracle_merge.steps_of_places(places)
+        self.sizes = oracle_merge.sizes_of_places(places, len(next(iter(members.values()))),
+                                                  net.tokens)
 
     def __getitem__(self, name):
         array = self.members[name]
@@ -110,24 +119,39 @@ def exact_product(a, b):
 
 # --- (a) ---
 
+def computed(net, s, sizes, part=slice(None)):
+    """[images or 1, rows] what a site computes of each image."""
+    own = net.sizes_at(s, sizes)
+    return net.rows_of(s)[None] if own is None else net.rows_of(s)[None] & (own[part] > 0)
+
+
+def computed_keys(net, s, sizes, part=slice(None)):
+    """The same of a numerator site's keys."""
+    record = next(r for r in net.spike["attentions"] if r["numerator"] == s)
+    return computed(net, record["key"], sizes, part)
+
+
 def check_codes(net, dump, table, s):
     site, params = net.sites[s], net.point["sites"][s]
-    rows = net.rows_of(s)
+    rows = computed(net, s, dump.sizes)
     neurons = Neurons(site, params, net.point["coding"], np.float32)
     for t in range(1, net.steps + 1):
         name = f"{site['name']}/t{t}"
         code = ordered(site, dump[f"{name}/codes"])
         level, _ = neurons.fire(t, ordered(site, dump[f"{name}/input"]))
         own = codes_of_levels(params, level)
-        own[:, ~rows] = 0
+        here = np.broadcast_to(rows, own.shape[:2])
+        own[~here] = 0
         wrong = np.count_nonzero(own != code)
-        table.add("a", f"{site['kind']} codes", own[:, rows].size, wrong, 0, wrong)
-        fan_out = dump[f"{name}/fan_out"].reshape(-1)
-        wrong = np.count_nonzero(fan_out != own_fan_out(net, s))
+        table.add("a", f"{site['kind']} codes", own[here].size, wrong, 0, wrong)
+        fan_out = ordered(site, dump[f"{name}/fan_out"])[:, :, 0]
+        fan_out = fan_out.reshape(fan_out.shape[:2])
+        wrong = np.count_nonzero(fan_out != own_fan_out(net, s, dump.sizes))
         table.add("a", "fan-out", fan_out.size, wrong, 0, wrong)
 
 
-def own_fan_out(net, s):
+def own_fan_out(net, s, sizes):
+    """[images or 1, rows]"""
     site = net.sites[s]
     record = next((r for r in net.spike["attentions"] if r["node"] == site["node"]), None)
     out = np.zeros(site["rows"], np.int64)
@@ -136,13 +160,12 @@ def own_fan_out(net, s):
             if linear["site"] == s:
                 rows = net.graph["nodes"][linear["node"]]["attr"]["rows"]
                 out[rows if len(rows) else slice(None)] += linear["outputs"]
-    elif site["kind"] == "query":
-        out[:] = net.sites[record["key"]]["rows"]
-    elif site["kind"] in ("key", "value"):
-        out[:] = net.sites[record["query"]]["rows"]
-    else:
+    elif site["kind"] == "numerator":
         out[:] = net.sites[record["value"]]["channels"] // site["channels"]
-    return out
+    else:
+        other = record["key" if site["kind"] == "query" else "query"]
+        out = computed(net, other, sizes).sum(1, keepdims=True)
+    return np.where(computed(net, s, sizes), out, 0)
 
 
 def check_linear_products(net, dump, table, s):
@@ -205,7 +228,22 @@ def check_pair_products(net, dump, table, record):
                 table.add("a", f"{kind} products", own.size, wrong, 0, wrong)
 
 
+def check_pairs(net, dump, table):
+    """Pairs in float32, in the runtime's order of operations."""
+    for m, attention in enumerate(net.order):
+        record = net.attention_of.get(attention)
+        if record is None:  # kept analog: its keys are not in the dump
+            continue
+        key = dump[f"{net.sites[record['key']]['name']}/t1/input"]
+        for image, step in enumerate(dump.steps[m]):
+            own = oracle_merge.Pairs(key[image], np.flatnonzero(dump.sizes[m][image]), net.special,
+                                     net.merged[attention], np.float32)
+            wrong = np.count_nonzero(own.step() != step)
+            table.add("a", "merged pairs", own.n_pairs, wrong, 0, wrong)
+
+
 def part_a(net, dump, table):
+    check_pairs(net, dump, table)
     for s, site in enumerate(net.sites):
         check_codes(net, dump, table, s)
         if site["kind"] == "linear":
@@ -218,16 +256,27 @@ def part_a(net, dump, table):
 
 def part_b(net, images, dump, logits, table):
     def fire(s, t, x):
-        site, rows = net.sites[s], net.rows_of(s)
+        site = net.sites[s]
         name = f"{site['name']}/t{t}"
-        seen = ordered(site, dump[f"{name}/input"]).astype(np.float64)[:, rows]
-        largest = np.abs(seen).max(2, keepdims=True)
-        gap = np.abs(x[:, rows] - seen) / np.where(largest > 0, largest, 1)
+        seen = ordered(site, dump[f"{name}/input"]).astype(np.float64)
+        rows = np.broadcast_to(computed(net, s, dump.sizes), seen.shape[:2])
+        seen = seen[rows]
+        largest = np.abs(seen).max(1, keepdims=True)
+        gap = np.abs(np.broadcast_to(x, (len(rows), *x.shape[1:]))[rows] - seen) / np.where(
+            largest > 0, largest, 1)
         bad = np.count_nonzero(~(gap <= X_BOUND))
         table.add("b", f"{site['kind']} inputs", gap.size, bad, gap.max(), bad)
         return levels_of_codes(net.point["sites"][s], ordered(site, dump[f"{name}/codes"]))
 
-    for t, own in enumerate(net.run(images, net.steps, fire), 1):
+    def decide(attention, image, own):
+        step = dump.steps[net.order.index(attention)][image]
+        gap = own.shortfall(step)
+        table.add("b", "merged pairs", own.n_pairs, gap > PAIR_BOUND, gap, gap > PAIR_BOUND)
+        return step
+
+    for t, own in enumerate(net.run(images, net.steps, fire, decide), 1):
+        if logits[t - 1] is None:
+            continue
         theirs = logits[t - 1].astype(np.float64)
         gap = np.abs(own - theirs) / np.abs(theirs).max(1, keepdims=True)
         bad = np.count_nonzero(~(gap <= LOGIT_BOUND))
@@ -247,14 +296,15 @@ class FreeRun:
 
     def fire(self, s, t, x):
         net, site = self.net, self.net.sites[s]
-        params, rows = net.point["sites"][s], net.rows_of(s)
+        params = net.point["sites"][s]
         level, potential = self.neurons[s].fire(t, x)
         code = codes_of_levels(params, level)
         theirs = ordered(site, self.dump[f"{site['name']}/t{t}/codes"][self.part])
+        rows = np.broadcast_to(computed(net, s, net.sizes), code.shape[:2])
+        code[~rows] = 0
+        level[~rows] = 0
         differs = code != theirs
-        differs[:, ~rows] = False
-        self.spikes[s] += (np.count_nonzero(code[:, rows]), np.count_nonzero(theirs[:, rows]),
-                           code[:, rows].size)
+        self.spikes[s] += (np.count_nonzero(code), np.count_nonzero(theirs), code[rows].size)
         first = differs.reshape(len(code), -1).any(1) & ~self.has_left
         if first.any():
             differs[~first] = False
@@ -266,6 +316,15 @@ class FreeRun:
                            bad)
             self.has_left |= first
         return level
+
+    def decide(self, attention, image, own):
+        theirs = self.dump.steps[self.net.order.index(attention)][self.part][image]
+        step = own.step()
+        if np.any(step != theirs) and not self.has_left[image]:
+            gap = own.shortfall(theirs)
+            self.table.add("c", "first pairs that differ", 0, 1, gap, not gap <= PAIR_BOUND)
+            self.has_left[image] = True
+        return step
 
 
 def softmax_log(x):
@@ -285,7 +344,8 @@ def part_c(net, images, dump, logits, ann, table):
     for at in range(0, len(images), CHUNK):
         part = slice(at, min(at + CHUNK, len(images)))
         run = FreeRun(net, dump, part, table, spikes, tables)
-        for t, out in enumerate(net.run(images[part], net.steps, run.fire)):
+        for t, out in enumerate(net.run(images[part], net.steps, run.fire,
+                                         run.decide)):
             own[t].append(out)
         left += np.count_nonzero(run.has_left)
     table.add("c", "first codes that differ", spikes[:, 2].sum(), 0, 0, False)
@@ -302,6 +362,8 @@ def part_c(net, images, dump, logits, ann, table):
         print("KL to the source: skipped, no --onnx or no onnxruntime")
         return
     for t in range(net.steps):
+        if logits[t] is None:
+            continue
         mine, theirs = mean_kl(ann, np.concatenate(own[t])), mean_kl(ann, logits[t])
         gap = abs(mine - theirs) / theirs
         table.add("c", f"KL t{t + 1}: {mine:.3g}, run {theirs:.3g}", len(images),
@@ -310,11 +372,16 @@ def part_c(net, images, dump, logits, ann, table):
 
 # --- all ---
 
-def run(exe, spike, images, folder, name, steps, flags):
-    """Logits after every step, and the dump of the last run."""
+def run(exe, spike, images, folder, name, steps, flags, mode="exact"):
+    """Logits after every step, of a mode other than exact after its last; and the dump."""
     np.save(os.path.join(folder, "images.npy"), images.astype(np.float32))
     dump = os.path.join(folder, f"{name}.npz")
     logits = []
+    if mode != "exact":
+        out = os.path.join(folder, "logits.npy")
+        transpike(exe, "run", spike, os.path.join(folder, "images.npy"), "--output", out, "--mode",
+                  mode, "--dump-spikes", dump, *flags)
+        return [None] * (steps - 1) + [np.load(out)], np.load(dump)
     for t in range(1, steps + 1):
         out = os.path.join(folder, "logits.npy")
         transpike(exe, "run", spike, os.path.join(folder, "images.npy"), "--output", out,
@@ -336,22 +403,23 @@ def source_logits(onnx, images):
                            for image in images]).astype(np.float64)
 
 
-def check(exe, spike, images, onnx=None, few=2, many=64, title=None):
+def check(exe, spike, images, onnx=None, few=2, many=64, title=None, mode="exact"):
     """Runs the three parts, prints their table; True when every bound holds."""
     read = read_spike.read(spike)
-    net = Network(read)
+    net = Network(read, [point["name"] for point in read["points"]].index(mode))
     net.steps = net.point["steps"]
     table = Table(net.steps)
     with tempfile.TemporaryDirectory() as folder:
         chosen = images[:few]
-        logits, dump = run(exe, spike, chosen, folder, "few", net.steps, ["--dump-products"])
+        logits, dump = run(exe, spike, chosen, folder, "few", net.steps, ["--dump-products"],
+                           mode)
         members = Dump(net, dump, table)
         part_a(net, members, table)
         part_b(net, chosen, members, logits, table)
         dump.close()
         chosen = images[:many]
         if len(chosen):
-            logits, dump = run(exe, spike, chosen, folder, "many", net.steps, [])
+            logits, dump = run(exe, spike, chosen, folder, "many", net.steps, [], mode)
             dump = Dump(net, dict(dump), table)
             part_c(net, chosen, dump, logits, source_logits(onnx, chosen), table)
     table.show(title or spike)
@@ -365,10 +433,12 @@ def main():
     parser.add_argument("--spike", required=True)
     parser.add_argument("--images", required=True, help="preprocessed, float32 [N, C, H, W]")
     parser.add_argument("--onnx")
+    parser.add_argument("--mode", default="exact")
     parser.add_argument("--few", type=int, default=2)
     parser.add_argument("--many", type=int, default=64)
     args = parser.parse_args()
-    fine = check(args.transpike, args.spike, np.load(args.images), args.onnx, args.few, args.many)
+    fine = check(args.transpike, args.spike, np.load(args.images), args.onnx, args.few, args.many,
+                 mode=args.mode)
     return 0 if fine else 1
 
 

@@ -125,11 +125,16 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
     run_with(graph, &settings, a_call, logits, work);
 }
 
+/* From MERGED_VARIANTS on the same again with merged tokens. */
+enum { MERGED_VARIANTS = 34, VARIANTS = 44 };
+
 static tiny_settings variant(int which)
 {
     tiny_settings settings = tiny_default_settings(11);
 
     settings.n_steps = MOST_STEPS;
+    settings.n_pairs = which >= MERGED_VARIANTS ? 1 + (uint32_t)which % 2 : 0;
+    which %= MERGED_VARIANTS;
     settings.coding = which & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
     settings.is_exponent = (which & 2) != 0;
     settings.is_quotient = (which & 4) != 0;
@@ -148,7 +153,7 @@ static void test_same_bytes(void **state)
     const uint32_t batches[] = {1, 16};
 
     (void)state;
-    for (int which = 0; which < 34; which++) {
+    for (int which = 0; which < VARIANTS; which++) {
         const tiny_settings settings = variant(which);
         tspk_spikegraph *const graph = tiny_spikegraph_new(&settings, NULL);
 
@@ -182,7 +187,7 @@ static void test_passes(void **state)
     static tspk_step_work first_work[IMAGES * MOST_STEPS], other_work[IMAGES * MOST_STEPS];
 
     (void)state;
-    for (int which = 0; which < 34; which++) {
+    for (int which = 0; which < VARIANTS; which++) {
         const tiny_settings tiny = variant(which);
         tspk_spikegraph *const graph = tiny_spikegraph_new(&tiny, NULL);
         tspk_session_settings settings;
@@ -232,7 +237,7 @@ static void test_approaches_float(void **state)
     static float logits[IMAGES * 16 * TINY_CLASSES], wanted[IMAGES * TINY_CLASSES];
 
     (void)state;
-    for (int which = 0; which < 34; which++) {
+    for (int which = 0; which < MERGED_VARIANTS; which++) {
         tiny_settings settings = variant(which);
         tspk_graph *ann;
         tspk_spikegraph *graph;

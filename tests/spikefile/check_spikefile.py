@@ -101,6 +101,8 @@ def dump(spike):
     for p in spike["points"]:
         coding = ["differential", "rate"].index(p["coding"])
         yield f"point {p['name']} {coding} {p['steps']} {p['levels']}"
+        if p["merged_pairs"]:
+            yield " ".join(map(str, ["merging", p["special_tokens"], *p["merged_pairs"]]))
         for params in p["sites"]:
             rule = ["nearest", "ecmt"].index(params["fire_rule"])
             form = ["level", "exponent"].index(params["code_form"])

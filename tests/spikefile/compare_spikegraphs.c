@@ -146,6 +146,10 @@ static const char *compare_points(const tspk_spikegraph *spikes, const tspk_poin
 {
     SAME(!strcmp(a->name, b->name) && a->coding == b->coding);
     SAME(a->n_steps == b->n_steps && a->n_levels == b->n_levels);
+    SAME(a->merging.n_special == b->merging.n_special &&
+         a->merging.n_attentions == b->merging.n_attentions);
+    for (uint32_t i = 0; i < a->merging.n_attentions; i++)
+        SAME(a->merging.n_pairs[i] == b->merging.n_pairs[i]);
     for (uint32_t i = 0; i < spikes->n_sites; i++) {
         const tspk_site_params *const x = &a->site[i], *const y = &b->site[i];
         const size_t n = (size_t)spikes->n_classes * spikes->site[i].channels;

@@ -112,6 +112,12 @@ static void dump_zeros(const char *what, const float *x, size_t n)
 static void dump_point(const tspk_spikegraph *spikes, const tspk_point *point)
 {
     printf("point %s %d %u %u\n", point->name, point->coding, point->n_steps, point->n_levels);
+    if (point->merging.n_attentions) {
+        printf("merging %u", point->merging.n_special);
+        for (uint32_t i = 0; i < point->merging.n_attentions; i++)
+            printf(" %u", point->merging.n_pairs[i]);
+        printf("\n");
+    }
     for (uint32_t i = 0; i < spikes->n_sites; i++) {
         const tspk_site_params *const params = &point->site[i];
         const size_t n = (size_t)spikes->n_classes * spikes->site[i].channels;
@@ -209,6 +215,7 @@ static int write_toy(const char *seed, const char *path)
     int answer;
 
     settings.n_points = 2;
+    settings.n_pairs = (uint32_t)(settings.seed % 3);
     settings.coding = settings.seed & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
     settings.weight_bits = settings.seed & 2 ? 16 : 8;
     settings.is_exponent = settings.seed & 4;

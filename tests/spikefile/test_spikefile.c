@@ -109,6 +109,7 @@ static void reads_back_what_it_wrote(void **state)
 
         settings.coding = seed & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
         settings.n_points = seed & 2 ? 2 : 1;
+        settings.n_pairs = seed % 3;
         settings.weight_bits = seed & 4 ? 16 : 8;
         settings.is_exponent = seed & 1;
         settings.is_quotient = seed & 2;

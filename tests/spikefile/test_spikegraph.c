@@ -85,6 +85,10 @@ typedef struct damage {
 DAMAGE(batch_2, s->graph->batch = 2)
 DAMAGE(no_classes, s->n_classes = 0)
 DAMAGE(many_classes, s->n_classes = 9)
+DAMAGE(pairs_many, ((uint32_t *)(uintptr_t)s->point[1].merging.n_pairs)[0] = 3)
+DAMAGE(pairs_of_one_query, ((uint32_t *)(uintptr_t)s->point[1].merging.n_pairs)[1] = 1)
+DAMAGE(pairs_of_others, s->point[1].merging.n_attentions = 1)
+DAMAGE(class_token_merges, s->point[1].merging.n_special = 0)
 DAMAGE(no_points, s->n_points = 0)
 DAMAGE(first_point_name, s->point[0].name = "fast")
 DAMAGE(same_point_name, s->point[1].name = "exact")
@@ -328,6 +332,10 @@ static void every_rule_is_checked(void **state)
                                      CASE(value_scale, TSPK_RANGE),
                                      CASE(shift_at_linear, TSPK_RANGE),
                                      CASE(shift_41, TSPK_RANGE),
+                                     CASE(pairs_many, TSPK_RANGE),
+                                     CASE(pairs_of_one_query, TSPK_UNSUPPORTED),
+                                     CASE(pairs_of_others, TSPK_RANGE),
+                                     CASE(class_token_merges, TSPK_RANGE),
                                      CASE(offset_at_linear, TSPK_FORMAT),
                                      CASE(prior_at_numerator, TSPK_FORMAT),
                                      CASE(prior_nan, TSPK_RANGE),
@@ -354,6 +362,7 @@ static void every_rule_is_checked(void **state)
     (void)state;
     settings.n_points = 2;
     settings.has_exits = true;
+    settings.n_pairs = 2;
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
         expect_refusal(&settings, &damages[i]);
     settings.has_analog = true;

@@ -525,6 +525,15 @@ static void set_point(builder *b, tspk_spikegraph *spikes, tspk_point *point, co
         point->bias[i] = make_bias(b, spikes, point, i);
 }
 
+static void set_merging(tspk_spikegraph *spikes, uint32_t pairs)
+{
+    uint32_t *const n_pairs = take(spikes->arena, TINY_ATTENTIONS, sizeof *n_pairs);
+
+    n_pairs[0] = pairs;
+    spikes->point[spikes->n_points - 1].merging =
+        (tspk_merging){.n_special = 1, .n_attentions = TINY_ATTENTIONS, .n_pairs = n_pairs};
+}
+
 static void set_meta(builder *b, tspk_spikegraph *spikes)
 {
     static const char *const names[TINY_CLASSES] = {"shirt", "bag", "goldfish", "caf\xc3\xa9", ""};
@@ -607,6 +616,8 @@ tspk_spikegraph *tiny_spikegraph_new(const tiny_settings *settings, tspk_graph *
         set_point(&b, spikes, &spikes->point[1], "balanced", 2);
     for (uint32_t i = 0; i < settings->n_points; i++)
         add_exits(&b, spikes, &spikes->point[i]);
+    if (settings->n_pairs)
+        set_merging(spikes, settings->n_pairs);
     set_meta(&b, spikes);
     if (ann_out) {
         builder ann = {.settings = settings, .rng = {settings->seed}};
