@@ -39,6 +39,8 @@
 #define TSPK_ALWAYS_INLINE __attribute__((always_inline)) inline
 /* Before the end of a loop: this vector stays in a register and is not renamed. */
 #define TSPK_IN_REGISTER(vector) __asm__("" : "+v"(vector))
+/* This pointer's value is not derived again from what it was made of. */
+#define TSPK_OPAQUE(pointer) __asm__("" : "+r"(pointer))
 #define TSPK_LIKELY(x)     __builtin_expect(!!(x), 1)
 #define TSPK_UNLIKELY(x)   __builtin_expect(!!(x), 0)
 #define TSPK_COUNT_OF(a)   (sizeof(a) / sizeof((a)[0]))

@@ -235,17 +235,6 @@ static AVX2 TSPK_ALWAYS_INLINE void sum_group(const bool is_byte, const size_t w
         sum_step(true, block->extra + block->n * EXTRA_BYTES, 4, tile + block->at[block->n], sum);
 }
 
-/* The common case: nothing is kept, nothing is divided, every column is there. */
-static AVX2 TSPK_ALWAYS_INLINE void finish_once(float rho, const float *bias, float *out, __m256 z0,
-                                                __m256 z1)
-{
-    const __m256 zero = _mm256_setzero_ps(), factor = _mm256_set1_ps(rho);
-
-    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_fmadd_ps(factor, z0, zero), _mm256_loadu_ps(bias)));
-    _mm256_storeu_ps(out + 8,
-                     _mm256_add_ps(_mm256_fmadd_ps(factor, z1, zero), _mm256_loadu_ps(bias + 8)));
-}
-
 /* Some groups of a block of rows in one tile; after the last its rows are finished. */
 static AVX2 TSPK_ALWAYS_INLINE void sum_block(const bool is_byte, const size_t whole,
                                               const tspk_linear_args *args, panel_block block,

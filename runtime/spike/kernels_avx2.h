@@ -171,6 +171,17 @@ static AVX2 TSPK_ALWAYS_INLINE void finish_tile(const tspk_linear_args *args, si
         finish_masked(args, r, column + 8, z1);
 }
 
+/* The common case: nothing is kept, nothing is divided, every column is there. */
+static AVX2 TSPK_ALWAYS_INLINE void finish_once(float rho, const float *bias, float *out, __m256 z0,
+                                                __m256 z1)
+{
+    const __m256 zero = _mm256_setzero_ps(), factor = _mm256_set1_ps(rho);
+
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_fmadd_ps(factor, z0, zero), _mm256_loadu_ps(bias)));
+    _mm256_storeu_ps(out + 8,
+                     _mm256_add_ps(_mm256_fmadd_ps(factor, z1, zero), _mm256_loadu_ps(bias + 8)));
+}
+
 /* Entries of the table; scratch for either. */
 void tspk_avx2_linear_events(const tspk_linear_args *args);
 void tspk_avx2_product_events(const tspk_product_args *args);

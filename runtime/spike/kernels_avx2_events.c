@@ -8,6 +8,9 @@
 #define EVENT_TILES 6
 #define EVENT_ROWS  24
 
+/* What of the tiles stays near while rows pass by. */
+#define EVENT_NEAR (48u << 10)
+
 typedef struct event_list {
     uint32_t *at;   /* [most] offset of the step's weights in a tile [bytes] */
     int32_t *value; /* [most] its levels as bytes or words */
@@ -85,25 +88,35 @@ static AVX2 TSPK_ALWAYS_INLINE void list_events(const bool is_byte, size_t n_gro
     }
 }
 
+/* Where each tile's weights begin. */
+static AVX2 TSPK_ALWAYS_INLINE void tile_weights(const size_t tiles, const uint8_t *weight,
+                                                 size_t tile_bytes, const uint8_t **tile)
+{
+#pragma GCC unroll 6
+    for (size_t c = 0; c < tiles; c++) {
+        tile[c] = weight + c * tile_bytes;
+        TSPK_OPAQUE(tile[c]);
+    }
+}
+
 /* sum[2 c], sum[2 c + 1]: 16 columns of tile c. */
 static AVX2 TSPK_ALWAYS_INLINE void sum_events(const bool is_byte, const size_t tiles,
                                                uint32_t from, uint32_t to, const event_list *events,
-                                               int32_t start, const uint8_t *weight,
-                                               size_t tile_bytes, __m256i *sum)
+                                               int32_t start, const uint8_t *const *tile,
+                                               __m256i *sum)
 {
 #pragma GCC unroll 12
     for (size_t i = 0; i < 2 * tiles; i++)
         sum[i] = _mm256_set1_epi32(start);
     for (uint32_t e = from; e < to; e++) {
-        const uint8_t *const w = weight + events->at[e];
+        const size_t at = events->at[e];
         const __m256i x = _mm256_set1_epi32(events->value[e]);
 
 #pragma GCC unroll 12
         for (size_t i = 0; i < 2 * tiles; i++) {
-            const __m256i *const at =
-                (const __m256i *)(w + i / 2 * tile_bytes + i % 2 * (STEP_BYTES / 2));
+            const uint8_t *const w = tile[i / 2] + at + i % 2 * (STEP_BYTES / 2);
 
-            sum[i] = multiply_add(is_byte, sum[i], _mm256_loadu_si256(at), x);
+            sum[i] = multiply_add(is_byte, sum[i], _mm256_loadu_si256((const __m256i *)w), x);
             TSPK_IN_REGISTER(sum[i]);
         }
     }
@@ -118,10 +131,11 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_event_row(const bool is_byte, const s
 {
     const size_t n_groups = args->n_groups;
     const size_t tile_bytes = n_groups * (args->group / step_of(is_byte)) * STEP_BYTES;
-    const uint8_t *const weight = (const uint8_t *)args->weight + tile * tile_bytes;
     const float *const scale = args->scale + tile * n_groups * TSPK_LANES;
+    const uint8_t *weight[EVENT_TILES];
     uint32_t from = first ? events->end[first - 1] : 0;
 
+    tile_weights(tiles, (const uint8_t *)args->weight + tile * tile_bytes, tile_bytes, weight);
     if (!first)
         memset(z, 0, tiles * TSPK_LANES * sizeof *z);
     for (size_t g = first; g < end; from = events->end[g++]) {
@@ -129,8 +143,7 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_event_row(const bool is_byte, const s
 
         if (from == events->end[g])
             continue;
-        sum_events(is_byte, tiles, from, events->end[g], events, events->start[g], weight,
-                   tile_bytes, sum);
+        sum_events(is_byte, tiles, from, events->end[g], events, events->start[g], weight, sum);
 #pragma GCC unroll 12
         for (size_t i = 0; i < 2 * tiles; i++) {
             const float *const s = scale + (i / 2 * n_groups + g) * TSPK_LANES + i % 2 * 8;
@@ -142,9 +155,20 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_event_row(const bool is_byte, const s
     }
     if (end < n_groups)
         return;
-    for (size_t c = 0; c < tiles; c++)
-        finish_tile(args, r, (tile + c) * TSPK_LANES, _mm256_loadu_ps(z + c * TSPK_LANES),
-                    _mm256_loadu_ps(z + c * TSPK_LANES + 8));
+    if (args->y || args->divisor > 0.0f || args->n < (tile + tiles) * TSPK_LANES) {
+        for (size_t c = 0; c < tiles; c++)
+            finish_tile(args, r, (tile + c) * TSPK_LANES, _mm256_loadu_ps(z + c * TSPK_LANES),
+                        _mm256_loadu_ps(z + c * TSPK_LANES + 8));
+    } else {
+        const size_t class = args->row_class[r];
+        const float *const bias = args->bias + class * args->ldbias + tile * TSPK_LANES;
+        float *const out = args->out + r * args->ldo + tile * TSPK_LANES;
+
+#pragma GCC unroll 6
+        for (size_t at = 0; at < tiles * TSPK_LANES; at += TSPK_LANES)
+            finish_once(args->rho[class], bias + at, out + at, _mm256_loadu_ps(z + at),
+                        _mm256_loadu_ps(z + at + 8));
+    }
 }
 
 /* The rows whose lists are there, in some tiles: as many groups at a time as stay near. */
@@ -155,7 +179,7 @@ static AVX2 TSPK_ALWAYS_INLINE void linear_event_tiles(const bool is_byte, const
 {
     const size_t n_groups = args->n_groups;
     const size_t a_group = tiles * (args->group / step_of(is_byte)) * STEP_BYTES;
-    const size_t near = a_group < NEAR_BYTES ? NEAR_BYTES / a_group : 1;
+    const size_t near = a_group < EVENT_NEAR ? EVENT_NEAR / a_group : 1;
 
     for (size_t g = 0; g < n_groups; g += near)
         for (size_t r = 0; r < rows; r++) {
@@ -211,10 +235,12 @@ static AVX2 TSPK_ALWAYS_INLINE void product_event_tiles(const bool is_byte, cons
     const size_t tile_bytes = tspk_pad_step(args->inner) / step_of(is_byte) * STEP_BYTES;
     const __m256 factor = _mm256_set1_ps(term->factor);
     float *const out = args->out + r * args->ldo + column;
+    const uint8_t *tile[EVENT_TILES];
     __m256i sum[2 * EVENT_TILES];
 
-    sum_events(is_byte, tiles, 0, events->end[0], events, events->start[0],
-               (const uint8_t *)term->b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
+    tile_weights(tiles, (const uint8_t *)term->b + column / TSPK_LANES * tile_bytes, tile_bytes,
+                 tile);
+    sum_events(is_byte, tiles, 0, events->end[0], events, events->start[0], tile, sum);
 #pragma GCC unroll 12
     for (size_t i = 0; i < 2 * tiles; i++) {
         const __m256 before = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8 * i);

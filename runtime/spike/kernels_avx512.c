@@ -8,20 +8,6 @@
 
 #if TSPK_HAVE_X86
 
-/* The common case: nothing is kept, nothing is divided. */
-static AVX512 TSPK_ALWAYS_INLINE void finish_once(const size_t tiles, const float *rho,
-                                                  const float *bias, float *out,
-                                                  const __mmask16 *mask, const __m512 *z)
-{
-#pragma GCC unroll 2
-    for (size_t c = 0; c < tiles; c++) {
-        const __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(*rho), z[c], _mm512_setzero_ps());
-        const __m512 b = _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES);
-
-        _mm512_mask_storeu_ps(out + c * TSPK_LANES, mask[c], _mm512_add_ps(y, b));
-    }
-}
-
 /* A block of rows and the tiles of one pass, where it is in the memory of each operand. */
 typedef struct linear_block {
     const uint8_t *level, *weight;
@@ -93,8 +79,8 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
 #pragma GCC unroll 6
         for (size_t r = 0; r < BLOCK_ROWS; r++)
             if (r < block->rows)
-                finish_once(tiles, args->rho + class[r], bias + class[r] * args -> ldbias,
-                            out + r * args -> ldo, block -> mask, z + r * BLOCK_TILES);
+                finish_once(tiles, args->rho + class[r], bias + class[r] * args->ldbias,
+                            out + r * args->ldo, block->mask, z + r * BLOCK_TILES);
     }
 }
 

@@ -50,6 +50,21 @@ static AVX512 TSPK_ALWAYS_INLINE __m512i multiply_add(const bool is_byte, __m512
                    : _mm512_dpwssd_epi32(sum, weight, level);
 }
 
+/* The sums over the lanes of four vectors. */
+static AVX512 TSPK_ALWAYS_INLINE __m128i add_lanes(const __m512i *v)
+{
+    const __m512i ab =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
+    const __m512i cd =
+        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
+    const __m512i all =
+        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i two =
+        _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+
+    return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+}
+
 /* The columns of a tile that are there. */
 static inline __mmask16 mask_of(size_t n, size_t column)
 {
@@ -83,6 +98,20 @@ static AVX512 TSPK_ALWAYS_INLINE void finish(const size_t tiles, const tspk_line
             y = _mm512_div_ps(y, _mm512_set1_ps(args->divisor));
         y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES));
         _mm512_mask_storeu_ps(args->out + at + c * TSPK_LANES, mask[c], y);
+    }
+}
+
+/* The common case: nothing is kept, nothing is divided. */
+static AVX512 TSPK_ALWAYS_INLINE void finish_once(const size_t tiles, const float *rho,
+                                                  const float *bias, float *out,
+                                                  const __mmask16 *mask, const __m512 *z)
+{
+#pragma GCC unroll 8
+    for (size_t c = 0; c < tiles; c++) {
+        const __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(*rho), z[c], _mm512_setzero_ps());
+        const __m512 b = _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES);
+
+        _mm512_mask_storeu_ps(out + c * TSPK_LANES, mask[c], _mm512_add_ps(y, b));
     }
 }
 

@@ -60,21 +60,6 @@ static inline row_panel carve_panel(bool is_byte, size_t n_groups, size_t group,
     return panel;
 }
 
-/* The sums over the lanes of four vectors. */
-static AVX512 TSPK_ALWAYS_INLINE __m128i add_lanes(const __m512i *v)
-{
-    const __m512i ab =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
-    const __m512i cd =
-        _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
-    const __m512i all =
-        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    const __m256i two =
-        _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-
-    return _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
-}
-
 /* One group of a block of rows. */
 static AVX512 TSPK_ALWAYS_INLINE void make_block(const bool is_byte, size_t rows, size_t group,
                                                  const int16_t *level, size_t ldl, uint8_t *to,
