@@ -286,8 +286,8 @@ static AVX2 TSPK_ALWAYS_INLINE void sum_block(const bool is_byte, const size_t w
 #pragma GCC unroll 4
         for (size_t r = 0; r < BLOCK_ROWS; r++)
             if (r < rows)
-                finish_once(args->rho[class[r]], bias + class[r] * args->ldbias,
-                            out + r * args->ldo, z[2 * r], z[2 * r + 1]);
+                finish_once(args->rho[class[r]], bias + class[r] * args -> ldbias,
+                            out + r * args -> ldo, z[2 * r], z[2 * r + 1]);
         return;
     }
 #pragma GCC unroll 4
@@ -340,21 +340,17 @@ static AVX2 TSPK_ALWAYS_INLINE void product_block(const bool is_byte, const tspk
 {
     const size_t steps = tspk_pad_step(args->inner) / step_of(is_byte);
     const uint8_t *const tile = (const uint8_t *)term->b + column / TSPK_LANES * steps * STEP_BYTES;
+    const size_t ldo = args->ldo;
     const __m256 factor = _mm256_set1_ps(term->factor);
+    float *out = args->out + row * ldo + column;
     __m256i sum[2 * BLOCK_ROWS];
 
     sum_group(is_byte, 0, steps, &block, tile, tile, sum);
 #pragma GCC unroll 4
-    for (size_t r = 0; r < BLOCK_ROWS; r++) {
-        float *const out = args->out + (row + r) * args->ldo + column;
-        __m256 a = _mm256_setzero_ps(), b = a;
+    for (size_t r = 0; r < BLOCK_ROWS && r < rows; r++, out += ldo) {
+        const __m256 a = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
+        const __m256 b = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8);
 
-        if (r >= rows)
-            return;
-        if (!is_first) {
-            a = _mm256_loadu_ps(out);
-            b = _mm256_loadu_ps(out + 8);
-        }
         _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r]), factor, a));
         _mm256_storeu_ps(out + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r + 1]), factor, b));
     }
@@ -372,8 +368,9 @@ static AVX2 TSPK_ALWAYS_INLINE void add_term(const bool is_byte, const tspk_prod
         make_panel(is_byte, rows, 1, args->inner, term->a + first * args->lda, args->lda, &panel);
         for (size_t column = 0; column < args->columns; column += TSPK_LANES)
             for (size_t row = 0; row < rows; row += BLOCK_ROWS)
-                product_block(is_byte, args, term, is_first, block_of(&panel, row / BLOCK_ROWS, 1, 0, 0),
-                              first + row, rows - row, column);
+                product_block(is_byte, args, term, is_first,
+                              block_of(&panel, row / BLOCK_ROWS, 1, 0, 0), first + row, rows - row,
+                              column);
     }
 }
 

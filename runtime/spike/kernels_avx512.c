@@ -35,11 +35,11 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
     __m512 z[BLOCK_ROWS * BLOCK_TILES];
 
 #pragma GCC unroll 12
-    for (size_t i = 0; i < BLOCK_ROWS * BLOCK_TILES; i++)
+    for (size_t i = 0; i < BLOCK_ROWS * tiles; i++)
         z[i] = _mm512_setzero_ps();
     if (!block->is_first) {
 #pragma GCC unroll 12
-        for (size_t i = 0; i < BLOCK_ROWS * BLOCK_TILES; i++)
+        for (size_t i = 0; i < BLOCK_ROWS * tiles; i++)
             z[i] = _mm512_loadu_ps(block->z + i * TSPK_LANES);
     }
     for (; start < end; start += START_ROWS) {
@@ -50,7 +50,7 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
 
 #pragma GCC unroll 6
             for (size_t r = 0; r < BLOCK_ROWS; r++) {
-                const size_t i = r * BLOCK_TILES + c;
+                const size_t i = r * tiles + c;
 
                 z[i] = _mm512_fmadd_ps(s, _mm512_cvtepi32_ps(sum[i]), z[i]);
             }
@@ -61,7 +61,7 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
     }
     if (!block->is_last) {
 #pragma GCC unroll 12
-        for (size_t i = 0; i < BLOCK_ROWS * BLOCK_TILES; i++)
+        for (size_t i = 0; i < BLOCK_ROWS * tiles; i++)
             _mm512_storeu_ps(block->z + i * TSPK_LANES, z[i]);
         return;
     }
@@ -69,8 +69,7 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
 #pragma GCC unroll 6
         for (size_t r = 0; r < BLOCK_ROWS; r++)
             if (r < block->rows)
-                finish(tiles, args, block->row + r, block->column, block->mask,
-                       z + r * BLOCK_TILES);
+                finish(tiles, args, block->row + r, block->column, block->mask, z + r * tiles);
     } else {
         const uint8_t *const class = args->row_class + block->row;
         const float *const bias = args->bias + block->column;
@@ -80,7 +79,7 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_block(const size_t tiles, const bool i
         for (size_t r = 0; r < BLOCK_ROWS; r++)
             if (r < block->rows)
                 finish_once(tiles, args->rho + class[r], bias + class[r] * args->ldbias,
-                            out + r * args->ldo, block->mask, z + r * BLOCK_TILES);
+                            out + r * args->ldo, block->mask, z + r * tiles);
     }
 }
 

@@ -76,28 +76,27 @@ static AVX512 TSPK_ALWAYS_INLINE void finish(const size_t tiles, const tspk_line
                                              size_t r, size_t column, const __mmask16 *mask,
                                              const __m512 *z)
 {
+    /* copies, which the stores cannot change */
     const size_t class = args->row_class[r], at = r * args->ldo + column;
+    const bool is_first = args->is_first, is_last = args->is_last;
     const float *const bias = args->bias + class * args->ldbias + column;
+    const float divisor = args->divisor;
     const __m512 rho = _mm512_set1_ps(args->rho[class]);
+    float *const kept = args->y ? args->y + at : NULL, *const out = args->out + at;
 
 #pragma GCC unroll 8
     for (size_t c = 0; c < tiles; c++) {
-        __m512 y;
+        __m512 y = _mm512_setzero_ps();
 
-        if (args->y) {
-            float *const kept = args->y + at + c * TSPK_LANES;
-
-            y = args->is_first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask[c], kept);
-            y = _mm512_fmadd_ps(rho, z[c], y);
-            if (!args->is_last)
-                _mm512_mask_storeu_ps(kept, mask[c], y);
-        } else {
-            y = _mm512_fmadd_ps(rho, z[c], _mm512_setzero_ps());
-        }
-        if (args->divisor > 0.0f)
-            y = _mm512_div_ps(y, _mm512_set1_ps(args->divisor));
+        if (kept && !is_first)
+            y = _mm512_maskz_loadu_ps(mask[c], kept + c * TSPK_LANES);
+        y = _mm512_fmadd_ps(rho, z[c], y);
+        if (kept && !is_last)
+            _mm512_mask_storeu_ps(kept + c * TSPK_LANES, mask[c], y);
+        if (divisor > 0.0f)
+            y = _mm512_div_ps(y, _mm512_set1_ps(divisor));
         y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask[c], bias + c * TSPK_LANES));
-        _mm512_mask_storeu_ps(args->out + at + c * TSPK_LANES, mask[c], y);
+        _mm512_mask_storeu_ps(out + c * TSPK_LANES, mask[c], y);
     }
 }
 

@@ -13,6 +13,9 @@
 #define BLOCK_ROWS  6
 #define BLOCK_TILES 2
 
+/* A product of planes keeps no float sums in registers: up to four tiles. */
+#define MOST_TILES 4
+
 /* Rows that pass by a pair of tiles before the next pair is loaded; what of it stays in the
  * first cache meanwhile is NEAR_BYTES. */
 #define PANEL_ROWS   48
@@ -115,29 +118,29 @@ static AVX512 TSPK_ALWAYS_INLINE __m512i broadcast_step(const uint8_t *from)
     return _mm512_set1_epi32(step);
 }
 
-/* One step of a block of rows and one or two tiles. */
+/* One step of a block of rows and some tiles. */
 static AVX512 TSPK_ALWAYS_INLINE void sum_step(const size_t tiles, const bool is_byte,
                                                const uint8_t *level, const uint8_t *weight,
                                                size_t tile_bytes, __m512i *sum)
 {
-    __m512i w[BLOCK_TILES];
+    __m512i w[MOST_TILES];
 
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (size_t c = 0; c < tiles; c++)
         w[c] = _mm512_loadu_si512(weight + c * tile_bytes);
 #pragma GCC unroll 6
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         const __m512i x = broadcast_step(level + r * CHUNK_BYTES);
 
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t c = 0; c < tiles; c++) {
-            sum[r * BLOCK_TILES + c] = multiply_add(is_byte, sum[r * BLOCK_TILES + c], w[c], x);
-            TSPK_IN_REGISTER(sum[r * BLOCK_TILES + c]);
+            sum[r * tiles + c] = multiply_add(is_byte, sum[r * tiles + c], w[c], x);
+            TSPK_IN_REGISTER(sum[r * tiles + c]);
         }
     }
 }
 
-/* sum[r * BLOCK_TILES + c]: 16 columns of tile c of row r over the steps of a group. `whole`: as
+/* sum[r * tiles + c]: 16 columns of tile c of row r over the steps of a group. `whole`: as
  * many whole chunks, known to the compiler; 0: any number of steps. */
 static AVX512 TSPK_ALWAYS_INLINE void sum_group(const size_t tiles, const bool is_byte,
                                                 const size_t whole, size_t steps,
@@ -149,10 +152,9 @@ static AVX512 TSPK_ALWAYS_INLINE void sum_group(const size_t tiles, const bool i
 
 #pragma GCC unroll 6
     for (size_t r = 0; r < BLOCK_ROWS; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (size_t c = 0; c < tiles; c++)
-            sum[r * BLOCK_TILES + c] =
-                is_byte ? _mm512_set1_epi32(start[r]) : _mm512_setzero_si512();
+            sum[r * tiles + c] = is_byte ? _mm512_set1_epi32(start[r]) : _mm512_setzero_si512();
     for (size_t chunk = 0; chunk < chunks; chunk++) {
 #pragma GCC unroll 16
         for (size_t step = 0; step < CHUNK_STEPS; step++)

@@ -35,68 +35,80 @@ static AVX512 TSPK_ALWAYS_INLINE void make_left(const bool is_byte, const tspk_p
     }
 }
 
-/* Terms are added in registers; the output is read and written once. */
+/* Terms are added in the output, which stays in the first cache. */
 static AVX512 TSPK_ALWAYS_INLINE void product_block(const size_t tiles, const bool is_byte,
                                                     const size_t whole,
                                                     const tspk_product_args *args,
                                                     const left_panels *left, size_t first,
                                                     size_t row, size_t column)
 {
-    const size_t steps = tspk_pad_step(args->inner) / step_of(is_byte);
-    const size_t tile_bytes = steps * CHUNK_BYTES, block = row / BLOCK_ROWS;
-    const size_t there = args->rows - first - row;
-    float *const out = args->out + (first + row) * args->ldo + column;
-    __m512i sum[BLOCK_ROWS * BLOCK_TILES];
-    __m512 z[BLOCK_ROWS * BLOCK_TILES];
+    const size_t steps =
+        whole ? whole * CHUNK_STEPS : tspk_pad_step(args->inner) / step_of(is_byte);
+    const size_t tile_bytes = steps * CHUNK_BYTES, block = row / BLOCK_ROWS, ldo = args->ldo;
+    const size_t rows = args->rows - first - row, n_terms = args->n_terms;
+    const tspk_product_term *const term = args->term;
+    float *const out = args->out + (first + row) * ldo + column;
+    bool is_first = args->is_first;
 
-#pragma GCC unroll 6
-    for (size_t r = 0; r < BLOCK_ROWS; r++)
-#pragma GCC unroll 2
-        for (size_t c = 0; c < tiles; c++)
-            z[r * BLOCK_TILES + c] = args->is_first || r >= there
-                                         ? _mm512_setzero_ps()
-                                         : _mm512_loadu_ps(out + r * args->ldo + c * TSPK_LANES);
-    for (size_t i = 0; i < args->n_terms; i++) {
+    for (size_t i = 0; i < n_terms; i++, is_first = false) {
         const row_panel *const panel = &left->panel[left->of_term[i]];
-        const __m512 factor = _mm512_set1_ps(args->term[i].factor);
+        const __m512 factor = _mm512_set1_ps(term[i].factor);
+        __m512i sum[BLOCK_ROWS * MOST_TILES];
 
         sum_group(tiles, is_byte, whole, steps, panel->level + block * panel->block_bytes,
                   panel->start + block * START_ROWS,
-                  (const uint8_t *)args->term[i].b + column / TSPK_LANES * tile_bytes, tile_bytes,
-                  sum);
+                  (const uint8_t *)term[i].b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
 #pragma GCC unroll 6
-        for (size_t r = 0; r < BLOCK_ROWS; r++)
-#pragma GCC unroll 2
+        for (size_t r = 0; r < BLOCK_ROWS && r < rows; r++)
+#pragma GCC unroll 4
             for (size_t c = 0; c < tiles; c++) {
-                const size_t k = r * BLOCK_TILES + c;
+                float *const to = out + r * ldo + c * TSPK_LANES;
+                const __m512 before = is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(to);
 
-                z[k] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[k]), factor, z[k]);
+                _mm512_storeu_ps(
+                    to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r * tiles + c]), factor, before));
             }
     }
-#pragma GCC unroll 6
-    for (size_t r = 0; r < BLOCK_ROWS; r++)
-#pragma GCC unroll 2
-        for (size_t c = 0; c < tiles; c++)
-            if (r < there)
-                _mm512_storeu_ps(out + r * args->ldo + c * TSPK_LANES, z[r * BLOCK_TILES + c]);
 }
 
+/* Some tiles of all rows of the panels. */
+static AVX512 TSPK_ALWAYS_INLINE void product_tiles(const size_t tiles, const bool is_byte,
+                                                    const size_t whole,
+                                                    const tspk_product_args *args,
+                                                    const left_panels *left, size_t first,
+                                                    size_t rows, size_t tile)
+{
+    for (size_t row = 0; row < rows; row += BLOCK_ROWS)
+        product_block(tiles, is_byte, whole, args, left, first, row, tile * TSPK_LANES);
+}
+
+/* By threes, and by fours where threes would leave one tile or two. */
 static AVX512 TSPK_ALWAYS_INLINE void product_rows(const bool is_byte, const size_t whole,
                                                    const tspk_product_args *args)
 {
-    const size_t pair = BLOCK_TILES * TSPK_LANES;
+    const size_t tiles = args->columns / TSPK_LANES;
     left_panels left;
 
     for (size_t first = 0; first < args->rows; first += PANEL_ROWS) {
         const size_t most = args->rows - first, rows = most < PANEL_ROWS ? most : PANEL_ROWS;
-        size_t column = 0;
+        size_t tile = 0;
 
         make_left(is_byte, args, first, rows, &left);
-        for (; column + pair <= args->columns; column += pair)
-            for (size_t row = 0; row < rows; row += BLOCK_ROWS)
-                product_block(BLOCK_TILES, is_byte, whole, args, &left, first, row, column);
-        for (size_t row = 0; column < args->columns && row < rows; row += BLOCK_ROWS)
-            product_block(1, is_byte, whole, args, &left, first, row, column);
+        while (tiles - tile >= 3) {
+            const size_t n = tiles - tile;
+
+            if (n % 3 == 1 || (n % 3 == 2 && n >= 8)) {
+                product_tiles(4, is_byte, whole, args, &left, first, rows, tile);
+                tile += 4;
+            } else {
+                product_tiles(3, is_byte, whole, args, &left, first, rows, tile);
+                tile += 3;
+            }
+        }
+        if (tiles - tile == 2)
+            product_tiles(2, is_byte, whole, args, &left, first, rows, tile);
+        else if (tiles > tile)
+            product_tiles(1, is_byte, whole, args, &left, first, rows, tile);
     }
 }
 
