@@ -119,7 +119,7 @@ int main(int argc, char **argv)
         size_t n = 0;
 
         must(tspk_judge_fold(&frame, images, labels, source, n_images, folds, fold, &settings, sums,
-                             &n, NULL, &error));
+                             &n, NULL, NULL, &error));
         n_judged += n;
     }
     for (uint32_t t = 0; t < settings.n_steps; t++)

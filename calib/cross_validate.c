@@ -117,7 +117,8 @@ static tspk_status take_side(const tspk_frame *frame, const float *images, const
 tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const int64_t *labels,
                             const float *source, size_t n_images, uint32_t n_folds, uint32_t fold,
                             const tspk_calib_settings *settings, tspk_judgement *sums,
-                            size_t *n_judged_out, tspk_spikegraph **spikes_out, tspk_error *err)
+                            size_t *n_judged_out, tspk_exit_record *record,
+                            tspk_spikegraph **spikes_out, tspk_error *err)
 {
     side fitted = {0}, judged = {0};
     tspk_spikegraph *spikes = NULL;
@@ -134,6 +135,10 @@ tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const 
     if (status == TSPK_OK)
         status = tspk_judge(spikes, judged.images, judged.labels, judged.source, judged.n,
                             frame->classes, settings->threads, sums, err);
+    if (status == TSPK_OK && record)
+        status = tspk_exit_record_add(record, frame, spikes, judged.images, judged.n,
+                                      settings->is_mirrored, settings->seed, settings->threads,
+                                      err);
     *n_judged_out = judged.n;
     if (status == TSPK_OK && spikes_out)
         *spikes_out = spikes;

@@ -4,7 +4,7 @@
 #ifndef TSPK_CALIB_CROSS_VALIDATE_H
 #define TSPK_CALIB_CROSS_VALIDATE_H
 
-#include "calib/frame.h"
+#include "calib/exit_record.h"
 
 /* Sums over judged images after one step. */
 typedef struct tspk_judgement {
@@ -22,13 +22,15 @@ typedef struct tspk_judgement {
  * @param source [n_images, classes] the source network's logits
  * @param sums   [settings->n_steps] added to
  * @param n_judged_out the number of images judged
+ * @param record what the network answers on the images that are judged is appended; or NULL
  * @param spikes_out the network fitted on the others, owned by the caller; or NULL
  * @errors those of tspk_frame_fit(), RANGE (fewer than n_folds images)
  */
 tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const int64_t *labels,
                             const float *source, size_t n_images, uint32_t n_folds, uint32_t fold,
                             const tspk_calib_settings *settings, tspk_judgement *sums,
-                            size_t *n_judged_out, tspk_spikegraph **spikes_out, tspk_error *err);
+                            size_t *n_judged_out, tspk_exit_record *record,
+                            tspk_spikegraph **spikes_out, tspk_error *err);
 
 /** Logits of the source network. @param logits_out [n_images, classes] @errors those of
  * tspk_ann_exec_new() and tspk_ann_exec_run() */

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "calib/tune_exit.h"
 #include "core/fail.h"
 #include "core/logits.h"
 
 #define N_FOLDS 2u
-/* Share of changed answers that cost a right one, where labels do not tell. */
-#define LOSS_OF_DISAGREEMENT (1.0 / 3.0)
 /* The last fit takes this much longer than a fold's, and its share of the time is kept. */
 #define LAST_FIT_FACTOR 2.2
 
@@ -86,28 +85,49 @@ static void count_source(search *s)
     s->source_correct = labelled ? (double)correct / (double)labelled : 0;
 }
 
-static void add_trades(search *s, const candidate *c, const tspk_judgement *sums, size_t n)
+/* Points of top-1: a third of the changed answers, and what was counted, each by its precision. Of few
+ * images a count moves by points for nothing. */
+static double loss_of(const search *s, double agreement, double correct, double n)
 {
-    tspk_tuning *tuning = s->tuning;
+    const double estimated = 100 * TSPK_LOSS_OF_DISAGREEMENT * (1 - agreement);
+    const double counted = 100 * (s->source_correct - correct / n);
+    const double doubt = estimated * estimated, noise = 1e4 * (1 - agreement) / n;
 
+    if (!s->is_labelled || !(doubt + noise > 0))
+        return estimated;
+    return (estimated * noise + counted * doubt) / (doubt + noise);
+}
+
+static tspk_status add_trades(search *s, const candidate *c, const tspk_judgement *sums, size_t n,
+                              const tspk_exit_record *record, tspk_error *err)
+{
+    const tspk_trade like = {
+        .candidate = s->n_candidates, .levels = c->levels, .price = c->price};
+    const tspk_exit_target none = {0};
+    tspk_tuning *tuning = s->tuning;
+    tspk_exit_chances chances;
+    tspk_status status;
+
+    TSPK_TRY(tspk_exit_chances_new(record, &chances, err));
     for (uint32_t t = 0; t < s->settings->n_steps && tuning->n_trades < TSPK_MAX_TRADES; t++) {
+        const tspk_exit_outcome fixed = tspk_exit_fixed(&chances, t + 1, &none);
         const double count = (double)n;
         tspk_trade *to = &tuning->trade[tuning->n_trades];
 
-        *to = (tspk_trade){.id = tuning->n_trades,
-                           .candidate = s->n_candidates,
-                           .levels = c->levels,
-                           .steps = t + 1,
-                           .price = c->price,
-                           .agreement = sums[t].agreed / count,
-                           .kl = sums[t].kl / count,
-                           .energy = sums[t].energy_synaptic / count};
-        to->loss = 100 * LOSS_OF_DISAGREEMENT * (1 - to->agreement);
-        if (s->is_labelled)
-            to->loss = 0.5 * (to->loss + 100 * (s->source_correct - sums[t].correct / count));
-        tuning->n_trades++;
+        *to = like;
+        to->id = tuning->n_trades++;
+        to->steps = t + 1;
+        to->mean_steps = t + 1;
+        to->agreement = fixed.agreement;
+        to->error = fixed.error;
+        to->kl = sums[t].kl / count;
+        to->energy = sums[t].energy_synaptic / count;
+        to->loss = loss_of(s, to->agreement, sums[t].correct, count);
     }
     s->n_candidates++;
+    status = tspk_add_exit_trades(tuning, &chances, &like, s->budget, err);
+    tspk_exit_chances_done(&chances);
+    return status;
 }
 
 static tspk_status judge(search *s, const candidate *c, tspk_error *err)
@@ -118,6 +138,7 @@ static tspk_status judge(search *s, const candidate *c, tspk_error *err)
     const double begun = now();
     tspk_judgement *sums = calloc(s->settings->n_steps, sizeof *sums);
     tspk_status status = sums ? TSPK_OK : TSPK_FAIL(err, TSPK_NOMEM, "no memory to judge");
+    tspk_exit_record record = {0};
     size_t n_judged = 0;
 
     for (uint32_t fold = 0; fold < N_FOLDS && status == TSPK_OK; fold++) {
@@ -132,11 +153,13 @@ static tspk_status judge(search *s, const candidate *c, tspk_error *err)
         tspk_spikegraph_free(spikes);
         spikes = NULL;
         status = tspk_judge_fold(s->frame, s->images, s->labels, s->source, s->n_images, N_FOLDS,
-                                 fold, &settings, sums, &n, &spikes, err);
+                                 fold, &settings, sums, &n, &record, &spikes, err);
         n_judged += n;
     }
+    if (status == TSPK_OK)
+        status = add_trades(s, c, sums, n_judged, &record, err);
+    tspk_exit_record_done(&record);
     if (status == TSPK_OK) {
-        add_trades(s, c, sums, n_judged);
         tspk_choose_trades(s->tuning, s->budget);
         if (s->tuning->trade[s->tuning->balanced].candidate + 1 == s->n_candidates) {
             tspk_spikegraph_free(s->kept);
@@ -217,10 +240,16 @@ static tspk_status fit_chosen(const search *s, tspk_spikegraph **spikes_out, tsp
     return tspk_frame_fit(s->frame, s->images, s->n_images, &settings, spikes_out, err);
 }
 
-static tspk_status add_points(const tspk_tuning *tuning, tspk_spikegraph *spikes, tspk_error *err)
+static tspk_status add_points(const search *s, tspk_spikegraph *spikes, tspk_error *err)
 {
+    const tspk_tuning *const tuning = s->tuning;
+
     TSPK_TRY(add_prefix(spikes, "balanced", tuning->trade[tuning->balanced].steps, err));
-    return add_prefix(spikes, "fast", tuning->trade[tuning->fast].steps, err);
+    TSPK_TRY(add_prefix(spikes, "fast", tuning->trade[tuning->fast].steps, err));
+    if (tuning->is_partial) /* who stopped the search does not wait for more */
+        return TSPK_OK;
+    return tspk_fit_exits(s->frame, s->images, s->n_images, s->settings, tuning, s->budget, spikes,
+                          err);
 }
 
 tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_t *labels,
@@ -259,7 +288,7 @@ tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_
         status = TSPK_OK;
     }
     if (status == TSPK_OK)
-        status = add_points(tuning_out, spikes, err);
+        status = add_points(&s, spikes, err);
     if (status == TSPK_OK)
         *spikes_out = spikes;
     else

@@ -3,9 +3,6 @@
 
 #include <math.h>
 
-/* "fast" may lose so many times what the budget allows. */
-#define FAST_ALLOWANCE 3
-
 static bool is_cheap(const tspk_budget *budget, const tspk_trade *trade)
 {
     return isfinite(trade->kl) && (budget->max_energy <= 0 || trade->energy <= budget->max_energy);
@@ -13,7 +10,7 @@ static bool is_cheap(const tspk_budget *budget, const tspk_trade *trade)
 
 static bool is_within(const tspk_budget *budget, const tspk_trade *trade)
 {
-    return is_cheap(budget, trade) && trade->agreement >= budget->min_agreement &&
+    return is_cheap(budget, trade) && trade->agreement - trade->error >= budget->min_agreement &&
            (budget->max_loss < 0 || trade->loss <= budget->max_loss);
 }
 
@@ -21,8 +18,8 @@ static bool is_fast_enough(const tspk_budget *budget, const tspk_trade *trade)
 {
     if (budget->max_loss < 0)
         return is_cheap(budget, trade) &&
-               1 - trade->agreement <= FAST_ALLOWANCE * (1 - budget->min_agreement);
-    return is_cheap(budget, trade) && trade->loss <= FAST_ALLOWANCE * budget->max_loss;
+               1 - trade->agreement <= TSPK_FAST_ALLOWANCE * (1 - budget->min_agreement);
+    return is_cheap(budget, trade) && trade->loss <= TSPK_FAST_ALLOWANCE * budget->max_loss;
 }
 
 static const tspk_trade *find_balanced(tspk_tuning *tuning, const tspk_budget *budget)

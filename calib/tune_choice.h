@@ -6,21 +6,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/exit_policy.h"
 #include "transpike/spike.h"
+
+/* Share of changed answers that cost a right one, where labels do not tell. */
+#define TSPK_LOSS_OF_DISAGREEMENT (1.0 / 3.0)
+/* "fast" may lose so many times what the budget allows. */
+#define TSPK_FAST_ALLOWANCE 3
 
 /* One line of the table: a candidate after one of its steps. */
 typedef struct tspk_trade {
     uint32_t id, candidate; /* id: its own place in the table */
-    uint32_t levels, steps;
+    uint32_t levels, steps; /* most steps of an image */
+    tspk_exit_kind exit;    /* what stops images before; NONE: nothing */
+    double mean_steps;
     double price;     /* at linear sites, from step 2 on: tspk_calib_settings */
     double loss;      /* points of top-1, estimated: tspk_tune() */
-    double agreement; /* share of the judged images */
+    double agreement; /* share of the judged images, or the chance of it */
+    double error;     /* what the agreement is less sure by: its standard error */
     double kl;        /* [nats] */
     double energy;    /* synaptic, ratio to the source network's */
     bool is_pareto;   /* no other has neither more energy nor more KL, and less of one of them */
 } tspk_trade;
 
-#define TSPK_MAX_TRADES 256u
+#define TSPK_MAX_TRADES 512u
 
 typedef struct tspk_tuning {
     uint32_t n_trades;
@@ -34,7 +43,7 @@ typedef struct tspk_tuning {
  * Sets is_met, balanced, fast and every is_pareto of a table.
  *
  * "balanced" is the trade of least energy within the budget: max_loss where it is not negative,
- * min_agreement, and max_energy where it is positive. Where none is, the budget is not met and it
+ * min_agreement when the error is taken off, and max_energy where it is positive. Where none is, the budget is not met and it
  * is the trade of least KL within max_energy, or, where none is even within that, the one of least
  * energy. "fast" is the trade of least energy, less than balanced's, among the steps of the same
  * candidate that are within max_energy and lose at most three times what the budget allows:

@@ -16,8 +16,11 @@ static bool add_trade(cJSON *rows, const tspk_trade *trade)
            cJSON_AddNumberToObject(row, "id", trade->id) &&
            cJSON_AddNumberToObject(row, "levels", trade->levels) &&
            cJSON_AddNumberToObject(row, "steps", trade->steps) &&
+           cJSON_AddStringToObject(row, "policy", tspk_exit_kind_name(trade->exit)) &&
+           cJSON_AddNumberToObject(row, "mean_steps", trade->mean_steps) &&
            cJSON_AddNumberToObject(row, "loss", trade->loss) &&
            cJSON_AddNumberToObject(row, "agreement", trade->agreement) &&
+           cJSON_AddNumberToObject(row, "error", trade->error) &&
            cJSON_AddNumberToObject(row, "kl", trade->kl) &&
            cJSON_AddNumberToObject(row, "energy_synaptic", trade->energy);
 }

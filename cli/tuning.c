@@ -13,6 +13,13 @@ static double number(const cJSON *object, const char *name)
     return cJSON_IsNumber(item) ? item->valuedouble : -1;
 }
 
+static const char *text(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
 static const char *mark(const cJSON *chosen, double id)
 {
     const bool is_balanced = number(chosen, "balanced") == id;
@@ -26,10 +33,11 @@ static void print_rows(const cJSON *pareto, const cJSON *chosen)
 {
     const cJSON *row;
 
-    printf("\n  levels  steps  price    loss  agreement       KL  synaptic\n");
+    printf("\n  levels  steps  policy       mean  price    loss  agreement       KL  synaptic\n");
     cJSON_ArrayForEach(row, pareto) printf(
-        "  %6.0f  %5.0f  %5.2f  %6.2f  %8.2f%%  %7.4f  %8.3f%s\n", number(row, "levels"),
-        number(row, "steps"), number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "price"),
+        "  %6.0f  %5.0f  %-10s  %5.2f  %5.2f  %6.2f  %8.2f%%  %7.4f  %8.3f%s\n",
+        number(row, "levels"), number(row, "steps"), text(row, "policy"),
+        number(row, "mean_steps"), number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "price"),
         number(row, "loss"), 100 * number(row, "agreement"), number(row, "kl"),
         number(row, "energy_synaptic"), mark(chosen, number(row, "id")));
 }
