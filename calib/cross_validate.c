@@ -137,7 +137,7 @@ tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const 
                             frame->classes, settings->threads, sums, err);
     if (status == TSPK_OK && record)
         status = tspk_exit_record_add(record, frame, spikes, judged.images, judged.n,
-                                      settings->is_mirrored, settings->seed, settings->threads,
+                                      true, settings->is_mirrored, settings->seed, settings->threads,
                                       err);
     *n_judged_out = judged.n;
     if (status == TSPK_OK && spikes_out)

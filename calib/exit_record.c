@@ -121,10 +121,10 @@ static tspk_status record_images(tspk_exit_record *record, tspk_session *session
 
 static tspk_status record_variants(tspk_exit_record *record, const tspk_frame *frame,
                                    tspk_session *session, const float *images, size_t n_images,
-                                   bool is_mirrored, uint64_t seed, int threads, float *source,
-                                   tspk_error *err)
+                                   bool is_copied, bool is_mirrored, uint64_t seed, int threads,
+                                   float *source, tspk_error *err)
 {
-    const size_t wanted = (ENOUGH + n_images - 1) / n_images;
+    const size_t wanted = is_copied ? (ENOUGH + n_images - 1) / n_images : 1;
     const uint32_t n_variants = wanted < MOST_VARIANTS ? (uint32_t)wanted : MOST_VARIANTS;
     float *changed = NULL;
     tspk_rng rng = {seed};
@@ -147,8 +147,8 @@ static tspk_status record_variants(tspk_exit_record *record, const tspk_frame *f
 
 tspk_status tspk_exit_record_add(tspk_exit_record *record_out, const tspk_frame *frame,
                                  const tspk_spikegraph *spikes, const float *images,
-                                 size_t n_images, bool is_mirrored, uint64_t seed, int threads,
-                                 tspk_error *err)
+                                 size_t n_images, bool is_copied, bool is_mirrored, uint64_t seed,
+                                 int threads, tspk_error *err)
 {
     const tspk_spike spike = {.graph = (tspk_spikegraph *)(uintptr_t)spikes};
     float *const source = malloc(n_images * frame->classes * sizeof *source);
@@ -166,8 +166,8 @@ tspk_status tspk_exit_record_add(tspk_exit_record *record_out, const tspk_frame 
     if (status == TSPK_OK)
         status = tspk_session_open(&spike, &settings, &session, err);
     if (status == TSPK_OK)
-        status = record_variants(record_out, frame, session, images, n_images, is_mirrored, seed,
-                                 threads, source, err);
+        status = record_variants(record_out, frame, session, images, n_images, is_copied,
+                                 is_mirrored, seed, threads, source, err);
     tspk_session_close(session);
     free(source);
     return status;

@@ -21,6 +21,7 @@ typedef struct tspk_exit_record {
  * mirrored, and moved by up to a sixteenth of their side in every direction with reflected edges. Of
  * images that a network was fitted on the unchanged ones alone would promise too much.
  * @param images      [n_images, elements of the graph's input]
+ * @param is_copied   few images are copied
  * @param is_mirrored copies may be mirror images
  * @param seed        of the copies
  * @param record_out  zeros, or what an earlier call filled in: appended to
@@ -28,8 +29,8 @@ typedef struct tspk_exit_record {
  */
 tspk_status tspk_exit_record_add(tspk_exit_record *record_out, const tspk_frame *frame,
                                  const tspk_spikegraph *spikes, const float *images,
-                                 size_t n_images, bool is_mirrored, uint64_t seed, int threads,
-                                 tspk_error *err);
+                                 size_t n_images, bool is_copied, bool is_mirrored, uint64_t seed,
+                                 int threads, tspk_error *err);
 void tspk_exit_record_done(tspk_exit_record *record);
 
 #endif

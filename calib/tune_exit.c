@@ -114,7 +114,7 @@ tspk_status tspk_fit_exits(const tspk_frame *frame, const float *images, size_t 
 
     if (tuning->trade[tuning->balanced].steps < 2)
         return TSPK_OK; /* and "fast" has no more */
-    status = tspk_exit_record_add(&record, frame, spikes, images, n_images, settings->is_mirrored,
+    status = tspk_exit_record_add(&record, frame, spikes, images, n_images, true, settings->is_mirrored,
                                   settings->seed, settings->threads, err);
     if (status == TSPK_OK)
         status = tspk_exit_chances_new(&record, &chances, err);
