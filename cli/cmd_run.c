@@ -93,11 +93,12 @@ static tspk_status run(const tspk_cli_args *args, tspk_error *err)
     if (is_spike)
         return tspk_cli_run_spike(args, args->mode >= 0 ? mode_choices[args->mode] : "exact", err);
     if (args->mode >= 0 || args->steps >= 0 || args->dump_spikes || args->isa >= 0 ||
-        args->policy >= 0 || args->exit >= 0 || args->merge >= 0)
+        args->policy >= 0 || args->exit >= 0 || args->merge >= 0 ||
+        args->explain)
         return tspk_cli_fail(
             err, TSPK_USAGE,
-            "%s is a source network: --mode, --steps, --policy, --exit, --merge, --isa and "
-            "--dump-spikes need a .spike",
+            "%s is a source network: --mode, --steps, --policy, --exit, --merge, --isa, --explain "
+            "and --dump-spikes need a .spike",
             model);
     return tspk_cli_run_onnx(args, err);
 }
@@ -113,6 +114,8 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_ISA_OPTION,
     {"merge", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(merge), 0, 0, switch_choices, "on|off",
      "merge tokens (default: as the mode does)"},
+    {"explain", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(explain), 0, 0, NULL, "OUT.png",
+     "draw over the image, the only one, where its tokens merged"},
     {"top", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(top), 0, 1000, NULL, "K",
      "show the K most probable classes (default 5)"},
     {"classes", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(classes), 0, 0, NULL, "FILE",
@@ -128,7 +131,6 @@ static const tspk_cli_option options[] = {
     TSPK_CLI_LATER_OPTION("halt"),
     TSPK_CLI_LATER_OPTION("refine"),
     TSPK_CLI_LATER_OPTION("halt-keys"),
-    TSPK_CLI_LATER_OPTION("explain"),
 };
 
 static const char *const notes[] = {

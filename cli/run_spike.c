@@ -90,6 +90,9 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
                                  run->source.n_images, args->with_products ? "products" : "spikes",
                                  most);
     }
+    if (args->explain && run->source.n_images != 1)
+        return tspk_cli_fail(err, TSPK_RANGE, "%zu images, --explain takes one",
+                             run->source.n_images);
     tspk_session_default_settings(&settings);
     settings.threads = args->threads > 0 ? (int)args->threads : 0;
     settings.batch = args->batch > 0 ? (uint32_t)args->batch : DEFAULT_BATCH;
@@ -121,6 +124,10 @@ static tspk_status run_chunk(spike_run *run, size_t first, size_t n, tspk_error 
                                        run->args->with_products, run->args->dump_spikes, err));
     else
         TSPK_CLI_TRY(tspk_session_run(run->session, n, run->images, run->logits, run->work, err));
+    if (run->args->explain)
+        TSPK_CLI_TRY(tspk_cli_name_file(
+            err, tspk_session_explain(run->session, run->images, run->args->explain, err),
+            run->args->explain));
     for (size_t i = 0; i < n; i++) {
         const float *last = run->logits + (i * steps + steps - 1) * classes;
         char name[4096];

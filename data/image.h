@@ -51,6 +51,9 @@ tspk_status tspk_image_decode_jpeg(const uint8_t *bytes, size_t n, tspk_image *i
 tspk_status tspk_image_decode_png(const uint8_t *bytes, size_t n, tspk_image *image_out,
                                   tspk_error *err);
 
+/** Writes 1 or 3 channels as a PNG; the file appears whole or not at all. @errors IO, NOMEM */
+tspk_status tspk_image_write_png(const tspk_image *image, const char *path, tspk_error *err);
+
 /** Grey to RGB (copied) or RGB to grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B), in place; nothing
  * to do when it has `channels` already. @errors SHAPE (any other pair), NOMEM */
 tspk_status tspk_image_set_channels(tspk_image *image, uint32_t channels, tspk_error *err);

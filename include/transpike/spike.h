@@ -179,6 +179,16 @@ typedef struct tspk_step_work {
 TSPK_API tspk_status tspk_session_run(tspk_session *session, size_t n, const float *images,
                                       float *logits, tspk_step_work *work, tspk_error *err);
 
+/**
+ * Runs one image and draws what became of its tokens, as a PNG: the image in grey, patches that went
+ * into another one in the colour of the layer where they did, lines between patches that do not
+ * stand for one token in the end, and below a bar with the colours of the layers.
+ * @param image [channels, height, width] float32, preprocessed; borrowed
+ * @errors UNSUPPORTED (the operating point merges no tokens; patches that are no grid), IO, NOMEM
+ */
+TSPK_API tspk_status tspk_session_explain(tspk_session *session, const float *image,
+                                          const char *path, tspk_error *err);
+
 /** Bytes that a session holds: int and float weights, state carried over steps, arena. */
 typedef struct tspk_session_memory {
     size_t weights, state, arena; /**< [bytes] */

@@ -140,8 +140,7 @@ class Line(Case):
         for words in (["--deterministic"],):
             self.refused("USAGE", "convert", "m.onnx", *words,
                          naming=f"{words[0]} is not in this version")
-        for words in (["--halt", "on"], ["--refine", "on"],
-                      ["--halt-keys", "keep"], ["--explain", "x.png"]):
+        for words in (["--halt", "on"], ["--refine", "on"], ["--halt-keys", "keep"]):
             self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
         self.refused("USAGE", "validate", "m", "--report", "x.html", naming="--report is not in")
 
