@@ -79,6 +79,9 @@ def toy(exe, spike_tool):
                                          title=f"toy {number}, {number % 3} pairs merge")
             if number < 2:
                 fine &= notices(exe, path, images[:1], folder)
+        for number in (64, 65, 66, 68):
+            subprocess.run([spike_tool, "write", str(number), path], check=True)
+            fine &= run_oracle.check_exits(exe, path, images, title=f"toy {number}, exits")
     return fine
 
 

@@ -27,6 +27,7 @@ import numpy as np  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "spikefile")]
 import oracle_merge  # noqa: E402
+import oracle_exit  # noqa: E402
 import read_spike  # noqa: E402
 from oracle_network import Network  # noqa: E402
 from oracle_neuron import Neurons, codes_of_levels, levels_of_codes  # noqa: E402
@@ -380,7 +381,7 @@ def run(exe, spike, images, folder, name, steps, flags, mode="exact"):
     if mode != "exact":
         out = os.path.join(folder, "logits.npy")
         transpike(exe, "run", spike, os.path.join(folder, "images.npy"), "--output", out, "--mode",
-                  mode, "--dump-spikes", dump, *flags)
+                  mode, "--policy", "none", "--dump-spikes", dump, *flags)
         return [None] * (steps - 1) + [np.load(out)], np.load(dump)
     for t in range(1, steps + 1):
         out = os.path.join(folder, "logits.npy")
@@ -388,6 +389,43 @@ def run(exe, spike, images, folder, name, steps, flags, mode="exact"):
                   "--steps", t, *(["--dump-spikes", dump, *flags] if t == steps else []))
         logits.append(np.load(out))
     return logits, np.load(dump)
+
+
+def check_exits(exe, spike, images, title=None):
+    """Under every policy of `exact`, as fitted and at other thresholds: images stop where the oracle
+    says, with the logits of that step, and fire nothing behind it."""
+    net = Network(read_spike.read(spike))
+    net.steps = steps = net.point["steps"]
+    table = Table(steps)
+    with tempfile.TemporaryDirectory() as folder:
+        logits, dump = run(exe, spike, images, folder, "whole", steps, [])
+        dump.close()
+        for policy in net.point["exits"]:
+            for threshold in (None, 0.1, 0.3, 0.6, 0.9):
+                out, name = os.path.join(folder, "out.npy"), os.path.join(folder, "exit.npz")
+                transpike(exe, "run", spike, os.path.join(folder, "images.npy"), "--policy",
+                          policy["kind"], "--output", out, "--dump-spikes", name,
+                          *([] if threshold is None else ["--exit", threshold]))
+                check_stops(net, policy, threshold, logits, np.load(out), np.load(name), table)
+    table.show(title or spike)
+    return not table.is_bad()
+
+
+def check_stops(net, policy, threshold, logits, found, dump, table):
+    stop, is_clear = oracle_exit.stops(policy, logits, threshold)
+    theirs = dump["decisions/exit"]
+    wrong = np.count_nonzero((stop != theirs) & is_clear)
+    table.add("a", f"{policy['kind']} exits", is_clear.sum(), wrong, 0, wrong)
+    for i, last in enumerate(theirs):
+        wrong = np.count_nonzero(found[i] != logits[last - 1][i])
+        table.add("a", "logits at the exit", found[i].size, wrong, 0, wrong)
+        for site in net.sites:
+            for t in range(last + 1, net.steps + 1):
+                name = f"{site['name']}/t{t}"
+                wrong = np.count_nonzero(dump[f"{name}/codes"][i])
+                wrong += np.count_nonzero(dump[f"{name}/fan_out"][i])
+                table.add("a", "after the exit", 1, wrong, 0, wrong)
+    dump.close()
 
 
 def source_logits(onnx, images):
