@@ -15,9 +15,9 @@
  * tried depends on how fast the machine is.
  *
  * Each candidate is judged by two folds. Its loss of top-1 is estimated as a third of the images
- * that change their answer, and where labels are known as the mean of that and the loss counted:
- * with few images a count alone moves by points for nothing. Which trades become "balanced" and
- * "fast": tspk_choose_trades().
+ * that change their answer, and where labels are known from that and the loss counted, each by its
+ * precision. Beside fixed numbers of steps stand exit policies (calib/tune_exit.h). Which trades
+ * become "balanced" and "fast": tspk_choose_trades().
  *
  * @param labels   [n_images], −1 unknown, or NULL
  * @param settings n_levels is tried first; alone where is_pinned
