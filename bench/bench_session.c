@@ -265,10 +265,10 @@ static void report(const options *o, const tspk_session *session, const times *t
     print_row(o, session, (double)memory.arena / 1048576.0, "MiB arena");
     if (t->gain > 0.0) {
         print_row(o, session, t->gain, "times one thread");
-        print_row(o, session, t->cpu_ratio, "processor, one thread over all");
+        print_row(o, session, t->cpu_ratio, "processor of one thread over all");
     }
     if (t->peak_gain > 0.0) {
-        print_row(o, session, t->peak_gain, "times one thread, registers");
+        print_row(o, session, t->peak_gain, "times one thread in registers");
         print_row(o, session, t->gain / t->peak_gain, "of the registers' gain");
     }
 }

@@ -32,7 +32,7 @@ def commit():
         return subprocess.run(["git", "-C", str(LEDGER.parent), *words], check=True,
                               capture_output=True, text=True).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!bench/results.csv")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":(top,exclude)bench/results.csv")
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
