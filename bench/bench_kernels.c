@@ -8,7 +8,7 @@
  *
  * Time is processor time, the best of the rounds. A Linear is cut into jobs as a session cuts it;
  * a product of planes includes packing its right operand. The crossover is the rate at which events
- * take as long as dense products: event_rate in the table of each instruction set.
+ * take as long as dense products; the event rates of each instruction set's table are not above it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -212,6 +212,7 @@ static void run_linear(const work *w, bool is_sparse)
         }
 }
 
+/* As runtime/spike/spike_attention.c does it: every block of rows into the same memory. */
 static void run_product(const work *w, bool is_sparse)
 {
     const shape *const s = w->shape;
@@ -237,7 +238,7 @@ static void run_product(const work *w, bool is_sparse)
                 .term = &term,
                 .n_terms = 1,
                 .is_first = true,
-                .out = w->out + r * keys,
+                .out = w->out,
                 .ldo = keys,
                 .scratch = w->scratch};
 

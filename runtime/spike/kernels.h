@@ -92,7 +92,8 @@ typedef struct tspk_kernels {
     const char *name;
     uint8_t step[2];     /* [width] positions of a step: 2 or 4 */
     uint8_t byte_offset; /* added to a packed byte */
-    float event_rate;    /* firing rate up to which *_events are faster: bench/bench_kernels */
+    float linear_event_rate, product_event_rate; /* firing rates up to which *_events are faster on
+                                                    every shape of bench/bench_kernels */
 
     /** Scratch for any number of rows and columns with these groups. */
     size_t (*scratch_bytes)(size_t n_groups, size_t group);

@@ -252,7 +252,8 @@ static void pack_rows(tspk_width width, size_t inner, size_t columns, const int1
 const tspk_kernels tspk_kernels_neon = {
     .name = "neon",
     .step = {4, 2},
-    .event_rate = 0.1f,
+    .linear_event_rate = 0.1f,
+    .product_event_rate = 0.1f,
     .scratch_bytes = scratch_bytes,
     .linear = linear,
     .linear_events = linear_events,

@@ -119,7 +119,8 @@ static void pack_rows(tspk_width width, size_t inner, size_t columns, const int1
 const tspk_kernels tspk_kernels_scalar = {
     .name = "scalar",
     .step = {2, 2},
-    .event_rate = 1.0f,
+    .linear_event_rate = 1.0f,
+    .product_event_rate = 1.0f,
     .scratch_bytes = scratch_bytes,
     .linear = linear,
     .linear_events = linear,

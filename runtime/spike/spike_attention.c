@@ -391,7 +391,7 @@ static void add_values(const query_block *block, uint32_t t, float *acc)
     const attention_job *const job = block->job;
     const tspk_attention_plan *const at = job->at;
     const tspk_kernels *const kernels = job->run->plan->kernels;
-    const double few = (double)kernels->event_rate * (double)(block->rows * at->keys);
+    const double few = (double)kernels->product_event_rate * (double)(block->rows * at->keys);
     const int16_t *level[TSPK_MAX_STEPS];
     bool is_sparse[TSPK_MAX_STEPS];
     tspk_product_term term[TSPK_MAX_TERMS];

@@ -34,7 +34,7 @@ static bool is_sparse(const tspk_spike_run *run, const tspk_linear_plan *linear,
     const double neurons = (double)span->rows * linear->site->site->channels;
 
     return span->fired && (double)span->fired[t - run->first] <=
-                              (double)run->plan->kernels->event_rate * neurons;
+                              (double)run->plan->kernels->linear_event_rate * neurons;
 }
 
 /* Some tiles: their weights stay near while the steps pass by. */
