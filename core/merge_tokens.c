@@ -62,7 +62,8 @@ void tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t p
         *n_pairs_out = 0;
         if (has_patch_queries(graph, node, n_special)) {
             const uint32_t patches = rows_of(graph, node->in[1]) - n_special - merged;
-            const uint32_t wanted = (pairs * (2 * index++ + 1) + n / 2) / n;
+            /* from a third of the mean to five thirds of it */
+            const uint32_t wanted = (pairs * (2 * (2 * index++ + 1) + n) + 3 * n / 2) / (3 * n);
 
             *n_pairs_out = wanted < patches / 2 ? wanted : patches / 2;
             merged += *n_pairs_out;

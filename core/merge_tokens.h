@@ -28,9 +28,9 @@ typedef struct tspk_merging {
 /** No pair merges anywhere. */
 bool tspk_merging_is_none(const tspk_merging *merging);
 
-/** Spreads `pairs` a layer over the Attentions of a graph: few merge in early layers, twice the mean
- * in the last, rising evenly, and at most half of the patches that are left; none where the queries
- * are special alone. @param n_pairs_out [number of Attention nodes] */
+/** Spreads `pairs` a layer over the Attentions of a graph: from a third of it in the first layer
+ * to five thirds in the last, rising evenly, and at most half of the patches that are left; none
+ * where the queries are special alone. @param n_pairs_out [number of Attention nodes] */
 void tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t pairs,
                          uint32_t *n_pairs_out);
 

@@ -28,6 +28,7 @@ static tspk_status open_mode(tspk_modes *modes, const tspk_spike *spike,
     own.mode = run->name;
     own.policy = run->policy;
     own.exit = run->exit;
+    own.is_merging_off |= run->is_merging_off;
     own.steps = 0;
     TSPK_TRY(tspk_session_open(spike, &own, &run->session, err));
     modes->n++;
@@ -60,15 +61,30 @@ static tspk_status open_ablation(tspk_modes *modes, const tspk_spike *spike,
                            (tspk_mode_run){.label = "exit",
                                            .name = point->name,
                                            .policy = (tspk_policy)(TSPK_POLICY_NONE + score),
-                                           .exit = -1},
+                                           .exit = -1,
+                                           .is_merging_off = true},
                            err));
     if (tspk_find_exit(point, TSPK_EXIT_NET))
         TSPK_TRY(open_mode(
             modes, spike, shared,
-            (tspk_mode_run){
-                .label = "net", .name = point->name, .policy = TSPK_POLICY_NET, .exit = -1},
+            (tspk_mode_run){.label = "net",
+                            .name = point->name,
+                            .policy = TSPK_POLICY_NET,
+                            .exit = -1,
+                            .is_merging_off = true},
             err));
-    return TSPK_OK;
+    if (!point->merging.n_attentions)
+        return TSPK_OK;
+    TSPK_TRY(open_mode(
+        modes, spike, shared,
+        (tspk_mode_run){
+            .label = "merge", .name = point->name, .policy = TSPK_POLICY_NONE, .exit = -1},
+        err));
+    return open_mode(
+        modes, spike, shared,
+        (tspk_mode_run){
+            .label = "all", .name = point->name, .policy = TSPK_POLICY_OF_MODE, .exit = -1},
+        err);
 }
 
 tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike,
@@ -165,6 +181,28 @@ static const char *policy_name(const tspk_mode_run *run)
     return tspk_exit_kind_name(policy ? policy->kind : TSPK_EXIT_NONE);
 }
 
+/* Keys of every Attention, as a share of those before any tokens merged. */
+static bool add_tokens(cJSON *json, const tspk_mode_run *run)
+{
+    const tspk_spikegraph *const spikes = run->session->plan.spikes;
+    const tspk_graph *const graph = spikes->graph;
+    const tspk_graph *const whole = spikes->whole ? spikes->whole->graph : graph;
+    cJSON *const tokens = cJSON_AddArrayToObject(json, "tokens_per_layer");
+    bool is_whole = tokens != NULL;
+
+    for (uint32_t n = 0; n < graph->n_nodes && is_whole; n++) {
+        const tspk_node *const node = &graph->node[n];
+
+        if (node->op != TSPK_OP_ATTENTION)
+            continue;
+        /* values keep their ids when tokens merge */
+        is_whole = cJSON_AddItemToArray(
+            tokens, cJSON_CreateNumber((double)tspk_shape_rows(&graph->value[node->in[1]].shape) /
+                                       (double)tspk_shape_rows(&whole->value[node->in[1]].shape)));
+    }
+    return is_whole;
+}
+
 static bool add_mode(cJSON *modes, const tspk_mode_run *run, bool is_labelled)
 {
     const tspk_tally *tally = &run->tally;
@@ -184,7 +222,7 @@ static bool add_mode(cJSON *modes, const tspk_mode_run *run, bool is_labelled)
            cJSON_AddNumberToObject(json, "energy_synaptic", tally->synaptic / images) &&
            cJSON_AddNumberToObject(json, "energy_full", tally->full / images) &&
            add_share(json, "ms_per_image", run->ms >= 0, run->ms) && add_histogram(json, run) &&
-           cJSON_AddArrayToObject(json, "tokens_per_layer");
+           add_tokens(json, run);
 }
 
 bool tspk_modes_json(const tspk_modes *modes, bool is_labelled, cJSON *snn)

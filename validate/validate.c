@@ -265,6 +265,7 @@ static tspk_status time_all(job *j, float *images, float *source, size_t n, tspk
         tspk_session_settings settings = session_settings(j, run->steps);
 
         settings.mode = run->name;
+        settings.is_merging_off |= run->is_merging_off;
         settings.policy = run->policy;
         settings.exit = run->exit;
         TSPK_TRY(tspk_time_session(j->spike, &settings, images, n, j->info.classes, &run->ms, err));
