@@ -246,7 +246,9 @@ static bool add_modes(cJSON *modes, const tspk_spikegraph *spikes)
         if (!json || !cJSON_AddItemToArray(modes, json) ||
             !cJSON_AddStringToObject(json, "mode", spikes->point[i].name) ||
             !cJSON_AddNumberToObject(json, "steps", spikes->point[i].n_steps) ||
-            !cJSON_AddNumberToObject(json, "levels", spikes->point[i].n_levels))
+            !cJSON_AddNumberToObject(json, "levels", spikes->point[i].n_levels) ||
+            !cJSON_AddStringToObject(json, "policy",
+                                     tspk_exit_kind_name(spikes->point[i].exit_kind)))
             return false;
     }
     return true;

@@ -119,6 +119,8 @@ class Line(Case):
         self.refused("USAGE", "run", "m", "a", "--dump-products", naming="--dump-spikes")
         self.refused("USAGE", "run", "m", "a", "--isa", "sse9", naming="scalar, avx2")
         self.refused("USAGE", "run", "m", "a", "--steps", "0", naming="1 to 16")
+        self.refused("USAGE", "run", "m", "a", "--exit", "1.5", naming="0 to 1")
+        self.refused("USAGE", "run", "m", "a", "--policy", "sure", naming="margin, net")
 
     def test_keep_analog_is_a_list_of_names(self):
         for names in ("", ",", "a,", "a,,b"):
