@@ -423,9 +423,20 @@ static tspk_status verify_counts(const tspk_spikegraph *spikes, tspk_error *err)
     return TSPK_OK;
 }
 
-/* The graphs that merge tokens can be made. */
+/* The graphs that merge tokens can be made, and are not in the file already. */
 static tspk_status verify_merging(const tspk_spikegraph *spikes, tspk_error *err)
 {
+    for (uint32_t n = 0; n < spikes->graph->n_nodes; n++) {
+        const tspk_node *const node = &spikes->graph->node[n];
+
+        if (node->op == TSPK_OP_MERGE_MAP || node->op == TSPK_OP_MERGE_SIZES ||
+            node->op == TSPK_OP_MERGE)
+            return tspk_at_node(err,
+                                TSPK_FAIL(err, TSPK_FORMAT,
+                                          "tokens merge in the graph itself, expected in operating "
+                                          "points alone"),
+                                node->name, tspk_op_name(node->op));
+    }
     for (uint32_t i = 0; i < spikes->n_points; i++) {
         tspk_spikegraph *merged = NULL;
 

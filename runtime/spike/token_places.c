@@ -38,7 +38,7 @@ tspk_status tspk_token_places_init(tspk_token_places *places, const tspk_session
     uint32_t n = 0;
 
     *places = (tspk_token_places){.n_images = n_images};
-    for (uint32_t i = 0; i < graph->n_nodes; i++)
+    for (uint32_t i = 0; spikes->whole && i < graph->n_nodes; i++)
         n += graph->node[i].op == TSPK_OP_MERGE_MAP;
     if (!n)
         return TSPK_OK;

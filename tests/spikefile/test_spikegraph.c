@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/point_graph.h"
 #include "tests/spikefile/tiny_spikegraph.h"
 
 static void expect_valid(const tiny_settings *settings)
@@ -370,6 +371,24 @@ static void every_rule_is_checked(void **state)
         expect_refusal(&settings, &analog_damages[i]);
 }
 
+/* What a merging point executes is consistent, but for the merges, which no file may hold. */
+static void a_merged_graph_is_not_stored(void **state)
+{
+    tiny_settings settings = tiny_default_settings(3);
+    tspk_spikegraph *spikes, *merged = NULL;
+    tspk_error err;
+
+    (void)state;
+    settings.n_pairs = 2;
+    spikes = tiny_spikegraph_new(&settings, NULL);
+    tspk_error_init(&err);
+    assert_int_equal(tspk_point_graph(spikes, &spikes->point[0].merging, &merged, &err), TSPK_OK);
+    assert_int_equal(tspk_spikegraph_verify(merged, &err), TSPK_FORMAT);
+    assert_non_null(strstr(err.message, "operating points alone"));
+    tspk_spikegraph_free(merged);
+    tspk_spikegraph_free(spikes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +396,7 @@ int main(void)
         cmocka_unit_test(fan_out_follows_the_design),
         cmocka_unit_test(sums_of_weights_stay_within_int32),
         cmocka_unit_test(every_rule_is_checked),
+        cmocka_unit_test(a_merged_graph_is_not_stored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
