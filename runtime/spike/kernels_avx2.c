@@ -347,10 +347,15 @@ static AVX2 TSPK_ALWAYS_INLINE void product_block(const bool is_byte, const tspk
 
     sum_group(is_byte, 0, steps, &block, tile, tile, sum);
 #pragma GCC unroll 4
-    for (size_t r = 0; r < BLOCK_ROWS && r < rows; r++, out += ldo) {
-        const __m256 a = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
-        const __m256 b = is_first ? _mm256_setzero_ps() : _mm256_loadu_ps(out + 8);
+    for (size_t r = 0; r < BLOCK_ROWS; r++, out += ldo) {
+        __m256 a = _mm256_setzero_ps(), b = a;
 
+        if (r >= rows)
+            return;
+        if (!is_first) {
+            a = _mm256_loadu_ps(out);
+            b = _mm256_loadu_ps(out + 8);
+        }
         _mm256_storeu_ps(out, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r]), factor, a));
         _mm256_storeu_ps(out + 8, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[2 * r + 1]), factor, b));
     }

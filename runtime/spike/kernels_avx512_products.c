@@ -59,7 +59,9 @@ static AVX512 TSPK_ALWAYS_INLINE void product_block(const size_t tiles, const bo
                   panel->start + block * START_ROWS,
                   (const uint8_t *)term[i].b + column / TSPK_LANES * tile_bytes, tile_bytes, sum);
 #pragma GCC unroll 6
-        for (size_t r = 0; r < BLOCK_ROWS && r < rows; r++)
+        for (size_t r = 0; r < BLOCK_ROWS; r++) {
+            if (r >= rows)
+                break;
 #pragma GCC unroll 4
             for (size_t c = 0; c < tiles; c++) {
                 float *const to = out + r * ldo + c * TSPK_LANES;
@@ -68,6 +70,7 @@ static AVX512 TSPK_ALWAYS_INLINE void product_block(const size_t tiles, const bo
                 _mm512_storeu_ps(
                     to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r * tiles + c]), factor, before));
             }
+        }
     }
 }
 
