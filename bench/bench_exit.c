@@ -114,10 +114,10 @@ static uint32_t stop_of(const samples *s, size_t i, const tspk_exit_policy *poli
     uint32_t last = n_steps;
 
     for (uint32_t t = 1; policy && t < last; t++) {
-        const uint32_t found = tspk_exit_after(
-            math, policy, t, n_steps, -1,
-            record->logits + (i * record->n_steps + t - 1) * record->classes, record->classes,
-            scratch);
+        const uint32_t found =
+            tspk_exit_after(math, policy, t, n_steps, -1,
+                            record->logits + (i * record->n_steps + t - 1) * record->classes,
+                            record->classes, scratch);
 
         last = found < last ? found : last;
     }
@@ -129,9 +129,8 @@ static void play(const samples *s, const char *name, const char *target,
                  const tspk_exit_policy *policy, uint32_t n_steps)
 {
     const tspk_exit_record *const record = &s->record;
-    float *const scratch =
-        must_have(malloc((record->classes + TSPK_MAX_EXIT_INPUTS + TSPK_MAX_EXIT_HIDDEN) *
-                         sizeof *scratch));
+    float *const scratch = must_have(
+        malloc((record->classes + TSPK_MAX_EXIT_INPUTS + TSPK_MAX_EXIT_HIDDEN) * sizeof *scratch));
     double steps = 0, agreed = 0, correct = 0, expected = 0, energy = 0;
     const double n = (double)s->n;
 
@@ -144,8 +143,8 @@ static void play(const samples *s, const char *name, const char *target,
         energy += record->energy[at];
         correct += (int64_t)tspk_find_largest(record->logits + at * record->classes,
                                               record->classes) == s->labels[i];
-        expected += (int64_t)tspk_find_largest(s->source + i * record->classes,
-                                               record->classes) == s->labels[i];
+        expected += (int64_t)tspk_find_largest(s->source + i * record->classes, record->classes) ==
+                    s->labels[i];
     }
     printf("| %s | %s | %.3f | %.2f %% | %.2f | %.4f |\n", name, target, steps / n,
            100 * agreed / n, 100 * (expected - correct) / n, energy / n);

@@ -136,9 +136,9 @@ tspk_status tspk_judge_fold(const tspk_frame *frame, const float *images, const 
         status = tspk_judge(spikes, judged.images, judged.labels, judged.source, judged.n,
                             frame->classes, settings->threads, sums, err);
     if (status == TSPK_OK && record)
-        status = tspk_exit_record_add(record, frame, spikes, judged.images, judged.n,
-                                      true, settings->is_mirrored, settings->seed, settings->threads,
-                                      err);
+        status =
+            tspk_exit_record_add(record, frame, spikes, judged.images, judged.n, true,
+                                 settings->is_mirrored, settings->seed, settings->threads, err);
     *n_judged_out = judged.n;
     if (status == TSPK_OK && spikes_out)
         *spikes_out = spikes;

@@ -9,15 +9,15 @@
 #include "core/fail.h"
 #include "runtime/spike/exit_policy.h"
 
-#define N_SCORES   3   /* CONFIDENCE, ENTROPY, MARGIN */
+#define N_SCORES   3 /* CONFIDENCE, ENTROPY, MARGIN */
 #define LEAST_ODDS 1e-4
 #define NEWTON     30
 #define N_BOUNDS   64u /* thresholds tried a step */
 #define SWEEPS     4
-#define PRICES     30  /* of a step */
+#define PRICES     30 /* of a step */
 #define HALVINGS   8
 #define NEVER      2.0f
-#define SLACK      1e-3 /* share of answers that stopping earlier may cost where nothing is enough */
+#define SLACK      1e-3 /* share of answers that stopping may cost where nothing is enough */
 
 static const float temperatures[] = {0.5f, 0.7f, 1.0f, 1.4f, 2.0f};
 
@@ -189,9 +189,9 @@ tspk_exit_target tspk_exit_reachable(const tspk_exit_chances *chances, uint32_t 
 {
     const tspk_exit_outcome all = tspk_exit_fixed(chances, n_steps, target);
 
-    return (tspk_exit_target){
-        .agreement = fmin(target->agreement, all.agreement - SLACK),
-        .sure_agreement = fmin(target->sure_agreement, all.agreement - all.error - SLACK)};
+    return (tspk_exit_target){.agreement = fmin(target->agreement, all.agreement - SLACK),
+                              .sure_agreement =
+                                  fmin(target->sure_agreement, all.agreement - all.error - SLACK)};
 }
 
 /* --- thresholds --- */
@@ -292,8 +292,8 @@ static bool try_price(search *s, double price, const tspk_exit_target *target, f
     return found.is_met;
 }
 
-/* A rising price of a step, in chance of agreement, until the target is missed; then between the last
- * two. */
+/* A rising price of a step, in chance of agreement, until the target is missed; then between the
+ * last two. */
 static void search_prices(search *s, const tspk_exit_target *target, float *threshold_out,
                           tspk_exit_outcome *outcome_out)
 {
@@ -322,8 +322,9 @@ static void search_prices(search *s, const tspk_exit_target *target, float *thre
 }
 
 tspk_status tspk_exit_fit(const tspk_exit_chances *chances, tspk_exit_kind kind, uint32_t n_steps,
-                          const tspk_exit_target *target, tspk_arena *arena, tspk_exit_policy *policy_out,
-                          tspk_exit_outcome *outcome_out, tspk_error *err)
+                          const tspk_exit_target *target, tspk_arena *arena,
+                          tspk_exit_policy *policy_out, tspk_exit_outcome *outcome_out,
+                          tspk_error *err)
 {
     const size_t n = chances->record->n;
     search *const s = calloc(1, sizeof *s);
@@ -342,8 +343,8 @@ tspk_status tspk_exit_fit(const tspk_exit_chances *chances, tspk_exit_kind kind,
         find_bounds(s, sorted, work);
         search_prices(s, target, threshold, outcome_out);
         memcpy(temperature, chances->temperature[kind], (n_steps - 1) * sizeof *temperature);
-        *policy_out = (tspk_exit_policy){
-            .kind = kind, .temperature = temperature, .threshold = threshold};
+        *policy_out =
+            (tspk_exit_policy){.kind = kind, .temperature = temperature, .threshold = threshold};
     } else {
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory to fit an exit policy");
     }

@@ -7,10 +7,10 @@
 
 /* A record seen through the scores: what each answer is worth. */
 typedef struct tspk_exit_chances {
-    const tspk_exit_record *record;               /* borrowed */
+    const tspk_exit_record *record; /* borrowed */
     float temperature[TSPK_EXIT_KINDS][TSPK_MAX_STEPS];
-    float *score[TSPK_EXIT_KINDS];                /* [n_steps, n] of CONFIDENCE, ENTROPY, MARGIN */
-    float *chance;                                /* [n_steps, n] that the answer is the source's */
+    float *score[TSPK_EXIT_KINDS]; /* [n_steps, n] of CONFIDENCE, ENTROPY, MARGIN */
+    float *chance;                 /* [n_steps, n] that the answer is the source's */
 } tspk_exit_chances;
 
 /**
@@ -41,16 +41,17 @@ typedef struct tspk_exit_outcome {
 } tspk_exit_outcome;
 
 /**
- * Fits a policy on a score: of the thresholds that reach the target those of fewest mean steps. Where
- * none reach it nothing stops before the last step.
+ * Fits a policy on a score: of the thresholds that reach the target those of fewest mean steps.
+ * Where none reach it nothing stops before the last step.
  * @param kind    CONFIDENCE, ENTROPY or MARGIN
  * @param n_steps 2 … steps of the record
  * @param policy_out arrays of n_steps - 1 from `arena`
  * @errors NOMEM
  */
 tspk_status tspk_exit_fit(const tspk_exit_chances *chances, tspk_exit_kind kind, uint32_t n_steps,
-                          const tspk_exit_target *target, tspk_arena *arena, tspk_exit_policy *policy_out,
-                          tspk_exit_outcome *outcome_out, tspk_error *err);
+                          const tspk_exit_target *target, tspk_arena *arena,
+                          tspk_exit_policy *policy_out, tspk_exit_outcome *outcome_out,
+                          tspk_error *err);
 
 /** The target, or where all n_steps steps do not reach it a little less than what they do. */
 tspk_exit_target tspk_exit_reachable(const tspk_exit_chances *chances, uint32_t n_steps,

@@ -13,7 +13,7 @@
 #define CHUNK         16u  /* images that a session runs at a time */
 #define ENOUGH        512u /* answers, for which images are copied */
 #define MOST_VARIANTS 4u
-#define MOST_SHIFT    16/* a side is moved by one part in so many at most */
+#define MOST_SHIFT    16 /* a side is moved by one part in so many at most */
 
 /* Index into a row of n that is continued by reflection without repeating its ends. */
 static size_t reflect(int64_t i, int64_t n)
@@ -36,9 +36,9 @@ static void copy_changed(const tspk_shape *shape, const float *image, int64_t do
             for (int64_t x = 0; x < width; x++) {
                 const int64_t at = is_mirrored ? width - 1 - x : x;
 
-                *out++ = image[((size_t)c * (size_t)height + reflect(y + down, height)) *
-                                   (size_t)width +
-                               reflect(at + right, width)];
+                *out++ =
+                    image[((size_t)c * (size_t)height + reflect(y + down, height)) * (size_t)width +
+                          reflect(at + right, width)];
             }
 }
 
@@ -93,8 +93,8 @@ static tspk_status record_images(tspk_exit_record *record, tspk_session *session
 {
     const size_t steps = record->n_steps, classes = record->classes;
     tspk_step_work *const work = malloc(CHUNK * steps * sizeof *work);
-    tspk_status status = work ? grow(record, n, err)
-                              : TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u images", CHUNK);
+    tspk_status status =
+        work ? grow(record, n, err) : TSPK_FAIL(err, TSPK_NOMEM, "no memory for %u images", CHUNK);
 
     for (size_t from = 0; from < n && status == TSPK_OK; from += CHUNK) {
         const size_t here = n - from < CHUNK ? n - from : CHUNK;
@@ -139,7 +139,8 @@ static tspk_status record_variants(tspk_exit_record *record, const tspk_frame *f
             make_variant(frame, images, n_images, v, is_mirrored, &rng, changed);
         status = tspk_source_logits(frame, from, n_images, threads, source, err);
         if (status == TSPK_OK)
-            status = record_images(record, session, from, frame->image_elems, source, n_images, err);
+            status =
+                record_images(record, session, from, frame->image_elems, source, n_images, err);
     }
     free(changed);
     return status;

@@ -7,19 +7,19 @@
 #include "calib/frame.h"
 
 typedef struct tspk_exit_record {
-    size_t n, n_images;   /* answers; images that they are of */
+    size_t n, n_images; /* answers; images that they are of */
     size_t classes;
-    uint32_t n_steps;     /* of the network's "exact" */
-    float *logits;        /* [n, n_steps, classes] */
-    uint8_t *agrees;      /* [n, n_steps] the source network's winner wins */
-    double *kl;           /* [n, n_steps] KL(source || spiking) [nats] */
-    double *energy;       /* [n, n_steps] synaptic, cumulative, ratio to the source network's */
+    uint32_t n_steps; /* of the network's "exact" */
+    float *logits;    /* [n, n_steps, classes] */
+    uint8_t *agrees;  /* [n, n_steps] the source network's winner wins */
+    double *kl;       /* [n, n_steps] KL(source || spiking) [nats] */
+    double *energy;   /* [n, n_steps] synaptic, cumulative, ratio to the source network's */
 } tspk_exit_record;
 
 /**
- * Runs the network and its source over images and, where there are few, over changed copies of them:
- * mirrored, and moved by up to a sixteenth of their side in every direction with reflected edges. Of
- * images that a network was fitted on the unchanged ones alone would promise too much.
+ * Runs the network and its source over images and, where there are few, over changed copies of
+ * them: mirrored, and moved by up to a sixteenth of their side in every direction with reflected
+ * edges. Of images that a network was fitted on the unchanged ones alone would promise too much.
  * @param images      [n_images, elements of the graph's input]
  * @param is_copied   few images are copied
  * @param is_mirrored copies may be mirror images

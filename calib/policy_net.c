@@ -14,9 +14,9 @@
 #define N_HIDDEN     192u
 #define N_VISITS     200000u /* answers looked at in training */
 #define BATCH        64u
-#define RATE         0.01  /* Adam's, falling to 0 */
-#define DECAY        1e-3  /* of weights, as a gradient */
-#define ENTROPY_GAIN 0.01  /* keeps the distribution from closing before it is right */
+#define RATE         0.01 /* Adam's, falling to 0 */
+#define DECAY        1e-3 /* of weights, as a gradient */
+#define ENTROPY_GAIN 0.01 /* keeps the distribution from closing before it is right */
 #define N_BOUNDS     256u
 
 static const double penalties[] = {2, 4, 1}; /* β */
@@ -195,8 +195,7 @@ static void standardise(trainer *tr)
         }
         tr->spread[k] = sqrt(square / (double)n) + 1e-3;
         for (size_t i = 0; i < n; i++)
-            tr->unit[i * n_in + k] =
-                ((double)tr->in[i * n_in + k] - tr->centre[k]) / tr->spread[k];
+            tr->unit[i * n_in + k] = ((double)tr->in[i * n_in + k] - tr->centre[k]) / tr->spread[k];
     }
 }
 
@@ -277,10 +276,12 @@ static void stops_of(const float *cumulative, uint32_t n_steps, size_t n, float 
     }
 }
 
-/* Of thresholds at which some answer changes its steps the one of fewest mean steps in the target. */
+/* Of thresholds at which some answer changes its steps the one of fewest mean steps in the target.
+ */
 static tspk_status fit_threshold(const trainer *tr, const tspk_exit_chances *chances,
-                                 const tspk_exit_net *trained, const tspk_exit_target *target, float *threshold_out,
-                                 tspk_exit_outcome *outcome_out, tspk_error *err)
+                                 const tspk_exit_net *trained, const tspk_exit_target *target,
+                                 float *threshold_out, tspk_exit_outcome *outcome_out,
+                                 tspk_error *err)
 {
     const size_t n = tr->record->n;
     const uint32_t n_steps = tr->net.n_steps;
@@ -348,9 +349,10 @@ static tspk_status make_policy(const trainer *tr, tspk_arena *arena, tspk_exit_p
     return TSPK_OK;
 }
 
-tspk_status tspk_policy_net_fit(const tspk_exit_chances *chances, uint32_t n_steps, const tspk_exit_target *target,
-                                uint64_t seed, tspk_arena *arena, tspk_exit_policy *policy_out,
-                                tspk_exit_outcome *outcome_out, tspk_error *err)
+tspk_status tspk_policy_net_fit(const tspk_exit_chances *chances, uint32_t n_steps,
+                                const tspk_exit_target *target, uint64_t seed, tspk_arena *arena,
+                                tspk_exit_policy *policy_out, tspk_exit_outcome *outcome_out,
+                                tspk_error *err)
 {
     trainer tr = {0};
     bool has_one = false;

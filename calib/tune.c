@@ -85,8 +85,8 @@ static void count_source(search *s)
     s->source_correct = labelled ? (double)correct / (double)labelled : 0;
 }
 
-/* Points of top-1: a third of the changed answers, and what was counted, each by its precision. Of few
- * images a count moves by points for nothing. */
+/* Points of top-1: a third of the changed answers, and what was counted, each by its precision. Of
+ * few images a count moves by points for nothing. */
 static double loss_of(const search *s, double agreement, double correct, double n)
 {
     const double estimated = 100 * TSPK_LOSS_OF_DISAGREEMENT * (1 - agreement);
@@ -101,8 +101,7 @@ static double loss_of(const search *s, double agreement, double correct, double 
 static tspk_status add_trades(search *s, const candidate *c, const tspk_judgement *sums, size_t n,
                               const tspk_exit_record *record, tspk_error *err)
 {
-    const tspk_trade like = {
-        .candidate = s->n_candidates, .levels = c->levels, .price = c->price};
+    const tspk_trade like = {.candidate = s->n_candidates, .levels = c->levels, .price = c->price};
     const tspk_exit_target none = {0};
     tspk_tuning *tuning = s->tuning;
     tspk_exit_chances chances;

@@ -43,12 +43,12 @@ typedef struct tspk_tuning {
  * Sets is_met, balanced, fast and every is_pareto of a table.
  *
  * "balanced" is the trade of least energy within the budget: max_loss where it is not negative,
- * min_agreement when the error is taken off, and max_energy where it is positive. Where none is, the budget is not met and it
- * is the trade of least KL within max_energy, or, where none is even within that, the one of least
- * energy. "fast" is the trade of least energy, less than balanced's, among the steps of the same
- * candidate that are within max_energy and lose at most three times what the budget allows:
- * loss <= 3 max_loss, or without max_loss 1 - agreement <= 3 (1 - min_agreement); balanced itself
- * where there is no such one. Of equals the first counts.
+ * min_agreement when the error is taken off, and max_energy where it is positive. Where none is,
+ * the budget is not met and it is the trade of least KL within max_energy, or, where none is even
+ * within that, the one of least energy. "fast" is the trade of least energy, less than balanced's,
+ * among the steps of the same candidate that are within max_energy and lose at most three times
+ * what the budget allows: loss <= 3 max_loss, or without max_loss 1 - agreement <= 3 (1 -
+ * min_agreement); balanced itself where there is no such one. Of equals the first counts.
  *
  * A trade whose KL is not finite is neither chosen nor on the Pareto front; where that goes for
  * all, the budget is not met and both are trade 0.

@@ -13,15 +13,14 @@ static tspk_exit_target target_of(const tspk_budget *budget, bool is_fast)
     if (!is_fast)
         return (tspk_exit_target){.agreement = budget->max_loss < 0 ? 0 : 1 - lost,
                                   .sure_agreement = budget->min_agreement};
-    return (tspk_exit_target){.agreement = budget->max_loss < 0
-                                               ? 1 - TSPK_FAST_ALLOWANCE *
-                                                         (1 - budget->min_agreement)
-                                               : 1 - TSPK_FAST_ALLOWANCE * lost};
+    return (tspk_exit_target){
+        .agreement = budget->max_loss < 0 ? 1 - TSPK_FAST_ALLOWANCE * (1 - budget->min_agreement)
+                                          : 1 - TSPK_FAST_ALLOWANCE * lost};
 }
 
 static tspk_status add_best(tspk_tuning *tuning, const tspk_exit_chances *chances,
-                            const tspk_trade *like, uint32_t n_steps, const tspk_exit_target *target,
-                            tspk_arena *arena, tspk_error *err)
+                            const tspk_trade *like, uint32_t n_steps,
+                            const tspk_exit_target *target, tspk_arena *arena, tspk_error *err)
 {
     tspk_exit_outcome best = {0};
     tspk_exit_kind best_kind = TSPK_EXIT_NONE;
@@ -54,8 +53,7 @@ static tspk_status add_best(tspk_tuning *tuning, const tspk_exit_chances *chance
 }
 
 tspk_status tspk_add_exit_trades(tspk_tuning *tuning, const tspk_exit_chances *chances,
-                                 const tspk_trade *like, const tspk_budget *budget,
-                                 tspk_error *err)
+                                 const tspk_trade *like, const tspk_budget *budget, tspk_error *err)
 {
     tspk_arena *const arena = tspk_arena_new(0);
     tspk_status status =
@@ -92,8 +90,8 @@ static tspk_status fit_point(const tspk_exit_chances *chances, const tspk_exit_t
             TSPK_TRY(tspk_policy_net_fit(chances, point->n_steps, target, seed, arena, policy,
                                          &found, err));
         else
-            TSPK_TRY(tspk_exit_fit(chances, kind, point->n_steps, target, arena, policy, &found,
-                                   err));
+            TSPK_TRY(
+                tspk_exit_fit(chances, kind, point->n_steps, target, arena, policy, &found, err));
         point->n_exits++;
         if (!is_taken || !found.is_met ||
             (point->exit_kind != TSPK_EXIT_NONE && found.energy >= least))
@@ -114,8 +112,8 @@ tspk_status tspk_fit_exits(const tspk_frame *frame, const float *images, size_t 
 
     if (tuning->trade[tuning->balanced].steps < 2)
         return TSPK_OK; /* and "fast" has no more */
-    status = tspk_exit_record_add(&record, frame, spikes, images, n_images, true, settings->is_mirrored,
-                                  settings->seed, settings->threads, err);
+    status = tspk_exit_record_add(&record, frame, spikes, images, n_images, true,
+                                  settings->is_mirrored, settings->seed, settings->threads, err);
     if (status == TSPK_OK)
         status = tspk_exit_chances_new(&record, &chances, err);
     for (uint32_t i = 0; i < spikes->n_points && status == TSPK_OK; i++) {

@@ -18,10 +18,9 @@ static tspk_status verify_net(const tspk_exit_net *net, uint32_t n_steps, size_t
                               tspk_error *err)
 {
     if (!net->n_in || net->n_in > TSPK_MAX_EXIT_INPUTS || net->n_in > n_outputs)
-        return TSPK_FAIL(err, TSPK_LIMIT, "a policy net with %u inputs, expected 1 to %zu",
-                         net->n_in,
-                         n_outputs < TSPK_MAX_EXIT_INPUTS ? n_outputs
-                                                          : (size_t)TSPK_MAX_EXIT_INPUTS);
+        return TSPK_FAIL(
+            err, TSPK_LIMIT, "a policy net with %u inputs, expected 1 to %zu", net->n_in,
+            n_outputs < TSPK_MAX_EXIT_INPUTS ? n_outputs : (size_t)TSPK_MAX_EXIT_INPUTS);
     if (!net->n_hidden || net->n_hidden > TSPK_MAX_EXIT_HIDDEN)
         return TSPK_FAIL(err, TSPK_LIMIT, "a policy net with %u hidden units, expected 1 to %u",
                          net->n_hidden, TSPK_MAX_EXIT_HIDDEN);
@@ -61,8 +60,8 @@ tspk_status tspk_verify_exits(const tspk_spikegraph *spikes, const tspk_point *p
         return TSPK_FAIL(err, TSPK_LIMIT, "point \"%.64s\": %u exit policies, at most %d",
                          point->name, point->n_exits, TSPK_EXIT_KINDS - 1);
     for (uint32_t i = 0; i < point->n_exits; i++) {
-        TSPK_TRY(tspk_at_tensor(
-            err, verify_policy(&point->exit[i], point->n_steps, n_outputs, err), point->name));
+        TSPK_TRY(tspk_at_tensor(err, verify_policy(&point->exit[i], point->n_steps, n_outputs, err),
+                                point->name));
         if (is_there[point->exit[i].kind])
             return TSPK_FAIL(err, TSPK_FORMAT, "point \"%.64s\": two policies on %s", point->name,
                              tspk_exit_kind_name(point->exit[i].kind));

@@ -147,8 +147,8 @@ static tspk_status read_exit(const Spike__Exit *from, uint32_t index, tspk_conta
 }
 
 tspk_status tspk_section_exits_read(const Spike__Point *from, uint32_t index,
-                                    tspk_container *container, tspk_arena *arena,
-                                    tspk_point *point, tspk_error *err)
+                                    tspk_container *container, tspk_arena *arena, tspk_point *point,
+                                    tspk_error *err)
 {
     bool has_net = false;
 
@@ -168,8 +168,8 @@ tspk_status tspk_section_exits_read(const Spike__Point *from, uint32_t index,
         if (has_net && from->exits[i]->kind == SPIKE__EXIT_KIND__NET)
             return TSPK_FAIL(err, TSPK_FORMAT, "two policy nets");
         has_net |= from->exits[i]->kind == SPIKE__EXIT_KIND__NET;
-        TSPK_TRY(read_exit(from->exits[i], index, container, arena, point->n_steps,
-                           &point->exit[i], err));
+        TSPK_TRY(read_exit(from->exits[i], index, container, arena, point->n_steps, &point->exit[i],
+                           err));
     }
     return TSPK_OK;
 }

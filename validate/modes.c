@@ -65,14 +65,13 @@ static tspk_status open_ablation(tspk_modes *modes, const tspk_spike *spike,
                                            .is_merging_off = true},
                            err));
     if (tspk_find_exit(point, TSPK_EXIT_NET))
-        TSPK_TRY(open_mode(
-            modes, spike, shared,
-            (tspk_mode_run){.label = "net",
-                            .name = point->name,
-                            .policy = TSPK_POLICY_NET,
-                            .exit = -1,
-                            .is_merging_off = true},
-            err));
+        TSPK_TRY(open_mode(modes, spike, shared,
+                           (tspk_mode_run){.label = "net",
+                                           .name = point->name,
+                                           .policy = TSPK_POLICY_NET,
+                                           .exit = -1,
+                                           .is_merging_off = true},
+                           err));
     if (!point->merging.n_attentions)
         return TSPK_OK;
     TSPK_TRY(open_mode(
@@ -217,8 +216,7 @@ static bool add_mode(cJSON *modes, const tspk_mode_run *run, bool is_labelled)
            cJSON_AddNumberToObject(json, "agreement", (double)tally->agreed / images) &&
            cJSON_AddNumberToObject(json, "kl", tally->kl / images) &&
            cJSON_AddNumberToObject(json, "mean_steps", mean_steps(run)) &&
-           cJSON_AddNumberToObject(json, "mean_tokens",
-                                   tally->tokens / images / mean_steps(run)) &&
+           cJSON_AddNumberToObject(json, "mean_tokens", tally->tokens / images / mean_steps(run)) &&
            cJSON_AddNumberToObject(json, "energy_synaptic", tally->synaptic / images) &&
            cJSON_AddNumberToObject(json, "energy_full", tally->full / images) &&
            add_share(json, "ms_per_image", run->ms >= 0, run->ms) && add_histogram(json, run) &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Exit policies at work: scores of decoded logits, and the choice of a policy net. Pure functions of
- * the logits; the same bytes on every instruction set. Definition: docs/spikefile.md, "Exit".
+ * Exit policies at work: scores of decoded logits, and the choice of a policy net. Pure functions
+ * of the logits; the same bytes on every instruction set. Definition: docs/spikefile.md, "Exit".
  */
 #ifndef TSPK_RUNTIME_SPIKE_EXIT_POLICY_H
 #define TSPK_RUNTIME_SPIKE_EXIT_POLICY_H

@@ -66,11 +66,12 @@ static tspk_status choose_exit(tspk_session *session, const tspk_session_setting
     if (point->n_steps == 1)
         return TSPK_OK;
     if (kind == TSPK_EXIT_NONE)
-        return settings->exit < 0 ? TSPK_OK
-                                  : TSPK_FAIL(err, TSPK_USAGE,
-                                              "an exit threshold, but mode %.64s runs under no exit "
-                                              "policy",
-                                              point->name);
+        return settings->exit < 0
+                   ? TSPK_OK
+                   : TSPK_FAIL(err, TSPK_USAGE,
+                               "an exit threshold, but mode %.64s runs under no exit "
+                               "policy",
+                               point->name);
     session->exit = tspk_find_exit(point, kind);
     if (!session->exit && kind == TSPK_EXIT_NET)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "mode %.64s has no policy net", point->name);
@@ -81,9 +82,8 @@ static tspk_status choose_exit(tspk_session *session, const tspk_session_setting
     if (!session->exit)
         TSPK_TRY(make_exit(kind, point->n_steps, plan->arena, &session->exit, err));
     session->exit_elems = tspk_exit_scratch(session->exit, session->logit_elems);
-    session->exit_scratch =
-        tspk_arena_array(plan->arena, (size_t)session->n_slots * session->exit_elems,
-                         sizeof *session->exit_scratch);
+    session->exit_scratch = tspk_arena_array(
+        plan->arena, (size_t)session->n_slots * session->exit_elems, sizeof *session->exit_scratch);
     if (!session->exit_scratch)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the exit policy");
     return TSPK_OK;
@@ -105,8 +105,8 @@ static tspk_status take_memory(tspk_session *session, tspk_error *err)
     /* pages that a run does not touch are not taken; calloc's are 16-byte aligned */
     session->block = calloc(total + TSPK_ALIGN_BYTES, 1);
     if (session->block)
-        session->memory = session->block + TSPK_ALIGN_BYTES -
-                          (uintptr_t)session->block % TSPK_ALIGN_BYTES;
+        session->memory =
+            session->block + TSPK_ALIGN_BYTES - (uintptr_t)session->block % TSPK_ALIGN_BYTES;
     session->counter =
         tspk_arena_array(plan->arena, threads * plan->steps, sizeof *session->counter);
     session->error = tspk_arena_array(plan->arena, n_slots, sizeof *session->error);
@@ -139,12 +139,11 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
     /* a policy is asked between passes */
-    pass = exit_kind(settings, &spikes->point[point]) == TSPK_EXIT_NONE ? settings->steps_per_pass
-                                                                        : 1;
-    TSPK_TRY(tspk_spike_plan_init(spikes, point, settings->steps, pass, kernels,
-                                  tspk_row_kernels_for(settings->isa),
-                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)),
-                                  &session->plan, err));
+    pass =
+        exit_kind(settings, &spikes->point[point]) == TSPK_EXIT_NONE ? settings->steps_per_pass : 1;
+    TSPK_TRY(tspk_spike_plan_init(
+        spikes, point, settings->steps, pass, kernels, tspk_row_kernels_for(settings->isa),
+        tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
     TSPK_TRY(choose_exit(session, settings, err));
@@ -206,10 +205,9 @@ static uint32_t stop_after(const tspk_session *session, int slot, uint32_t t, ui
                            const float *logits)
 {
     const tspk_spike_plan *const plan = &session->plan;
-    const uint32_t stop =
-        tspk_exit_after(plan->math, session->exit, t, plan->point->n_steps,
-                        session->exit_threshold, logits, session->logit_elems,
-                        session->exit_scratch + (size_t)slot * session->exit_elems);
+    const uint32_t stop = tspk_exit_after(
+        plan->math, session->exit, t, plan->point->n_steps, session->exit_threshold, logits,
+        session->logit_elems, session->exit_scratch + (size_t)slot * session->exit_elems);
 
     return stop < last ? stop : last;
 }

@@ -19,8 +19,8 @@ struct tspk_session {
     tspk_error *error;           /* [n_slots] first failure of the slot's images */
     size_t *failed;              /* [n_slots] its image, SIZE_MAX: none */
     size_t arena_bytes;
-    const tspk_exit_policy *exit;  /* NULL: every image takes all steps */
-    float exit_threshold;          /* negative: the policy's own */
+    const tspk_exit_policy *exit; /* NULL: every image takes all steps */
+    float exit_threshold;         /* negative: the policy's own */
     size_t exit_elems;
     float *exit_scratch;           /* [n_slots, exit_elems] */
     const tspk_spike_trace *trace; /* NULL; measurements set it */

@@ -53,8 +53,8 @@ static void make(tspk_exit_record *record, uint64_t seed)
 }
 
 /* Answers that stay the source's when answer i stops as the policy says. */
-static double play(const tspk_exit_record *record, const tspk_exit_policy *policy,
-                   uint32_t n_steps, double *mean_steps_out)
+static double play(const tspk_exit_record *record, const tspk_exit_policy *policy, uint32_t n_steps,
+                   double *mean_steps_out)
 {
     const tspk_vecmath *const math = tspk_vecmath_for(TSPK_ISA_SCALAR);
     float scratch[512];
@@ -109,8 +109,8 @@ static void chances_add_up(void **state)
     tspk_exit_record_done(&record);
 }
 
-/* On other answers of the same kind a policy keeps what it was fitted for, and beats the fixed number
- * of steps that does. */
+/* On other answers of the same kind a policy keeps what it was fitted for, and beats the fixed
+ * number of steps that does. */
 static void policies_hold_on_other_answers(void **state)
 {
     tspk_exit_record record, other;
@@ -130,9 +130,9 @@ static void policies_hold_on_other_answers(void **state)
         double steps, agreed;
 
         if (kind == TSPK_EXIT_NET)
-            assert_int_equal(tspk_policy_net_fit(&chances, STEPS, &target, 5, arena, &policy,
-                                                 &outcome, NULL),
-                             TSPK_OK);
+            assert_int_equal(
+                tspk_policy_net_fit(&chances, STEPS, &target, 5, arena, &policy, &outcome, NULL),
+                TSPK_OK);
         else
             assert_int_equal(
                 tspk_exit_fit(&chances, kind, STEPS, &target, arena, &policy, &outcome, NULL),
@@ -166,17 +166,17 @@ static void what_cannot_be_reached_is_said(void **state)
     (void)state;
     make(&record, 4);
     assert_int_equal(tspk_exit_chances_new(&record, &chances, NULL), TSPK_OK);
-    assert_int_equal(tspk_exit_fit(&chances, TSPK_EXIT_MARGIN, STEPS, &target, arena, &policy,
-                                   &outcome, NULL),
-                     TSPK_OK);
+    assert_int_equal(
+        tspk_exit_fit(&chances, TSPK_EXIT_MARGIN, STEPS, &target, arena, &policy, &outcome, NULL),
+        TSPK_OK);
     assert_false(outcome.is_met);
     (void)play(&record, &policy, STEPS, &steps);
     assert_true(steps == STEPS);
     assert_false(tspk_exit_fixed(&chances, STEPS, &sure).is_met);
     softer = tspk_exit_reachable(&chances, STEPS, &target);
-    assert_int_equal(tspk_exit_fit(&chances, TSPK_EXIT_MARGIN, STEPS, &softer, arena, &policy,
-                                   &outcome, NULL),
-                     TSPK_OK);
+    assert_int_equal(
+        tspk_exit_fit(&chances, TSPK_EXIT_MARGIN, STEPS, &softer, arena, &policy, &outcome, NULL),
+        TSPK_OK);
     assert_true(outcome.is_met && outcome.mean_steps < STEPS);
     tspk_exit_chances_done(&chances);
     tspk_exit_record_done(&record);

@@ -158,8 +158,7 @@ static uint32_t expected_stop(const tspk_exit_policy *policy, float threshold,
 
     assert_true(tspk_exit_scratch(policy, TINY_CLASSES) <= 64);
     if (policy->kind == TSPK_EXIT_NET)
-        return tspk_exit_after(math, policy, 1, STEPS, threshold, logits[0], TINY_CLASSES,
-                               scratch);
+        return tspk_exit_after(math, policy, 1, STEPS, threshold, logits[0], TINY_CLASSES, scratch);
     for (uint32_t t = 1; t < STEPS; t++)
         if (tspk_exit_after(math, policy, t, STEPS, threshold, logits[t - 1], TINY_CLASSES,
                             scratch) == t)
@@ -201,8 +200,7 @@ static void images_stop_as_the_policy_says(void **state)
                     assert_memory_equal(stopped.logits[image][t - 1], whole.logits[image][at - 1],
                                         sizeof whole.logits[0][0]);
                     assert_int_equal(work->steps, at);
-                    assert_int_equal(work->spikes,
-                                     t <= stop ? whole.work[image][t - 1].spikes : 0);
+                    assert_int_equal(work->spikes, t <= stop ? whole.work[image][t - 1].spikes : 0);
                     assert_true(policy->kind == TSPK_EXIT_NET ? net > 0 : net == 0);
                 }
             }
