@@ -15,8 +15,8 @@ typedef struct merger {
     tspk_node_id *moved_to; /* [n_nodes_before] */
     uint32_t n_nodes_before;
     uint32_t n_axes;
-    int8_t *axis;             /* [n_axes] axis of merged tokens of each value, or NO_AXIS */
-    int64_t tokens_before;    /* before anything merged */
+    int8_t *axis;              /* [n_axes] axis of merged tokens of each value, or NO_AXIS */
+    int64_t tokens_before;     /* before anything merged */
     tspk_value_id sizes, logs; /* of the latest merge, TSPK_ID_NONE before the first */
 } merger;
 
@@ -315,9 +315,9 @@ static tspk_status insert(merger *m, tspk_node_id at, tspk_op op, const char *na
     if (*out >= m->n_axes)
         return TSPK_FAIL(err, TSPK_LIMIT, "more than %u values", m->n_axes);
     m->axis[*out] = NO_AXIS;
-    TSPK_TRY(
-        tspk_graph_insert_node(graph, at, op, full, op == TSPK_OP_LOG ? "Log" : tspk_op_name(op),
-                               in, n_in, out, 1, attr, NULL, err));
+    TSPK_TRY(tspk_graph_insert_node(graph, at, op, full,
+                                    op == TSPK_OP_LOG ? "Log" : tspk_op_name(op), in, n_in, out, 1,
+                                    attr, NULL, err));
     for (uint32_t i = 0; i < m->n_nodes_before; i++)
         m->moved_to[i] += m->moved_to[i] >= at;
     return TSPK_OK;
@@ -431,8 +431,8 @@ static tspk_status weigh_mean(merger *m, tspk_node_id id, tspk_error *err)
         TSPK_TRY(insert(m, id++, TSPK_OP_SLICE, name, &m->sizes, 1, TSPK_DTYPE_F32,
                         &(tspk_shape){3, {1, shape.dim[1], 1}}, &part, &in[1], err));
     }
-    TSPK_TRY(insert(m, id++, TSPK_OP_MUL, name, in, 2, TSPK_DTYPE_F32, &shape, NULL, &weighed,
-                    err));
+    TSPK_TRY(
+        insert(m, id++, TSPK_OP_MUL, name, in, 2, TSPK_DTYPE_F32, &shape, NULL, &weighed, err));
     attr = graph->node[id].attr;
     TSPK_TRY(insert(m, id++, TSPK_OP_REDUCE_SUM, name, &weighed, 1, TSPK_DTYPE_F32,
                     &graph->value[out].shape, &attr, &summed, err));

@@ -41,8 +41,9 @@ tspk_status tspk_count_special_tokens(const tspk_spikegraph *spikes, uint32_t *n
 static void narrow_site(const tspk_graph *graph, tspk_site *site)
 {
     const uint32_t rows = (uint32_t)tspk_shape_rows(
-        &graph->value[site->kind == TSPK_SITE_NUMERATOR ? graph->node[site->node].in[0]
-                                                        : site->input]
+        &graph
+             ->value[site->kind == TSPK_SITE_NUMERATOR ? graph->node[site->node].in[0]
+                                                       : site->input]
              .shape);
 
     if (rows != site->rows) {
@@ -62,13 +63,12 @@ static tspk_status narrow_analog_site(const tspk_spikegraph *spikes, const tspk_
 
     if (site->node != TSPK_ID_NONE) {
         site->node = moved_to[site->node];
-        site->keys = site->keys
-                         ? (uint32_t)tspk_shape_rows(
-                               &graph->value[graph->node[site->node].in[1]].shape)
-                         : 0;
-        input = graph->node[site->node].in[site->kind == TSPK_SITE_NUMERATOR
-                                               ? 0
-                                               : site->kind - TSPK_SITE_QUERY];
+        site->keys =
+            site->keys
+                ? (uint32_t)tspk_shape_rows(&graph->value[graph->node[site->node].in[1]].shape)
+                : 0;
+        input = graph->node[site->node]
+                    .in[site->kind == TSPK_SITE_NUMERATOR ? 0 : site->kind - TSPK_SITE_QUERY];
     }
     site->rows = (uint32_t)tspk_shape_rows(&graph->value[input].shape);
     if (!tspk_analog_site_fan_out(spikes, site))
@@ -143,8 +143,7 @@ static tspk_status share(const tspk_spikegraph *spikes, tspk_graph *graph,
 tspk_status tspk_point_graph(const tspk_spikegraph *spikes, const tspk_merging *merging,
                              tspk_spikegraph **derived_out, tspk_error *err)
 {
-    tspk_node_id *const moved_to =
-        malloc(((size_t)spikes->graph->n_nodes + 1) * sizeof *moved_to);
+    tspk_node_id *const moved_to = malloc(((size_t)spikes->graph->n_nodes + 1) * sizeof *moved_to);
     tspk_graph *graph = NULL;
     uint32_t n_special = 0;
     tspk_status status =

@@ -29,9 +29,8 @@ static matching measure(const tspk_node *node, const tspk_shape *metric)
     const size_t tokens = (size_t)metric->dim[metric->rank - 2];
     const size_t patches = tokens - (size_t)node->attr.starts[0];
 
-    return (matching){.n_even = (patches + 1) / 2,
-                      .n_odd = patches / 2,
-                      .depth = tspk_shape_last(metric)};
+    return (matching){
+        .n_even = (patches + 1) / 2, .n_odd = patches / 2, .depth = tspk_shape_last(metric)};
 }
 
 static void carve(matching *m, void *scratch)

@@ -78,9 +78,8 @@ void tspk_token_places_take(tspk_token_places *places, const tspk_session *sessi
                             size_t image)
 {
     const tspk_spike_plan *const plan = &session->plan;
-    const tspk_spike_run run = {.plan = plan,
-                                .slot = session->memory + (size_t)slot * plan->slot_bytes,
-                                .first = 1};
+    const tspk_spike_run run = {
+        .plan = plan, .slot = session->memory + (size_t)slot * plan->slot_bytes, .first = 1};
     const size_t stride = places->n_images * places->n_tokens;
 
     for (uint32_t m = 0; m < places->n_merges; m++) {

@@ -30,8 +30,8 @@ static tspk_value_id block(fixture *f, tspk_value_id x, tspk_value_id bias)
     const tspk_value_id in[4] = {linear(f, x), linear(f, x), linear(f, x), bias};
     tspk_value_id out, y;
 
-    assert_int_equal(
-        tspk_graph_add_value(f->graph, "", TSPK_DTYPE_F32, &shape, &out, NULL), TSPK_OK);
+    assert_int_equal(tspk_graph_add_value(f->graph, "", TSPK_DTYPE_F32, &shape, &out, NULL),
+                     TSPK_OK);
     assert_int_equal(tspk_graph_insert_node(f->graph, f->graph->n_nodes, TSPK_OP_ATTENTION, "attn",
                                             "", in, bias == TSPK_ID_NONE ? 3 : 4, &out, 1,
                                             &(tspk_attr){.heads = HEADS, .scale = 0.5f}, NULL,
@@ -78,7 +78,8 @@ static void equal_tokens_merge_without_loss(void **state)
         tspk_error err;
 
         x = block(&f, block(&f, x, TSPK_ID_NONE), TSPK_ID_NONE);
-        x = is_mean ? fixture_mean(&f, x, 1) : fixture_slice(&f, fixture_slice(&f, x, 1, 0, 1), 2, 0, 1);
+        x = is_mean ? fixture_mean(&f, x, 1)
+                    : fixture_slice(&f, fixture_slice(&f, x, 1, 0, 1), 2, 0, 1);
         fixture_output(&f, x);
         for (int i = 0; i < TOKENS * WIDTH; i++) /* one token, then two kinds of four patches */
             image[i] = (float)((i / WIDTH ? 1 + (i / WIDTH - 1) / 4 : 0) * 7 + i % WIDTH) / 8.0f -

@@ -73,8 +73,7 @@ static void nearest_pairs_merge(void **state)
         const size_t depth = 2 + (size_t)tspk_rng_below(&rng, 9);
         const size_t pairs = (size_t)tspk_rng_below(&rng, (tokens - special) / 2 + 1);
         const tspk_attr attr = merging((int64_t)special, (int64_t)pairs);
-        tspk_tensor in[1] = {
-            tensor_random(SHAPE(1, (int64_t)tokens, (int64_t)depth), &rng)};
+        tspk_tensor in[1] = {tensor_random(SHAPE(1, (int64_t)tokens, (int64_t)depth), &rng)};
         float *const metric = malloc(tokens * depth * sizeof *metric);
         tspk_tensor map;
 
@@ -93,13 +92,13 @@ static void of_equals_the_first_merge(void **state)
 
     (void)state;
     /* one special token, then patches 0 … 6; the even ones are equally near to every odd one */
-    in[0] = tensor_f32(SHAPE(8, 2),
-                       (const float[]){1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+    in[0] =
+        tensor_f32(SHAPE(8, 2), (const float[]){1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
     expect_i64(eval_ok(TSPK_OP_MERGE_MAP, &attr, 1, in, I64, SHAPE(8)),
                (const int64_t[]){0, 1, 1, 1, 2, 3, 4, 5});
     /* a vector of zeros has cosine 0 with everything */
-    in[0] = tensor_f32(SHAPE(8, 2),
-                       (const float[]){1, 0, 0, 0, 1, 0, -1, 0, 0, 1, 1, 1, 0, 2, 0, 0});
+    in[0] =
+        tensor_f32(SHAPE(8, 2), (const float[]){1, 0, 0, 0, 1, 0, -1, 0, 0, 1, 1, 1, 0, 2, 0, 0});
     expect_i64(eval_ok(TSPK_OP_MERGE_MAP, &attr, 1, in, I64, SHAPE(8)),
                (const int64_t[]){0, 1, 1, 2, 3, 1, 4, 5});
 }
@@ -157,8 +156,10 @@ static void bad_operands_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nearest_pairs_merge),  cmocka_unit_test(of_equals_the_first_merge),
-        cmocka_unit_test(sizes_add_up),         cmocka_unit_test(means_are_weighted),
+        cmocka_unit_test(nearest_pairs_merge),
+        cmocka_unit_test(of_equals_the_first_merge),
+        cmocka_unit_test(sizes_add_up),
+        cmocka_unit_test(means_are_weighted),
         cmocka_unit_test(bad_operands_are_refused),
     };
 
