@@ -31,7 +31,7 @@ status=0
 # The package's Meson: a Python environment's own would put its Python before the venv's.
 meson=/usr/bin/meson
 [ -f build-test/release/build.ninja ] || $meson setup build-test/release --buildtype=release
-ninja -C build-test/release
+ninja -C build-test/release all benches
 $meson test -C build-test/release --no-rebuild --print-errorlogs --timeout-multiplier 2 || status=$?
 
 [ -f build-test/sanitize/build.ninja ] ||
