@@ -77,7 +77,7 @@ tspk_status tspk_cli_report_add(tspk_cli_report *report, const char *name, const
         return no_memory(err);
     if (work) {
         if (!cJSON_AddNumberToObject(image, "steps", work->steps) ||
-            !cJSON_AddNumberToObject(image, "tokens", 1.0) ||
+            !cJSON_AddNumberToObject(image, "tokens", work->tokens / work->steps) ||
             !cJSON_AddNumberToObject(image, "energy_synaptic", work->energy_synaptic))
             return no_memory(err);
     } else if (!cJSON_AddNullToObject(image, "steps") || !cJSON_AddNullToObject(image, "tokens") ||
