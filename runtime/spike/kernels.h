@@ -45,12 +45,12 @@ typedef enum tspk_width {
 /** One spike-driven Linear over some rows and columns, docs/spikefile.md "Linear". */
 typedef struct tspk_linear_args {
     tspk_width width;
-    size_t rows, n; /* n: outputs */
+    size_t rows, n;         /* n: outputs */
     size_t n_groups, group; /* group: positions of a padded group */
     const int16_t *level;   /* [rows, ldl] levels in sorted order, padding 0 */
     size_t ldl;
-    const void *weight; /* tspk_pack_weights(), from the first output's tile on */
-    const float *scale; /* [tiles, n_groups, LANES] */
+    const void *weight;       /* tspk_pack_weights(), from the first output's tile on */
+    const float *scale;       /* [tiles, n_groups, LANES] */
     const uint8_t *row_class; /* [rows] */
     const float *rho;         /* [classes] */
     const float *bias;        /* [classes, ldbias] */
@@ -90,8 +90,8 @@ typedef struct tspk_product_args {
 
 typedef struct tspk_kernels {
     const char *name;
-    uint8_t step[2];     /* [width] positions of a step: 2 or 4 */
-    uint8_t byte_offset; /* added to a packed byte */
+    uint8_t step[2];                             /* [width] positions of a step: 2 or 4 */
+    uint8_t byte_offset;                         /* added to a packed byte */
     float linear_event_rate, product_event_rate; /* firing rates up to which *_events are faster on
                                                     every shape of bench/bench_kernels */
 

@@ -27,8 +27,8 @@
 /**
  * Thresholds of neurons, docs/spikefile.md "Neuron". Thresholds are halves of integers, so that
  * |p| > θ when ceil(2|p|) - 129, limited to [-128, 127], exceeds bound = 2θ - 129: bytes compare.
- * A side is the positive levels or the magnitudes of the negative ones, by rising magnitude. Level i
- * of the block of neurons b stands at side + (b * n_side + i) * 2 * TSPK_FIRE_LANES: the block's
+ * A side is the positive levels or the magnitudes of the negative ones, by rising magnitude. Level
+ * i of the block of neurons b stands at side + (b * n_side + i) * 2 * TSPK_FIRE_LANES: the block's
  * bounds (int8), then its rises m_i - m_{i-1}. Where a neuron has fewer levels: bound 127, which
  * nothing exceeds.
  */
@@ -49,18 +49,18 @@ typedef struct tspk_level_count {
 /** Rows of neurons that share a table. */
 typedef struct tspk_fire_args {
     const tspk_fire_table *table;
-    size_t rows, n;        /* n: neurons a row, a multiple of TSPK_LANES */
-    bool is_alike;         /* every block of neurons uses the table's block `block` */
+    size_t rows, n; /* n: neurons a row, a multiple of TSPK_LANES */
+    bool is_alike;  /* every block of neurons uses the table's block `block` */
     size_t block;
-    float t;               /* factor of x: the step in rate coding, else 1 */
-    const float *x;        /* [rows, ldx] potential's input [activation units] */
+    float t;        /* factor of x: the step in rate coding, else 1 */
+    const float *x; /* [rows, ldx] potential's input [activation units] */
     size_t ldx;
-    const float *o_in;     /* [rows, ldo_in] state; NULL: zeros; ldo_in 0: one row for all */
+    const float *o_in; /* [rows, ldo_in] state; NULL: zeros; ldo_in 0: one row for all */
     size_t ldo_in;
-    float *o_out;          /* [rows, ldo_out], NULL: not kept; may be o_in */
+    float *o_out; /* [rows, ldo_out], NULL: not kept; may be o_in */
     size_t ldo_out;
-    void *level;           /* [rows, ldl] integer levels, int8, or int16 when is_wide; out */
-    bool is_wide;          /* asked for where a level may be 128 */
+    void *level;  /* [rows, ldl] integer levels, int8, or int16 when is_wide; out */
+    bool is_wide; /* asked for where a level may be 128 */
     size_t ldl;
     tspk_level_count *count; /* [rows] out */
 } tspk_fire_args;
@@ -89,8 +89,8 @@ typedef struct tspk_row_kernels {
                    const float *bias, float *out);
 
     /** out[r, j] = Σ_k a[r, k] b[k, j] + bias[j] (NULL: none), j < n ≤ LANES. An fma chain from 0
-     * with k rising in each block of TSPK_GEMM_BLOCK; the blocks' sums are added in order: a chain over a
-     * whole patch loses a digit.
+     * with k rising in each block of TSPK_GEMM_BLOCK; the blocks' sums are added in order: a chain
+     * over a whole patch loses a digit.
      * @param b [inner, LANES] */
     void (*gemm_f32)(size_t rows, size_t inner, const float *a, size_t lda, const float *b,
                      const float *bias, size_t n, float *out, size_t ldo);
@@ -99,8 +99,8 @@ typedef struct tspk_row_kernels {
     void (*logits)(size_t n, float factor, const float *key_factor, const float *add,
                    const float *bias, const float *l, float *out);
 
-    /** o[i] = before[i] + m * step[i] with two roundings, what fire() did to a state; m is the level
-     * that a code stands for. `before` may be o; NULL: zeros. is_alike: step[0] for all. */
+    /** o[i] = before[i] + m * step[i] with two roundings, what fire() did to a state; m is the
+     * level that a code stands for. `before` may be o; NULL: zeros. is_alike: step[0] for all. */
     void (*add_codes)(size_t n, const float *step, bool is_alike, tspk_code_form form,
                       const int8_t *code, const float *before, float *o);
 
@@ -118,8 +118,8 @@ typedef struct tspk_row_kernels {
     float (*dot)(size_t n, const float *a, const float *b);
 
     /** out[i] = (o[i] - prior[i]) / divisor + offset[i]; NULL: zeros; divisor 0: no division. */
-    void (*decode)(size_t n, const float *o, const float *prior, float divisor,
-                   const float *offset, float *out);
+    void (*decode)(size_t n, const float *o, const float *prior, float divisor, const float *offset,
+                   float *out);
 } tspk_row_kernels;
 
 /** The table for an instruction set that tspk_isa_is_supported(); static. */

@@ -15,10 +15,8 @@
 /* The lanes pairwise: upper half to lower half, four times. */
 static AVX512 TSPK_ALWAYS_INLINE float add_float_lanes(__m512 v)
 {
-    const __m256 eight =
-        _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    const __m128 four =
-        _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
 
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
@@ -93,9 +91,8 @@ static AVX512 TSPK_ALWAYS_INLINE potential load_potential(const block_table *at,
     found.byte = unpacked_order(
         _mm512_packs_epi16(_mm512_subs_epi16(_mm512_packs_epi32(up[0], up[1]), shift),
                            _mm512_subs_epi16(_mm512_packs_epi32(up[2], up[3]), shift)));
-    found.negative = _mm512_movepi8_mask(
-        unpacked_order(_mm512_packs_epi16(_mm512_packs_epi32(bits[0], bits[1]),
-                                          _mm512_packs_epi32(bits[2], bits[3]))));
+    found.negative = _mm512_movepi8_mask(unpacked_order(_mm512_packs_epi16(
+        _mm512_packs_epi32(bits[0], bits[1]), _mm512_packs_epi32(bits[2], bits[3]))));
     return found;
 }
 
@@ -183,8 +180,8 @@ static AVX512 TSPK_ALWAYS_INLINE void store_levels(const tspk_fire_args *args, s
     }
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; half++) {
-        const __m512i magnitude = _mm512_cvtepu8_epi16(
-            half ? _mm512_extracti64x4_epi64(m, 1) : _mm512_castsi512_si256(m));
+        const __m512i magnitude = _mm512_cvtepu8_epi16(half ? _mm512_extracti64x4_epi64(m, 1)
+                                                            : _mm512_castsi512_si256(m));
 
         if (2 * half < vectors)
             _mm512_mask_storeu_epi16(
@@ -198,16 +195,16 @@ static AVX512 TSPK_ALWAYS_INLINE void store_levels(const tspk_fire_args *args, s
 static AVX512 TSPK_ALWAYS_INLINE __m512i bit_lengths(__m512i m)
 {
     const __m512i low = _mm512_set1_epi8(15);
-    const __m512i below = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4));
-    const __m512i above = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 5, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8));
-    const __m512i length = _mm512_max_epu8(
-        _mm512_shuffle_epi8(below, _mm512_and_si512(m, low)),
-        _mm512_shuffle_epi8(above, _mm512_and_si512(_mm512_srli_epi16(m, 4), low)));
+    const __m512i below =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4));
+    const __m512i above =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 5, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8));
+    const __m512i length =
+        _mm512_max_epu8(_mm512_shuffle_epi8(below, _mm512_and_si512(m, low)),
+                        _mm512_shuffle_epi8(above, _mm512_and_si512(_mm512_srli_epi16(m, 4), low)));
 
-    return _mm512_maskz_mov_epi8(
-        _mm512_test_epi8_mask(m, _mm512_sub_epi8(m, _mm512_set1_epi8(1))), length);
+    return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(m, _mm512_sub_epi8(m, _mm512_set1_epi8(1))),
+                                 length);
 }
 
 static AVX512 TSPK_ALWAYS_INLINE void count_levels(size_t vectors, __m512i m,
@@ -337,8 +334,7 @@ static AVX512 TSPK_ALWAYS_INLINE __m512i load_words(const void *from, size_t at,
 {
     if (is_wide)
         return _mm512_loadu_si512((const int16_t *)from + at);
-    return _mm512_cvtepi8_epi16(
-        _mm256_loadu_si256((const __m256i *)((const int8_t *)from + at)));
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)((const int8_t *)from + at)));
 }
 
 static AVX512 TSPK_ALWAYS_INLINE __m512i join_words(__m512i low, __m512i high)
@@ -379,8 +375,7 @@ static AVX512 TSPK_ALWAYS_INLINE void reorder_block(size_t rows, size_t lanes, s
         if (is_wide)
             _mm512_mask_storeu_epi16((int16_t *)to + r * ldt, there, sum[r]);
         else
-            _mm256_mask_storeu_epi8((int8_t *)to + r * ldt, there,
-                                    _mm512_cvtepi16_epi8(sum[r]));
+            _mm256_mask_storeu_epi8((int8_t *)to + r * ldt, there, _mm512_cvtepi16_epi8(sum[r]));
 }
 
 static AVX512 TSPK_ALWAYS_INLINE void reorder_rows(size_t rows, size_t n, size_t channels,
@@ -444,8 +439,7 @@ static AVX512 TSPK_ALWAYS_INLINE void gemm_block(size_t rows, size_t inner, cons
     }
 #pragma GCC unroll 12
     for (size_t r = 0; r < rows; r++)
-        _mm512_mask_storeu_ps(out + r * ldo, lanes,
-                              bias ? _mm512_add_ps(sum[r], offset) : sum[r]);
+        _mm512_mask_storeu_ps(out + r * ldo, lanes, bias ? _mm512_add_ps(sum[r], offset) : sum[r]);
 }
 
 static AVX512 void gemm_f32(size_t rows, size_t inner, const float *a, size_t lda, const float *b,

@@ -26,12 +26,10 @@ KERNEL void logits(size_t n, float factor, const float *key_factor, const float 
 {
     if (bias)
         TSPK_IVDEP
-        for (size_t j = 0; j < n; j++)
-            out[j] = fmaf(factor * key_factor[j], l[j], add[j]) + bias[j];
-    else
-        TSPK_IVDEP
-        for (size_t j = 0; j < n; j++)
-            out[j] = fmaf(factor * key_factor[j], l[j], add[j]);
+    for (size_t j = 0; j < n; j++)
+        out[j] = fmaf(factor * key_factor[j], l[j], add[j]) + bias[j];
+    else TSPK_IVDEP for (size_t j = 0; j < n; j++) out[j] =
+        fmaf(factor * key_factor[j], l[j], add[j]);
 }
 
 /* The float of ±2^(|code| - 1), or of the code itself. */
@@ -51,12 +49,10 @@ static TSPK_ALWAYS_INLINE void add_coded(size_t n, const float *step, size_t str
 {
     if (before)
         TSPK_IVDEP
-        for (size_t i = 0; i < n; i++)
-            o[i] = before[i] + decoded_level(form, code[i]) * step[i * stride];
-    else
-        TSPK_IVDEP
-        for (size_t i = 0; i < n; i++)
-            o[i] = 0.0f + decoded_level(form, code[i]) * step[i * stride];
+    for (size_t i = 0; i < n; i++)
+        o[i] = before[i] + decoded_level(form, code[i]) * step[i * stride];
+    else TSPK_IVDEP for (size_t i = 0; i < n; i++) o[i] =
+        0.0f + decoded_level(form, code[i]) * step[i * stride];
 }
 
 KERNEL void add_codes(size_t n, const float *step, bool is_alike, tspk_code_form form,

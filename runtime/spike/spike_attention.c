@@ -183,16 +183,16 @@ static void add_logits(const query_block *block, uint32_t t, float *logit)
     const tspk_attention_plan *const at = job->at;
     tspk_product_term term[TSPK_MAX_TERMS];
     const tspk_product_args args = {.width = at->logit_width,
-                              .rows = block->rows,
-                              .inner = at->depth,
-                              .columns = at->keys_padded,
-                              .lda = at->query->n,
-                              .term = term,
-                              .n_terms = 2 * t - 1,
-                              .is_first = t == 1,
-                              .out = logit,
-                              .ldo = at->keys_padded,
-                              .scratch = block->memory.scratch};
+                                    .rows = block->rows,
+                                    .inner = at->depth,
+                                    .columns = at->keys_padded,
+                                    .lda = at->query->n,
+                                    .term = term,
+                                    .n_terms = 2 * t - 1,
+                                    .is_first = t == 1,
+                                    .out = logit,
+                                    .ldo = at->keys_padded,
+                                    .scratch = block->memory.scratch};
 
     for (uint32_t i = 1; i < 2 * t; i++) {
         const uint32_t ta = i < t ? t : i - t + 1, tb = i < t ? i : t;
@@ -209,8 +209,7 @@ static void add_logits(const query_block *block, uint32_t t, float *logit)
 static void add_special(const query_block *block, uint32_t t, size_t row, float *x)
 {
     const tspk_attention_plan *const at = block->job->at;
-    const float *const special =
-        tspk_special_logits(block->job->run, at, t, row, block->head);
+    const float *const special = tspk_special_logits(block->job->run, at, t, row, block->head);
 
     for (uint32_t i = 0; i < at->n_special; i++) {
         const uint32_t j = at->special[i], k = at->key->site->row_class[j];
@@ -235,10 +234,9 @@ static void soften_row(const query_block *block, uint32_t t, size_t r, const flo
                         at->key->site->unit[block->head * at->depth];
     const float count = steps_so_far(job, t), factor = units * kappa / (count * count);
     float *const special = block->memory.special + r * plan->n_classes;
-    const float *const bias =
-        job->bias.at ? job->bias.at + (t - job->run->first) * job->bias.step +
-                           block->head * job->bias_head + row * job->bias_row
-                     : NULL;
+    const float *const bias = job->bias.at ? job->bias.at + (t - job->run->first) * job->bias.step +
+                                                 block->head * job->bias_head + row * job->bias_row
+                                           : NULL;
     float max;
 
     plan->row_kernels->logits(at->keys, factor, at->key_factor,
@@ -309,11 +307,9 @@ static void restore_states(const query_block *block)
                 tspk_site_table(plan, site, t, site->site->row_class[block->first + r]);
             float *const o = block->memory.o + r * keys;
 
-            plan->row_kernels->add_codes(keys, table->step + block->head * TSPK_FIRE_LANES, true,
-                                         site->params->code_form,
-                                         code_plane(job, t, block->head) +
-                                             (block->first + r) * keys,
-                                         t > 1 ? o : NULL, o);
+            plan->row_kernels->add_codes(
+                keys, table->step + block->head * TSPK_FIRE_LANES, true, site->params->code_form,
+                code_plane(job, t, block->head) + (block->first + r) * keys, t > 1 ? o : NULL, o);
         }
 }
 
@@ -443,8 +439,7 @@ static void write_row(const query_block *block, uint32_t t, size_t r, const floa
     const float *const special = block->memory.special + r * plan->n_classes;
     const float kappa = ldexpf(step->scale[at->numerator->site->row_class[row]], step->shift);
     const float count = steps_so_far(job, t), sum = block->memory.sum[r];
-    float *const out =
-        job->out.at + (t - job->run->first) * job->out.step + row * channels + first;
+    float *const out = job->out.at + (t - job->run->first) * job->out.step + row * channels + first;
     float factor = at->numerator->site->unit[block->head] * kappa / (count * count);
 
     if (!at->attention->is_quotient)

@@ -99,8 +99,8 @@ static void run_block(void *context, size_t index, int worker)
     const chain_job *const job = context;
     const tspk_spike_plan *const plan = job->run->plan;
     const size_t first = index * job->block, left = job->segment->rows - first;
-    const chain_block block = {job->run, job->segment, first,
-                               left < job->block ? left : job->block, worker};
+    const chain_block block = {job->run, job->segment, first, left < job->block ? left : job->block,
+                               worker};
 
     for (uint32_t n = job->segment->first; n < job->segment->end; n++) {
         if (plan->node[n].kind == TSPK_NODE_ALIAS)
@@ -122,8 +122,8 @@ static void run_block(void *context, size_t index, int worker)
 /* Rows of a block: as many blocks for every thread. */
 static size_t block_rows(const tspk_segment *segment, size_t threads)
 {
-    const size_t rounds = (segment->rows + segment->block * threads - 1) /
-                          (segment->block * threads);
+    const size_t rounds =
+        (segment->rows + segment->block * threads - 1) / (segment->block * threads);
     size_t rows = (segment->rows + rounds * threads - 1) / (rounds * threads);
 
     rows = (rows + TSPK_CHAIN_UNIT - 1) / TSPK_CHAIN_UNIT * TSPK_CHAIN_UNIT;

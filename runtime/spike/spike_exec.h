@@ -42,9 +42,9 @@ static inline int tspk_level_of_code(tspk_code_form form, int code)
     return code < 0 ? -(1 << (-code - 1)) : 1 << (code - 1);
 }
 
-/* Who wants to know where time goes: phases, of which one may be inside of another. `phase` is static
- * text. Called on the thread that walks the graph, for what is inside a loop over blocks only when
- * one thread works on the image. */
+/* Who wants to know where time goes: phases, of which one may be inside of another. `phase` is
+ * static text. Called on the thread that walks the graph, for what is inside a loop over blocks
+ * only when one thread works on the image. */
 typedef struct tspk_spike_trace {
     void (*enter)(void *context, const char *phase);
     void (*leave)(void *context);
@@ -54,21 +54,21 @@ typedef struct tspk_spike_trace {
 /* One image on its way. */
 typedef struct tspk_spike_run {
     const tspk_spike_plan *plan;
-    uint8_t *slot;               /* [slot_bytes] */
-    uint8_t *scratch;            /* [threads of the session, scratch_bytes] */
-    tspk_spike_counter *counter; /* [threads of the session, steps] */
-    int threads;                 /* that work on this image */
-    int worker;                  /* scratch to use when threads is 1 */
-    uint32_t first, last;        /* steps of this pass, from 1 */
-    tspk_site_record *record;    /* [n_sites] or NULL */
+    uint8_t *slot;                 /* [slot_bytes] */
+    uint8_t *scratch;              /* [threads of the session, scratch_bytes] */
+    tspk_spike_counter *counter;   /* [threads of the session, steps] */
+    int threads;                   /* that work on this image */
+    int worker;                    /* scratch to use when threads is 1 */
+    uint32_t first, last;          /* steps of this pass, from 1 */
+    tspk_site_record *record;      /* [n_sites] or NULL */
     const tspk_spike_trace *trace; /* or NULL */
 } tspk_spike_run;
 
 /** Body of a loop over blocks; `worker` names the scratch and the counter. */
 void tspk_run_blocks(const tspk_spike_run *run, size_t n, tspk_parallel_fn fn, void *context);
 
-/** Executes steps run->first to run->last, as many as the plan's pass has at most; before step 1 the
- * input values are in place. */
+/** Executes steps run->first to run->last, as many as the plan's pass has at most; before step 1
+ * the input values are in place. */
 tspk_status tspk_spike_pass(const tspk_spike_run *run, tspk_error *err);
 
 /** True when state outlives this pass. */
@@ -125,7 +125,7 @@ typedef struct tspk_fire_span {
     tspk_run_rows x; /* [rows, channels] */
     int16_t *level;  /* [rows, n] at the first step of the pass: levels of computed rows; out */
     size_t level_step;
-    uint64_t *fired; /* [steps of the pass] spikes are added; or NULL */
+    uint64_t *fired;         /* [steps of the pass] spikes are added; or NULL */
     tspk_visit_states visit; /* or NULL */
     void *context;           /* of visit */
 } tspk_fire_span;
@@ -150,26 +150,29 @@ size_t tspk_linear_scratch_bytes(const tspk_spike_plan *plan, const tspk_linear_
 void tspk_linear_rows(const tspk_spike_run *run, const tspk_linear_plan *linear,
                       const tspk_linear_span *span, int worker);
 
-/** All computed rows of a Linear that is in no chain; fires its site if it is the first to read it. */
+/** All computed rows of a Linear that is in no chain; fires its site if it is the first to read it.
+ */
 void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *linear);
 
 size_t tspk_attention_scratch_bytes(const tspk_spike_plan *plan,
                                     const tspk_attention_plan *attention);
 void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_plan *attention);
 
-/** spike_operand.c: levels of rows of an operand, and what they add to logits beside the products. */
-size_t tspk_operand_scratch_bytes(const tspk_spike_plan *plan, const tspk_attention_plan *attention);
+/** spike_operand.c: levels of rows of an operand, and what they add to logits beside the products.
+ */
+size_t tspk_operand_scratch_bytes(const tspk_spike_plan *plan,
+                                  const tspk_attention_plan *attention);
 void tspk_fire_operand(const tspk_spike_run *run, const tspk_attention_plan *attention,
                        tspk_operand operand, size_t row, size_t rows, int worker);
 
-/* Where an attention finds what tspk_fire_operand() left at step t: levels from `row` on [rows, n]; of
- * the query those of earlier passes too. */
+/* Where an attention finds what tspk_fire_operand() left at step t: levels from `row` on [rows, n];
+ * of the query those of earlier passes too. */
 int16_t *tspk_operand_levels(const tspk_spike_run *run, const tspk_attention_plan *attention,
                              tspk_operand operand, uint32_t t, size_t row);
 
 /* [keys_padded] what a query's class and the key add to the logits of a head. */
-float *tspk_added_logits(const tspk_spike_run *run, const tspk_attention_plan *attention, uint32_t t,
-                         size_t token_class, size_t head);
+float *tspk_added_logits(const tspk_spike_run *run, const tspk_attention_plan *attention,
+                         uint32_t t, size_t token_class, size_t head);
 
 /* [n_classes] what a query adds to the logits of special keys by their class, but 0. */
 float *tspk_special_logits(const tspk_spike_run *run, const tspk_attention_plan *attention,

@@ -19,11 +19,11 @@
 typedef struct picture {
     const tspk_session *session;
     const tspk_token_places *places;
-    const float *image;          /* [channels, height, width] as the network sees it */
+    const float *image; /* [channels, height, width] as the network sees it */
     uint32_t channels, height, width;
-    uint32_t rows, columns;      /* of patches */
-    uint32_t special;            /* tokens before them */
-    uint32_t zoom;               /* pixels of the picture a pixel of the image */
+    uint32_t rows, columns; /* of patches */
+    uint32_t special;       /* tokens before them */
+    uint32_t zoom;          /* pixels of the picture a pixel of the image */
     tspk_image out;
 } picture;
 
@@ -55,8 +55,7 @@ static tspk_status find_grid(picture *p, tspk_error *err)
 /* Blue to yellow by way of green, lighter all the way. */
 static void layer_colour(uint32_t layer, uint32_t n_layers, float colour[3])
 {
-    static const float stop[4][3] = {
-        {68, 1, 84}, {49, 104, 142}, {53, 183, 121}, {253, 231, 37}};
+    static const float stop[4][3] = {{68, 1, 84}, {49, 104, 142}, {53, 183, 121}, {253, 231, 37}};
     const float at = n_layers > 1 ? 3.0f * (float)layer / (float)(n_layers - 1) : 0.0f;
     const uint32_t below = at < 2.0f ? (uint32_t)at : 2;
 
@@ -119,8 +118,7 @@ static void draw(picture *p)
 
     for (uint32_t y = 0; y < height; y++)
         for (uint32_t x = 0; x < width; x++) {
-            const uint32_t m =
-                left_in(p, y * p->rows / height, x * p->columns / width);
+            const uint32_t m = left_in(p, y * p->rows / height, x * p->columns / width);
             const float grey = grey_of(p, y / p->zoom, x / p->zoom);
             uint8_t *const pixel = p->out.pixels + ((size_t)y * width + x) * 3;
             float colour[3] = {grey, grey, grey};
@@ -148,8 +146,8 @@ static tspk_status run_and_draw(picture *p, tspk_session *session, tspk_token_pl
                          "operating point %s merges no tokens: there is nothing to draw",
                          session->plan.point->name);
     TSPK_TRY(find_grid(p, err));
-    TSPK_TRY(tspk_session_run_image(session, 0, session->threads, p->image, logits, NULL, NULL,
-                                    err));
+    TSPK_TRY(
+        tspk_session_run_image(session, 0, session->threads, p->image, logits, NULL, NULL, err));
     tspk_token_places_take(places, session, 0, 0);
     draw(p);
     return tspk_image_write_png(&p->out, path, err);

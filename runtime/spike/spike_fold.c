@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A site sorts its channels into groups. Where an elementwise operator alone stands between a Linear
- * and a site, the Linear computes its columns in the sorted order, and nothing is permuted at run
- * time.
+ * A site sorts its channels into groups. Where an elementwise operator alone stands between a
+ * Linear and a site, the Linear computes its columns in the sorted order, and nothing is permuted
+ * at run time.
  */
 #include "runtime/spike/spike_plan.h"
 

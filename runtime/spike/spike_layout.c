@@ -137,8 +137,7 @@ static void place_value(layout *l, tspk_value_id id, const tspk_segment *segment
         plan->version_bytes[id] = round_up(bytes);
         bytes = plan->pass * round_up(bytes);
     }
-    plan->value_at[id] =
-        share(plan->is_local[id] ? &l->local : &l->slot, bytes, l->last_use[id]);
+    plan->value_at[id] = share(plan->is_local[id] ? &l->local : &l->slot, bytes, l->last_use[id]);
 }
 
 static void keep_attention(layout *l, tspk_attention_plan *at)
@@ -186,8 +185,7 @@ static void share_operand(layout *l, tspk_attention_plan *at, tspk_operand opera
     tspk_site_plan *const site = &l->plan->site[tspk_operand_site(at, operand)];
 
     if (operand != TSPK_QUERY || pass == l->plan->steps)
-        site->level_at =
-            share(&l->slot, pass * site->site->rows * site->n * sizeof(int16_t), node);
+        site->level_at = share(&l->slot, pass * site->site->rows * site->n * sizeof(int16_t), node);
     if (operand == TSPK_KEY)
         at->add_at = share(&l->slot, pass * classes * at->keys_padded * sizeof(float), node);
     if (operand == TSPK_QUERY)
@@ -390,8 +388,8 @@ static void lay_out(layout *l)
             most = scratch > most ? scratch : most;
         }
         for (uint32_t i = segment->first_firing; i < segment->end_firing; i++) {
-            const size_t scratch = tspk_operand_scratch_bytes(
-                plan, &plan->attention[plan->firing[i].attention]);
+            const size_t scratch =
+                tspk_operand_scratch_bytes(plan, &plan->attention[plan->firing[i].attention]);
 
             most = scratch > most ? scratch : most;
         }

@@ -9,9 +9,8 @@ static float *carve_sums(const tspk_spike_plan *plan, const tspk_linear_plan *li
     const bool is_needed = linear->y_at == TSPK_NOWHERE && plan->steps > 1;
     float *sums = NULL;
 
-    *kernel_scratch = tspk_carve(
-        &carver,
-        plan->kernels->scratch_bytes(linear->site->site->n_groups, 2 * linear->site->pairs));
+    *kernel_scratch = tspk_carve(&carver, plan->kernels->scratch_bytes(linear->site->site->n_groups,
+                                                                       2 * linear->site->pairs));
     if (is_needed)
         sums = tspk_carve(&carver, linear->most_rows * linear->linear->n_out * sizeof *sums);
     *bytes_out = carver.used;

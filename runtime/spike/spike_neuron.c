@@ -75,8 +75,7 @@ static size_t carve_memory(const tspk_spike_plan *plan, const tspk_site_plan *si
     if (site->order)
         memory->level =
             tspk_carve(&carver, TSPK_FIRE_ROWS * natural_levels(site) * sizeof(int16_t));
-    if (plan->steps > 1 || site->site->kind == TSPK_SITE_QUERY ||
-        site->site->kind == TSPK_SITE_KEY)
+    if (plan->steps > 1 || site->site->kind == TSPK_SITE_QUERY || site->site->kind == TSPK_SITE_KEY)
         memory->o = tspk_carve(&carver, TSPK_FIRE_ROWS * site->neurons * sizeof(float));
     return carver.used;
 }
@@ -104,8 +103,8 @@ static void restore_states(const tspk_spike_run *run, const tspk_site_plan *site
 
             if (t == 1)
                 before = site->prior ? site->prior + token_class * n : NULL;
-            run->plan->row_kernels->add_codes(n, step, false, site->params->code_form,
-                                              code + r * n, before, o + r * n);
+            run->plan->row_kernels->add_codes(n, step, false, site->params->code_form, code + r * n,
+                                              before, o + r * n);
         }
     }
 }
@@ -132,8 +131,8 @@ static void place_levels(const tspk_spike_run *run, const tspk_site_plan *site,
 }
 
 /* Rows of one class that are all computed, over the steps of the pass. */
-static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_span *span,
-                       size_t r, size_t rows, const fire_memory *memory, int worker)
+static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_span *span, size_t r,
+                       size_t rows, const fire_memory *memory, int worker)
 {
     const tspk_site_plan *const site = &run->plan->site[id];
     const size_t channels = site->site->channels, n = site->n, neurons = site->neurons;

@@ -34,8 +34,7 @@ float *tspk_special_logits(const tspk_spike_run *run, const tspk_attention_plan 
 {
     const size_t row = (t - run->first) * at->queries + query;
 
-    return (float *)(run->slot + at->special_at) +
-           (row * at->heads + head) * run->plan->n_classes;
+    return (float *)(run->slot + at->special_at) + (row * at->heads + head) * run->plan->n_classes;
 }
 
 /* k° of a row, or q*, which has an offset per class. */
@@ -116,8 +115,7 @@ void tspk_fire_operand(const tspk_spike_run *run, const tspk_attention_plan *at,
 {
     const uint32_t id = tspk_operand_site(at, operand);
     const tspk_site_plan *const site = &run->plan->site[id];
-    tspk_carver carver = {tspk_run_scratch(run, worker),
-                          tspk_fire_scratch_bytes(run->plan, site)};
+    tspk_carver carver = {tspk_run_scratch(run, worker), tspk_fire_scratch_bytes(run->plan, site)};
     operand_visit visit = {run, at, tspk_carve(&carver, site->neurons * sizeof(float))};
     tspk_fire_span span = {.first = row,
                            .rows = rows,

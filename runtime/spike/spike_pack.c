@@ -66,9 +66,9 @@ static void pack_linear(void *context, size_t i, int worker)
     const tspk_spike_linear *const linear = at->linear;
 
     (void)worker;
-    tspk_pack_weights(plan->kernels, at->width, linear->n_out, at->column,
-                      at->site->site->n_groups, at->site->site->group_size, linear->weight,
-                      linear->weight_bits, linear->scale, at->weight, at->scale);
+    tspk_pack_weights(plan->kernels, at->width, linear->n_out, at->column, at->site->site->n_groups,
+                      at->site->site->group_size, linear->weight, linear->weight_bits,
+                      linear->scale, at->weight, at->scale);
 }
 
 /* b(κ) - b(0) per step; *out stays NULL when a site has no offsets. */

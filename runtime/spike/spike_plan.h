@@ -5,9 +5,9 @@
  *
  * An image is executed in passes over the graph. A pass executes several steps, every node all of
  * them before the next node begins: what a node computes at a step depends on earlier nodes at that
- * step and on itself at earlier ones. So running results stay in near memory; only between passes is
- * state kept. Nodes that work row by row and follow one another form a chain: a block of rows goes
- * through all of them before the next block.
+ * step and on itself at earlier ones. So running results stay in near memory; only between passes
+ * is state kept. Nodes that work row by row and follow one another form a chain: a block of rows
+ * goes through all of them before the next block.
  *
  * A slot is one block of memory for one image: state first, then values, one version a step of the
  * pass. Values that only their chain reads are local: they lie in the worker's scratch, for the
@@ -23,8 +23,8 @@
 #define TSPK_NOWHERE SIZE_MAX
 
 /* Rows a job: fixed by the problem, so that results and counters do not depend on threads. */
-#define TSPK_FIRE_ROWS      16u
-#define TSPK_CHAIN_ROWS     48u
+#define TSPK_FIRE_ROWS  16u
+#define TSPK_CHAIN_ROWS 48u
 /* Blocks of a chain have a multiple of so many rows: whole register blocks of the products. */
 #define TSPK_CHAIN_UNIT     12u
 #define TSPK_ATTENTION_ROWS 48u
@@ -36,39 +36,39 @@
 typedef struct tspk_site_plan {
     const tspk_site *site;
     const tspk_site_params *params;
-    size_t neurons;         /* a row, padded: channels, or keys */
-    size_t n;               /* levels a row, padded: linear: sorted positions; else `neurons` */
-    size_t pairs;           /* linear: pairs of positions a group; else 0 */
-    uint32_t *fan_out;      /* [rows] 0: the row is not computed */
-    uint32_t *order;        /* [n] channel at each position, `channels`: none; NULL: as they come */
+    size_t neurons;    /* a row, padded: channels, or keys */
+    size_t n;          /* levels a row, padded: linear: sorted positions; else `neurons` */
+    size_t pairs;      /* linear: pairs of positions a group; else 0 */
+    uint32_t *fan_out; /* [rows] 0: the row is not computed */
+    uint32_t *order;   /* [n] channel at each position, `channels`: none; NULL: as they come */
     const uint32_t *channel; /* [neurons] channel of each neuron of a row; NULL: in order */
-    size_t ordered;         /* levels that `order` picks from: channels, and a 0 if it needs one */
-    float *prior;           /* [n_classes, neurons]; NULL: zeros */
-    tspk_fire_table *table; /* [steps, n_classes]; numerators: FIRE_LANES entries a head */
-    uint64_t n_neurons;     /* computed a step */
-    uint32_t weight_bits;   /* of the weights that its spikes meet; 8 at products */
-    bool is_wide;           /* a level may be beyond ±127 */
-    size_t code_at; /* not numerators: [steps - 1, rows, neurons] int8, from which later passes derive
-                       the neurons' state; NOWHERE: one pass */
-    size_t level_at;       /* not numerators: [rows, n] int16, a plane a step; local: of a block */
-    size_t fired_at;       /* linear, local: [steps of a pass] uint64, spikes of a block */
-    bool is_local;         /* all its readers are in one chain */
+    size_t ordered;          /* levels that `order` picks from: channels, and a 0 if it needs one */
+    float *prior;            /* [n_classes, neurons]; NULL: zeros */
+    tspk_fire_table *table;  /* [steps, n_classes]; numerators: FIRE_LANES entries a head */
+    uint64_t n_neurons;      /* computed a step */
+    uint32_t weight_bits;    /* of the weights that its spikes meet; 8 at products */
+    bool is_wide;            /* a level may be beyond ±127 */
+    size_t code_at;  /* not numerators: [steps - 1, rows, neurons] int8, from which later passes
+                        derive  the neurons' state; NOWHERE: one pass */
+    size_t level_at; /* not numerators: [rows, n] int16, a plane a step; local: of a block */
+    size_t fired_at; /* linear, local: [steps of a pass] uint64, spikes of a block */
+    bool is_local;   /* all its readers are in one chain */
 } tspk_site_plan;
 
 typedef struct tspk_linear_plan {
     const tspk_spike_linear *linear;
     const tspk_site_plan *site;
     uint32_t site_id;
-    bool is_first; /* it fires the site */
-    size_t rows;   /* computed */
+    bool is_first;    /* it fires the site */
+    size_t rows;      /* computed */
     size_t most_rows; /* a call */
     tspk_width width;
     size_t tiles, tile_bytes;
-    void *weight; /* tspk_pack_weights() */
-    float *scale;      /* [tiles, n_groups, LANES] */
-    const float *bias; /* [steps, n_classes, n_out] */
+    void *weight;           /* tspk_pack_weights() */
+    float *scale;           /* [tiles, n_groups, LANES] */
+    const float *bias;      /* [steps, n_classes, n_out] */
     const uint32_t *column; /* [n_out] output that each column computes; NULL: in order */
-    size_t y_at;       /* [rows, n_out] f32; NOWHERE: one pass */
+    size_t y_at;            /* [rows, n_out] f32; NOWHERE: one pass */
 } tspk_linear_plan;
 
 /* Operands of an attention that a site stands before. */
@@ -84,17 +84,18 @@ typedef struct tspk_attention_plan {
     tspk_width logit_width, value_width; /* of the two products */
     size_t key_plane, value_plane;       /* bytes of one packed plane */
     bool is_fired[TSPK_OPERANDS];        /* by the chain that makes the operand */
-    float *key_factor;             /* [keys_padded] κ_k(j) */
-    uint32_t n_special;            /* keys of a class other than 0 */
-    uint32_t *special;             /* [n_special] */
-    float *key_offset;             /* [steps, n_classes, channels] b_k(κ) - b_k(0); NULL: zeros */
-    float *value_offset;           /* the same of v */
+    float *key_factor;                   /* [keys_padded] κ_k(j) */
+    uint32_t n_special;                  /* keys of a class other than 0 */
+    uint32_t *special;                   /* [n_special] */
+    float *key_offset;   /* [steps, n_classes, channels] b_k(κ) - b_k(0); NULL: zeros */
+    float *value_offset; /* the same of v */
     /* offsets into the slot */
     size_t key_at, value_at; /* packed planes, one a step */
     /* a plane a step of the pass */
     size_t add_at;     /* [n_classes, heads, keys_padded] what the query's class and a key add to a
                           logit */
-    size_t special_at; /* [queries, heads, n_classes] what a query adds to the logits of special keys */
+    size_t special_at; /* [queries, heads, n_classes] what a query adds to the logits of special
+                          keys */
     /* between passes; NOWHERE: one pass */
     size_t logit_at; /* L [heads, queries, keys_padded] */
     size_t max_at;   /* [heads, queries] */
@@ -128,9 +129,9 @@ typedef struct tspk_node_plan {
 
 /* Nodes that are executed together: one node with all its rows, or a chain. */
 typedef struct tspk_segment {
-    uint32_t first, end;   /* nodes */
-    size_t rows;           /* chain: of every value in it; else 0 */
-    size_t block;          /* chain: rows a block at most */
+    uint32_t first, end;               /* nodes */
+    size_t rows;                       /* chain: of every value in it; else 0 */
+    size_t block;                      /* chain: rows a block at most */
     uint32_t first_firing, end_firing; /* chain: plan->firing[] that end it */
 } tspk_segment;
 
@@ -161,7 +162,7 @@ typedef struct tspk_spike_plan {
     const tspk_vecmath *math;
     tspk_arena *arena; /* owns everything derived */
     uint32_t steps, n_classes;
-    uint32_t pass; /* steps a pass executes at most */
+    uint32_t pass;                  /* steps a pass executes at most */
     tspk_site_plan *site;           /* [n_sites] */
     tspk_linear_plan *linear;       /* [n_linears] */
     tspk_attention_plan *attention; /* [n_attentions] */
@@ -172,13 +173,13 @@ typedef struct tspk_spike_plan {
     bool *is_local;                 /* [n_values] of roots: value_at is in a worker's scratch */
     tspk_segment *segment;          /* [n_segments] in order of execution */
     uint32_t n_segments;
-    tspk_firing *firing;            /* [n_firings] by segment */
+    tspk_firing *firing; /* [n_firings] by segment */
     uint32_t n_firings;
-    size_t state_bytes;             /* of a slot: kept from pass to pass */
-    size_t slot_bytes;              /* with values */
-    size_t local_bytes;             /* a worker: local values */
-    size_t scratch_bytes;           /* a worker: with local values */
-    size_t weight_bytes;            /* integer and float weights with their scales */
+    size_t state_bytes;   /* of a slot: kept from pass to pass */
+    size_t slot_bytes;    /* with values */
+    size_t local_bytes;   /* a worker: local values */
+    size_t scratch_bytes; /* a worker: with local values */
+    size_t weight_bytes;  /* integer and float weights with their scales */
     tspk_energy_plan energy;
 } tspk_spike_plan;
 
@@ -211,8 +212,8 @@ tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err);
 /* Inputs of a node that tspk_is_row_wise(). */
 #define TSPK_ROW_INPUTS 3
 
-/** True when rows of the output depend on the same rows of the inputs, or on shared operands, alone:
- * elementwise operators, and normalisations over the last axis. */
+/** True when rows of the output depend on the same rows of the inputs, or on shared operands,
+ * alone: elementwise operators, and normalisations over the last axis. */
 bool tspk_is_row_wise(const tspk_graph *graph, const tspk_node *node);
 
 /** True when every row of a row-wise node reads the whole of input i. */

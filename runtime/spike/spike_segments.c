@@ -98,9 +98,9 @@ bool tspk_is_row_wise(const tspk_graph *graph, const tspk_node *node)
         const tspk_value *const in = &graph->value[node->in[i]];
         const size_t last = in->shape.rank ? tspk_shape_last(&in->shape) : 1;
 
-        if (in->dtype != TSPK_DTYPE_F32 || (!tspk_shape_equal(&in->shape, &out->shape) &&
-                                            (!tspk_is_shared_operand(graph, node, i) ||
-                                             tspk_shape_elems(&in->shape) != last)))
+        if (in->dtype != TSPK_DTYPE_F32 ||
+            (!tspk_shape_equal(&in->shape, &out->shape) &&
+             (!tspk_is_shared_operand(graph, node, i) || tspk_shape_elems(&in->shape) != last)))
             return false;
     }
     return true;
@@ -150,8 +150,8 @@ static uint32_t count_readers(const tspk_spike_plan *plan, tspk_value_id root)
 
     for (uint32_t n = 0; n < graph->n_nodes; n++)
         for (uint32_t i = 0; plan->node[n].kind != TSPK_NODE_ALIAS && i < graph->node[n].n_in; i++)
-            readers += graph->node[n].in[i] != TSPK_ID_NONE &&
-                       plan->root[graph->node[n].in[i]] == root;
+            readers +=
+                graph->node[n].in[i] != TSPK_ID_NONE && plan->root[graph->node[n].in[i]] == root;
     for (uint32_t i = 0; i < graph->n_outputs; i++)
         readers += plan->root[graph->output[i]] == root;
     return readers;
@@ -217,8 +217,8 @@ tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err)
     plan->root = tspk_arena_array(plan->arena, n_values, sizeof *plan->root);
     plan->is_local = tspk_arena_array(plan->arena, n_values, sizeof *plan->is_local);
     plan->segment = tspk_arena_array(plan->arena, n_nodes, sizeof *plan->segment);
-    plan->firing = tspk_arena_array(
-        plan->arena, TSPK_OPERANDS * (size_t)plan->spikes->n_attentions, sizeof *plan->firing);
+    plan->firing = tspk_arena_array(plan->arena, TSPK_OPERANDS * (size_t)plan->spikes->n_attentions,
+                                    sizeof *plan->firing);
     if (scratch) {
         is_static = tspk_arena_array(scratch, n_values, sizeof *is_static);
         made_in = tspk_arena_array(scratch, n_values, sizeof *made_in);
@@ -234,9 +234,7 @@ tspk_status tspk_plan_segments(tspk_spike_plan *plan, tspk_error *err)
         const size_t rows = chain_rows(plan, n);
 
         plan->segment[plan->n_segments] =
-            (tspk_segment){.first = n,
-                           .end = segment_end(plan, n, rows),
-                           .rows = rows};
+            (tspk_segment){.first = n, .end = segment_end(plan, n, rows), .rows = rows};
     }
     for (uint32_t v = 0; v < n_values; v++)
         made_in[v] = TSPK_ID_NONE;
