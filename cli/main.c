@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -51,14 +52,15 @@ static int run_command(const tspk_cli_command *command, int argc, char **argv, t
 }
 
 /*
- * A thread of libgomp that waits spins for some 15 ms before it sleeps, which takes the processor from
- * the thread that it waits for wherever cores are shared. It reads how long it shall spin when it is
- * loaded, so the command starts itself once more with a tenth of a millisecond, unless the user has
- * set something. Without /proc everything works, only slower.
+ * A thread of libgomp that waits spins for some 15 ms before it sleeps, which takes the processor
+ * from the thread that it waits for wherever cores are shared. It reads how long it shall spin when
+ * it is loaded, so the command starts itself once more with a tenth of a millisecond, unless the
+ * user has set something. Without /proc everything works, only slower. Where a dynamic loader was
+ * started by name (no AT_BASE), /proc/self/exe is the loader.
  */
 static void wait_briefly(char **argv)
 {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") ||
+    if (!getauxval(AT_BASE) || getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") ||
         setenv("GOMP_SPINCOUNT", "2000", 1) != 0)
         return;
     (void)execv("/proc/self/exe", argv);

@@ -3,15 +3,18 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/compiler.h"
 #include "core/fail.h"
 #include "core/parallel.h"
 #include "core/sin_cos_pow.h"
 #include "core/vecmath.h"
 #include "runtime/ann/op_impl.h"
 
+/* `out` may be `in`. */
 #define UNARY(name, in_type, out_type, expression)                                                 \
-    static void name(size_t n, const in_type *restrict in, out_type *restrict out)                 \
+    static void name(size_t n, const in_type *in, out_type *out)                                   \
     {                                                                                              \
+        TSPK_IVDEP                                                                                 \
         for (size_t i = 0; i < n; i++) {                                                           \
             const in_type x = in[i];                                                               \
                                                                                                    \
@@ -35,9 +38,9 @@ UNARY(neg_i64, int64_t, int64_t, (int64_t)(0 - (uint64_t)x))
 UNARY(abs_i64, int64_t, int64_t, x < 0 ? (int64_t)(0 - (uint64_t)x) : x)
 UNARY(relu_i64, int64_t, int64_t, x < 0 ? 0 : x)
 
-static void clip_f32(size_t n, float least, float most, const float *restrict in,
-                     float *restrict out)
+static void clip_f32(size_t n, float least, float most, const float *in, float *out)
 {
+    TSPK_IVDEP
     for (size_t i = 0; i < n; i++) {
         const float raised = in[i] < least ? least : in[i];
 
@@ -52,11 +55,11 @@ static int64_t bound_i64(float bound)
     return bound <= -9223372036854775808.0f ? INT64_MIN : (int64_t)bound;
 }
 
-static void clip_i64(size_t n, float least, float most, const int64_t *restrict in,
-                     int64_t *restrict out)
+static void clip_i64(size_t n, float least, float most, const int64_t *in, int64_t *out)
 {
     const int64_t low = bound_i64(least), high = bound_i64(most);
 
+    TSPK_IVDEP
     for (size_t i = 0; i < n; i++) {
         const int64_t raised = in[i] < low ? low : in[i];
 
@@ -65,9 +68,9 @@ static void clip_i64(size_t n, float least, float most, const int64_t *restrict 
 }
 
 /* max(0, min(1, alpha x + beta)), times x for HardSwish */
-static void hard_f32(size_t n, float alpha, float beta, bool is_swish, const float *restrict in,
-                     float *restrict out)
+static void hard_f32(size_t n, float alpha, float beta, bool is_swish, const float *in, float *out)
 {
+    TSPK_IVDEP
     for (size_t i = 0; i < n; i++) {
         const float line = alpha * in[i] + beta;
         const float low = line < 0.0f ? 0.0f : line;

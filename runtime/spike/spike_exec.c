@@ -74,6 +74,7 @@ static tspk_status run_node(const tspk_spike_run *run, uint32_t n, tspk_error *e
 {
     const tspk_node_plan *const at = &run->plan->node[n];
     const uint32_t last = at->is_static ? run->first : run->last;
+    tspk_status status = TSPK_OK;
 
     if ((at->is_static && run->first > 1) || at->kind == TSPK_NODE_ALIAS)
         return TSPK_OK;
@@ -82,8 +83,8 @@ static tspk_status run_node(const tspk_spike_run *run, uint32_t n, tspk_error *e
     case TSPK_NODE_ALIAS:
         break;
     case TSPK_NODE_EVAL:
-        for (uint32_t t = run->first; t <= last; t++)
-            TSPK_TRY(tspk_run_eval(run, n, t, err));
+        for (uint32_t t = run->first; t <= last && status == TSPK_OK; t++)
+            status = tspk_run_eval(run, n, t, err);
         break;
     case TSPK_NODE_SPIKE_LINEAR:
         tspk_run_spike_linear(run, at->record);
@@ -100,7 +101,7 @@ static tspk_status run_node(const tspk_spike_run *run, uint32_t n, tspk_error *e
         break;
     }
     tspk_leave_phase(run);
-    return TSPK_OK;
+    return status;
 }
 
 tspk_status tspk_spike_pass(const tspk_spike_run *run, tspk_error *err)

@@ -36,6 +36,9 @@ static tspk_status find_grid(picture *p, tspk_error *err)
     const tspk_node *const map = &graph->node[p->places->node[0]];
     uint32_t patches;
 
+    if (shape->rank < 3)
+        return TSPK_FAIL(err, TSPK_UNSUPPORTED, "the input has %d axes: it is no image",
+                         shape->rank);
     p->special = (uint32_t)map->attr.starts[0];
     patches = p->places->n_tokens - p->special;
     p->channels = (uint32_t)shape->dim[shape->rank - 3];

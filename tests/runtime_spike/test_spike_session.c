@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "bench/made_network.h"
 #include "core/cpu.h"
 #include "core/spike_handle.h"
 #include "runtime/ann/ann_exec.h"
@@ -210,6 +211,51 @@ static void test_passes(void **state)
     }
 }
 
+/* A network of 197 tokens: chains of several blocks, several blocks of queries, a Linear that
+ * computes its columns in sorted order, groups of 64. */
+static void test_many_tokens(void **state)
+{
+    enum { MADE_IMAGES = 3, MADE_STEPS = 2, PIXELS = 3 * 224 * 224 };
+    const size_t a_run = (size_t)MADE_IMAGES * MADE_STEPS * TSPK_MADE_CLASSES;
+    tspk_spikegraph *const graph = tspk_made_network((tspk_made_size){64, 2, 1}, MADE_STEPS);
+    const tspk_spike spike = {.graph = graph};
+    float *const image = malloc((size_t)MADE_IMAGES * PIXELS * sizeof *image);
+    float *const first = malloc(a_run * sizeof *first), *const other = malloc(a_run * sizeof *other);
+    tspk_session_settings settings;
+    bool is_first = true;
+
+    (void)state;
+    assert_true(image && first && other);
+    for (size_t i = 0; i < (size_t)MADE_IMAGES * PIXELS; i++)
+        image[i] = (float)(i * 2654435761u % 2001) / 1000.0f - 1.0f;
+    tspk_session_default_settings(&settings);
+    for (int isa = TSPK_ISA_SCALAR; isa <= TSPK_ISA_NEON; isa++)
+        for (settings.threads = 1; settings.threads < 4; settings.threads += 2)
+            for (settings.steps_per_pass = 0; settings.steps_per_pass < 2;
+                 settings.steps_per_pass++) {
+                tspk_session *session;
+
+                settings.isa = (tspk_isa)isa;
+                if (!tspk_isa_is_supported(settings.isa))
+                    continue;
+                settings.batch = settings.steps_per_pass ? 1 : 3;
+                assert_int_equal(tspk_session_open(&spike, &settings, &session, NULL), TSPK_OK);
+                assert_int_equal(tspk_session_run(session, MADE_IMAGES, image,
+                                                  is_first ? first : other, NULL, NULL),
+                                 TSPK_OK);
+                tspk_session_close(session);
+                if (!is_first)
+                    assert_memory_equal(first, other, a_run * sizeof *first);
+                is_first = false;
+            }
+    for (size_t i = 0; i < a_run; i++)
+        assert_true(isfinite(first[i]));
+    free(other);
+    free(first);
+    free(image);
+    tspk_spikegraph_free(graph);
+}
+
 /* Fewer steps are a prefix of more. */
 static void test_prefix(void **state)
 {
@@ -380,6 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_many_tokens),
         cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_approaches_float),
         cmocka_unit_test(test_counts_analog_sites),
