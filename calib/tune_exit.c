@@ -110,8 +110,8 @@ tspk_status tspk_fit_exits(const tspk_frame *frame, const float *images, size_t 
     tspk_exit_chances chances = {0};
     tspk_status status;
 
-    if (tuning->trade[tuning->balanced].steps < 2)
-        return TSPK_OK; /* and "fast" has no more */
+    if (tuning->trade[tuning->balanced].steps < 2 && tuning->trade[tuning->fast].steps < 2)
+        return TSPK_OK;
     status = tspk_exit_record_add(&record, frame, spikes, images, n_images, true,
                                   settings->is_mirrored, settings->seed, settings->threads, err);
     if (status == TSPK_OK)

@@ -238,9 +238,19 @@ static bool add_analog(cJSON *analog, const tspk_spikegraph *spikes, bool *is_sp
            add_analog_entry(analog, "Softmax", spikes->n_attentions, "expectation compensation");
 }
 
+static uint32_t count_merges(const tspk_merging *merging)
+{
+    uint32_t pairs = 0;
+
+    for (uint32_t i = 0; i < merging->n_attentions; i++)
+        pairs += merging->n_pairs[i];
+    return pairs;
+}
+
 static bool add_modes(cJSON *modes, const tspk_spikegraph *spikes)
 {
     for (uint32_t i = 0; i < spikes->n_points; i++) {
+        const uint32_t merges = count_merges(&spikes->point[i].merging);
         cJSON *json = cJSON_CreateObject();
 
         if (!json || !cJSON_AddItemToArray(modes, json) ||
@@ -248,7 +258,8 @@ static bool add_modes(cJSON *modes, const tspk_spikegraph *spikes)
             !cJSON_AddNumberToObject(json, "steps", spikes->point[i].n_steps) ||
             !cJSON_AddNumberToObject(json, "levels", spikes->point[i].n_levels) ||
             !cJSON_AddStringToObject(json, "policy",
-                                     tspk_exit_kind_name(spikes->point[i].exit_kind)))
+                                     tspk_exit_kind_name(spikes->point[i].exit_kind)) ||
+            !cJSON_AddNumberToObject(json, "merged_pairs", merges))
             return false;
     }
     return true;
