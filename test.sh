@@ -43,7 +43,7 @@ ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 fuzz=
 if command -v clang >/dev/null; then
   fuzz=build-test/fuzz
-  [ -f $fuzz/build.ninja ] || CC=clang $meson setup $fuzz -Dfuzz=true -Dtests=false
+  [ -f $fuzz/build.ninja ] || CC=clang $meson setup $fuzz -Dfuzz=true -Dtests=false -Dsimd=false
   ninja -C $fuzz
   mkdir -p build-test/scratch
   TMPDIR=$PWD/build-test/scratch $meson test -C $fuzz --no-rebuild --print-errorlogs || status=$?
