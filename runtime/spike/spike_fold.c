@@ -7,32 +7,14 @@
 #include "runtime/spike/spike_plan.h"
 
 /* Whether nothing but Linears that read the site reads a value. */
-static bool is_read_by_site_alone(const tspk_spike_plan *plan, tspk_value_id value, uint32_t site)
+static bool is_read_by_site_alone(const tspk_spikegraph *spikes, tspk_value_id value, uint32_t site)
 {
-    const tspk_spikegraph *const spikes = plan->spikes;
-    uint32_t readers = 0, linears = 0;
+    uint32_t linears = 0;
 
-    for (uint32_t n = 0; n < plan->graph->n_nodes; n++)
-        for (uint32_t i = 0; i < plan->graph->node[n].n_in; i++)
-            readers += plan->graph->node[n].in[i] == value;
-    for (uint32_t i = 0; i < plan->graph->n_outputs; i++)
-        readers += plan->graph->output[i] == value;
     for (uint32_t i = 0; i < spikes->n_linears; i++)
         linears += spikes->linear[i].site == site &&
-                   plan->graph->node[spikes->linear[i].node].in[0] == value;
-    return readers == linears;
-}
-
-static bool is_read_once(const tspk_graph *graph, tspk_value_id value)
-{
-    uint32_t readers = 0;
-
-    for (uint32_t n = 0; n < graph->n_nodes; n++)
-        for (uint32_t i = 0; i < graph->node[n].n_in; i++)
-            readers += graph->node[n].in[i] == value;
-    for (uint32_t i = 0; i < graph->n_outputs; i++)
-        readers += graph->output[i] == value;
-    return readers == 1;
+                   spikes->graph->node[spikes->linear[i].node].in[0] == value;
+    return tspk_graph_count_uses(spikes->graph, value) == linears;
 }
 
 /* The Linear that could compute a site's channels in sorted order; n_linears: none. */
@@ -47,11 +29,11 @@ static uint32_t find_source(const tspk_spike_plan *plan, uint32_t id)
     if (site->kind != TSPK_SITE_LINEAR || site->channels % TSPK_LANES ||
         site->group_size % TSPK_STEP || site->n_groups * site->group_size != site->channels ||
         graph->value[site->input].producer == TSPK_ID_NONE ||
-        !is_read_by_site_alone(plan, site->input, id))
+        !is_read_by_site_alone(spikes, site->input, id))
         return spikes->n_linears;
     between = &graph->node[graph->value[site->input].producer];
     if (!tspk_op_is_elementwise(between->op) || between->n_in != 1 ||
-        !is_read_once(graph, between->in[0]))
+        tspk_graph_count_uses(graph, between->in[0]) != 1)
         return spikes->n_linears;
     while (source < spikes->n_linears &&
            graph->node[spikes->linear[source].node].out[0] != between->in[0])
