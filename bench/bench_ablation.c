@@ -18,6 +18,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "bench/command.h"
 #include "calib/calibrate.h"
 #include "core/spike_handle.h"
 #include "transpike/transpike.h"
@@ -44,13 +45,7 @@ static tspk_error error;
 
 static void must(tspk_status status)
 {
-    char text[1024];
-
-    if (status == TSPK_OK)
-        return;
-    tspk_error_format(&error, text, sizeof text);
-    fprintf(stderr, "bench_ablation: %s\n", text);
-    exit(1);
+    tspk_bench_must(status, &error);
 }
 
 static void choose(char *names, tspk_calib_options *options)

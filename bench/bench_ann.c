@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/command.h"
 #include "bench/profile.h"
 #include "convert/model.h"
 #include "core/rng.h"
@@ -22,22 +23,6 @@ typedef struct options {
     size_t images;
     bool by_kind;
 } options;
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "bench_ann: %s\n", what);
-    exit(1);
-}
-
-static void must(tspk_status status, const tspk_error *err)
-{
-    char line[512];
-
-    if (status == TSPK_OK)
-        return;
-    tspk_error_format(err, line, sizeof line);
-    fail(line);
-}
 
 static options parse(int argc, char **argv)
 {
@@ -62,7 +47,7 @@ static options parse(int argc, char **argv)
             o.model = NULL;
     }
     if (!o.model || !o.images || o.rounds < 1 || o.threads < 1)
-        fail("the head of bench_ann.c tells how to call it");
+        tspk_bench_fail("the head of bench_ann.c tells how to call it");
     return o;
 }
 
@@ -81,24 +66,24 @@ int main(int argc, char **argv)
     float *in, *out;
 
     tspk_error_init(&err);
-    must(tspk_model_open(o.model, NULL, &model, &err), &err);
+    tspk_bench_must(tspk_model_open(o.model, NULL, &model, &err), &err);
     graph = model->graph;
     if (graph->n_inputs != 1 || graph->n_outputs != 1 || tspk_model_batch(model) != 1)
-        fail("expected a network with one input, one output and one image a run");
+        tspk_bench_fail("expected a network with one input, one output and one image a run");
     in_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     out_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
     in = malloc(o.images * in_elems * sizeof *in);
     out = malloc(o.images * out_elems * sizeof *out);
     if (!in || !out)
-        fail("no memory");
+        tspk_bench_fail("no memory");
     for (size_t i = 0; i < o.images * in_elems; i++)
         in[i] = (float)(tspk_rng_next(&rng) >> 40) / 8388608.0f - 1.0f;
-    must(tspk_ann_exec_new(graph, o.threads, &exec, &err), &err);
+    tspk_bench_must(tspk_ann_exec_new(graph, o.threads, &exec, &err), &err);
     for (int round = 0; round <= o.rounds; round++) {
         const double at = tspk_clock_seconds(CLOCK_MONOTONIC);
         const double cpu_at = tspk_clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 
-        must(tspk_ann_exec_run(exec, o.images, (const void *const[]){in}, (void *const[]){out},
+        tspk_bench_must(tspk_ann_exec_run(exec, o.images, (const void *const[]){in}, (void *const[]){out},
                                &err),
              &err);
         if (!round) /* warm-up */
@@ -110,7 +95,7 @@ int main(int argc, char **argv)
            1e3 * wall / (double)o.images, 1e3 * cpu / (double)o.images);
     if (o.by_kind && o.threads == 1) {
         tspk_ann_exec_trace(exec, &trace);
-        must(tspk_ann_exec_run(exec, o.images, (const void *const[]){in}, (void *const[]){out},
+        tspk_bench_must(tspk_ann_exec_run(exec, o.images, (const void *const[]){in}, (void *const[]){out},
                                &err),
              &err);
         tspk_profile_print(&kinds, (double)o.images);

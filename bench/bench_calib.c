@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/command.h"
 #include "calib/cross_validate.h"
 #include "core/parallel.h"
 #include "transpike/transpike.h"
@@ -21,22 +22,7 @@ static tspk_error error;
 
 static void must(tspk_status status)
 {
-    char text[1024];
-
-    if (status == TSPK_OK)
-        return;
-    tspk_error_format(&error, text, sizeof text);
-    fprintf(stderr, "bench_calib: %s\n", text);
-    exit(1);
-}
-
-static void *must_have(void *memory)
-{
-    if (!memory) {
-        fprintf(stderr, "bench_calib: no memory\n");
-        exit(1);
-    }
-    return memory;
+    tspk_bench_must(status, &error);
 }
 
 static uint32_t count_of(const char *text, const char *name, uint32_t least, uint32_t most)
@@ -71,8 +57,8 @@ static float *read_images(const tspk_model *model, char **argument, size_t *n, i
     must(tspk_dataset_open(argument[0], &settings, &data, &error));
     if (tspk_dataset_count(data) < *n)
         *n = tspk_dataset_count(data);
-    images = must_have(malloc(*n * elems * sizeof *images));
-    *labels_out = must_have(malloc(*n * sizeof **labels_out));
+    images = tspk_bench_memory(malloc(*n * elems * sizeof *images));
+    *labels_out = tspk_bench_memory(malloc(*n * sizeof **labels_out));
     for (size_t i = 0; i < *n; i++) {
         must(tspk_dataset_read(data, i, shape + 1, images + i * elems, NULL, &error));
         (*labels_out)[i] = tspk_dataset_label(data, i);
@@ -113,7 +99,7 @@ int main(int argc, char **argv)
         settings.later_price[k] = atof(argv[13 + k]);
     images = read_images(model, argv + 2, &n_images, &labels);
     must(tspk_frame_init(&frame, model, NULL, 0, &error));
-    source = must_have(malloc(n_images * frame.classes * sizeof *source));
+    source = tspk_bench_memory(malloc(n_images * frame.classes * sizeof *source));
     must(tspk_source_logits(&frame, images, n_images, settings.threads, source, &error));
     for (uint32_t fold = first; fold <= last; fold++) {
         size_t n = 0;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/command.h"
 #include "calib/cross_validate.h"
 #include "calib/policy_net.h"
 #include "core/logits.h"
@@ -32,22 +33,7 @@ static tspk_error error;
 
 static void must(tspk_status status)
 {
-    char text[1024];
-
-    if (status == TSPK_OK)
-        return;
-    tspk_error_format(&error, text, sizeof text);
-    fprintf(stderr, "bench_exit: %s\n", text);
-    exit(1);
-}
-
-static void *must_have(void *memory)
-{
-    if (!memory) {
-        fprintf(stderr, "bench_exit: no memory\n");
-        exit(1);
-    }
-    return memory;
+    tspk_bench_must(status, &error);
 }
 
 static size_t count_of(const char *text, const char *name)
@@ -84,9 +70,9 @@ static void read_samples(samples *s, const tspk_frame *frame, const tspk_spike *
         fprintf(stderr, "bench_exit: %s: no samples behind the first %zu\n", path, skip);
         exit(1);
     }
-    s->images = must_have(malloc(s->n * frame->image_elems * sizeof *s->images));
-    s->source = must_have(malloc(s->n * frame->classes * sizeof *s->source));
-    s->labels = must_have(malloc(s->n * sizeof *s->labels));
+    s->images = tspk_bench_memory(malloc(s->n * frame->image_elems * sizeof *s->images));
+    s->source = tspk_bench_memory(malloc(s->n * frame->classes * sizeof *s->source));
+    s->labels = tspk_bench_memory(malloc(s->n * sizeof *s->labels));
     for (size_t i = 0; i < s->n; i++) {
         must(tspk_dataset_read(data, skip + i, dim, s->images + i * frame->image_elems, NULL,
                                &error));
@@ -129,7 +115,7 @@ static void play(const samples *s, const char *name, const char *target,
                  const tspk_exit_policy *policy, uint32_t n_steps)
 {
     const tspk_exit_record *const record = &s->record;
-    float *const scratch = must_have(
+    float *const scratch = tspk_bench_memory(
         malloc((record->classes + TSPK_MAX_EXIT_INPUTS + TSPK_MAX_EXIT_HIDDEN) * sizeof *scratch));
     double steps = 0, agreed = 0, correct = 0, expected = 0, energy = 0;
     const double n = (double)s->n;
@@ -161,7 +147,7 @@ static void play_policies(const samples *fitted, const samples *judged, uint32_t
     for (tspk_exit_kind kind = TSPK_EXIT_CONFIDENCE; kind <= TSPK_EXIT_NET; kind++)
         for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
             const tspk_exit_target target = {.agreement = targets[i]};
-            tspk_arena *const arena = must_have(tspk_arena_new(0));
+            tspk_arena *const arena = tspk_bench_memory(tspk_arena_new(0));
             tspk_exit_policy policy;
             tspk_exit_outcome outcome;
             char text[16];

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "bench/command.h"
 #include "bench/profile.h"
 #include "transpike/transpike.h"
 
@@ -32,22 +33,6 @@ typedef struct opening {
     double file[MOST_ROUNDS], file_cpu[MOST_ROUNDS];
     double session[MOST_ROUNDS], session_cpu[MOST_ROUNDS];
 } opening;
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "bench_open: %s\n", what);
-    exit(1);
-}
-
-static void must(tspk_status status, const tspk_error *err)
-{
-    char line[512];
-
-    if (status == TSPK_OK)
-        return;
-    tspk_error_format(err, line, sizeof line);
-    fail(line);
-}
 
 static options parse(int argc, char **argv)
 {
@@ -73,7 +58,7 @@ static options parse(int argc, char **argv)
             o.path = NULL;
     }
     if (!o.path || o.threads < 1 || o.rounds < 1 || o.rounds > MOST_ROUNDS)
-        fail("the head of bench_open.c tells how to call it");
+        tspk_bench_fail("the head of bench_open.c tells how to call it");
     return o;
 }
 
@@ -111,8 +96,8 @@ static void run_one(tspk_session *session, const tspk_spike *spike, tspk_error *
         calloc((size_t)info.image_dim[0] * info.image_dim[1] * info.image_dim[2], sizeof *image);
     logits = calloc((size_t)info.steps * info.classes, sizeof *logits);
     if (!image || !logits)
-        fail("no memory");
-    must(tspk_session_run(session, 1, image, logits, NULL, err), err);
+        tspk_bench_fail("no memory");
+    tspk_bench_must(tspk_session_run(session, 1, image, logits, NULL, err), err);
     free(image);
     free(logits);
 }
@@ -127,7 +112,7 @@ static double open_and_close(const options *o, opening *found, int round)
     double wall = wall_ms(), cpu = cpu_ms();
 
     tspk_error_init(&err);
-    must(tspk_spike_open(o->path, &spike, &err), &err);
+    tspk_bench_must(tspk_spike_open(o->path, &spike, &err), &err);
     found->file[round] = wall_ms() - wall;
     found->file_cpu[round] = cpu_ms() - cpu;
     tspk_session_default_settings(&settings);
@@ -136,13 +121,13 @@ static double open_and_close(const options *o, opening *found, int round)
     settings.steps = o->steps;
     wall = wall_ms();
     cpu = cpu_ms();
-    must(tspk_session_open(spike, &settings, &session, &err), &err);
+    tspk_bench_must(tspk_session_open(spike, &settings, &session, &err), &err);
     found->session[round] = wall_ms() - wall;
     found->session_cpu[round] = cpu_ms() - cpu;
     if (!round)
         run_one(session, spike, &err);
     if (getrusage(RUSAGE_SELF, &usage) != 0)
-        fail("getrusage() failed");
+        tspk_bench_fail("getrusage() failed");
     tspk_session_close(session);
     tspk_spike_close(spike);
     return 1024.0 * (double)usage.ru_maxrss;
@@ -164,7 +149,7 @@ int main(int argc, char **argv)
     double peak_bytes;
 
     if (!found || stat(o.path, &file) != 0)
-        fail("no memory, or no such file");
+        tspk_bench_fail("no memory, or no such file");
     peak_bytes = open_and_close(&o, found, 0);
     for (int round = 1; round < o.rounds; round++)
         (void)open_and_close(&o, found, round);

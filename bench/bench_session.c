@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/command.h"
 #include "bench/int_peak.h"
 #include "bench/made_network.h"
 #include "bench/profile.h"
@@ -37,22 +38,6 @@ typedef struct options {
     tspk_isa isa;
     bool by_kind, is_csv;
 } options;
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "bench_session: %s\n", what);
-    exit(1);
-}
-
-static void must(tspk_status status, const tspk_error *err)
-{
-    char line[512];
-
-    if (status == TSPK_OK)
-        return;
-    tspk_error_format(err, line, sizeof line);
-    fail(line);
-}
 
 static options parse(int argc, char **argv)
 {
@@ -87,13 +72,13 @@ static options parse(int argc, char **argv)
         else if (!strcmp(flag, "--isa"))
             for (o.isa = TSPK_ISA_AUTO; strcmp(value, tspk_isa_name(o.isa)) != 0; o.isa++) {
                 if (o.isa == TSPK_ISA_NEON)
-                    fail("--isa: expected auto, scalar, avx2, avx512vnni or neon");
+                    tspk_bench_fail("--isa: expected auto, scalar, avx2, avx512vnni or neon");
             }
         else
-            fail("unknown option; the head of bench_session.c lists them");
+            tspk_bench_fail("unknown option; the head of bench_session.c lists them");
     }
     if (!o.steps || !o.images || o.rounds < 1 || o.threads < 1)
-        fail("--steps, --images, --rounds and --threads are at least 1");
+        tspk_bench_fail("--steps, --images, --rounds and --threads are at least 1");
     return o;
 }
 
@@ -108,7 +93,7 @@ static tspk_spike *load(const options *o, tspk_spike *made)
         made->graph = tspk_made_network(!strcmp(o->network, "tiny") ? tiny : base, o->steps);
         return made;
     }
-    must(tspk_spike_open(o->network, &spike, &err), &err);
+    tspk_bench_must(tspk_spike_open(o->network, &spike, &err), &err);
     return spike;
 }
 
@@ -125,7 +110,7 @@ static input make_input(const options *o, const tspk_graph *graph)
     tspk_rng rng = {7};
 
     if (!in.images || !in.logits)
-        fail("no memory");
+        tspk_bench_fail("no memory");
     for (size_t i = 0; i < elems; i++)
         in.images[i] = (float)(tspk_rng_next(&rng) >> 40) / 8388608.0f - 1.0f;
     return in;
@@ -143,7 +128,7 @@ static tspk_session *open_session(const options *o, const tspk_spike *spike, int
     settings.steps = o->steps;
     settings.steps_per_pass = o->pass;
     settings.isa = o->isa;
-    must(tspk_session_open(spike, &settings, &session, &err), &err);
+    tspk_bench_must(tspk_session_open(spike, &settings, &session, &err), &err);
     return session;
 }
 
@@ -152,7 +137,7 @@ static void run(const options *o, tspk_session *session, const input *in)
     tspk_error err;
 
     tspk_error_init(&err);
-    must(tspk_session_run(session, o->images, in->images, in->logits, NULL, &err), &err);
+    tspk_bench_must(tspk_session_run(session, o->images, in->images, in->logits, NULL, &err), &err);
 }
 
 /* The register-only loop, the same work on each of `threads` threads. */
@@ -168,7 +153,7 @@ static void do_peak_work(void *context, size_t i, int worker)
     (void)i;
     (void)worker;
     if (!tspk_int_peak_work(job->isa, TSPK_WIDTH_BYTE, job->products))
-        fail("no register-only loop for this instruction set");
+        tspk_bench_fail("no register-only loop for this instruction set");
 }
 
 /* Seconds of wall for the same work a thread. */
@@ -296,7 +281,7 @@ int main(int argc, char **argv)
 
     tspk_error_init(&err);
     if (o.save)
-        must(tspk_spike_save(spike, o.save, &err), &err);
+        tspk_bench_must(tspk_spike_save(spike, o.save, &err), &err);
     session = open_session(&o, spike, o.threads);
     alone = o.threads > 1 ? open_session(&o, spike, 1) : NULL;
     in = make_input(&o, spike->graph->graph);
