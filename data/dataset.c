@@ -104,23 +104,17 @@ static tspk_status open_source(const char *path, tspk_source **source_out, tspk_
     return open_file(path, source_out, err);
 }
 
-static tspk_status open_dataset(const char *path, const tspk_dataset_settings *settings,
-                                tspk_dataset *dataset, tspk_error *err)
+/* What both kinds of opening share: settings, name, order. */
+static tspk_status arrange(tspk_dataset *dataset, const tspk_dataset_settings *settings,
+                           tspk_error *err)
 {
-    size_t n;
+    const size_t n = dataset->source->n;
 
-    TSPK_TRY(tspk_preprocess_check(&settings->preprocess, err));
-    dataset->preprocess = settings->preprocess;
-    dataset->path = strdup(path);
-    if (!dataset->path)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for a path");
-    TSPK_TRY(tspk_in_file(err, open_source(path, &dataset->source, err), path));
-    n = dataset->source->n;
     if (!n)
-        return TSPK_FAIL(err, TSPK_FORMAT, "%s: holds no samples", path);
+        return TSPK_FAIL(err, TSPK_FORMAT, "%s: holds no samples", dataset->path);
     dataset->order = malloc(n * sizeof *dataset->order);
     if (!dataset->order)
-        return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory for %zu samples", path, n);
+        return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory for %zu samples", dataset->path, n);
     if (settings->is_shuffled)
         tspk_rng_shuffle(settings->seed, dataset->order, n);
     else
@@ -129,8 +123,27 @@ static tspk_status open_dataset(const char *path, const tspk_dataset_settings *s
     return TSPK_OK;
 }
 
-tspk_status tspk_dataset_open(const char *path, const tspk_dataset_settings *settings,
-                              tspk_dataset **dataset_out, tspk_error *err)
+/* The source that is named `path`, from a file or from memory. */
+static tspk_status open_dataset(const char *path, const tspk_sample_arrays *arrays,
+                                const tspk_dataset_settings *settings, tspk_dataset *dataset,
+                                tspk_error *err)
+{
+    tspk_status status;
+
+    TSPK_TRY(tspk_preprocess_check(&settings->preprocess, err));
+    dataset->preprocess = settings->preprocess;
+    dataset->path = strdup(path);
+    if (!dataset->path)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for a path");
+    status = arrays ? tspk_source_open_memory(arrays, &dataset->source, err)
+                    : open_source(path, &dataset->source, err);
+    TSPK_TRY(tspk_in_file(err, status, path));
+    return arrange(dataset, settings, err);
+}
+
+static tspk_status new_dataset(const char *path, const tspk_sample_arrays *arrays,
+                               const tspk_dataset_settings *settings, tspk_dataset **dataset_out,
+                               tspk_error *err)
 {
     tspk_dataset_settings defaults;
     tspk_dataset *dataset = calloc(1, sizeof *dataset);
@@ -139,13 +152,26 @@ tspk_status tspk_dataset_open(const char *path, const tspk_dataset_settings *set
     if (!dataset)
         return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory for a data set", path);
     tspk_dataset_default_settings(&defaults);
-    status = open_dataset(path, settings ? settings : &defaults, dataset, err);
+    status = open_dataset(path, arrays, settings ? settings : &defaults, dataset, err);
     if (status != TSPK_OK) {
         tspk_dataset_close(dataset);
         return tspk_in_stage(err, status, "data");
     }
     *dataset_out = dataset;
     return TSPK_OK;
+}
+
+tspk_status tspk_dataset_open(const char *path, const tspk_dataset_settings *settings,
+                              tspk_dataset **dataset_out, tspk_error *err)
+{
+    return new_dataset(path, NULL, settings, dataset_out, err);
+}
+
+tspk_status tspk_dataset_from_arrays(const tspk_sample_arrays *arrays,
+                                     const tspk_dataset_settings *settings,
+                                     tspk_dataset **dataset_out, tspk_error *err)
+{
+    return new_dataset("samples in memory", arrays, settings, dataset_out, err);
 }
 
 void tspk_dataset_close(tspk_dataset *dataset)

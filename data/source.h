@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "data/image.h"
 #include "data/npy.h"
+#include "transpike/data.h"
 #include "transpike/error.h"
 
 #define TSPK_MAX_SAMPLES        ((size_t)1 << 24)
@@ -121,7 +122,8 @@ tspk_status tspk_source_open_cifar_files(const tspk_text_member *files, size_t n
 typedef struct tspk_array_layout {
     tspk_npy_type type; /* U1: [N, H, W, C] or [N, H, W] pixels; F4, F8, F2: [N, C, H, W] values */
     tspk_shape shape;
-    uint8_t *memory; /* malloc'd, or NULL */
+    uint8_t *memory; /* malloc'd unless it is borrowed, or NULL */
+    bool is_borrowed;
     int descriptor;  /* when memory is NULL */
     size_t offset;   /* [bytes] of the first element in the file */
     int64_t *labels; /* [N] malloc'd, or NULL */
@@ -131,6 +133,11 @@ typedef struct tspk_array_layout {
  * @errors SHAPE, UNSUPPORTED (element type), LIMIT, RANGE, NOMEM */
 tspk_status tspk_source_open_array(tspk_array_layout *layout, tspk_source **source_out,
                                    tspk_error *err);
+
+/** Samples in memory, whose images are borrowed.
+ * @errors as tspk_source_open_array() */
+tspk_status tspk_source_open_memory(const tspk_sample_arrays *arrays, tspk_source **source_out,
+                                    tspk_error *err);
 
 /** Checks labels read from an array of any shape that holds N elements. @errors SHAPE */
 tspk_status tspk_labels_check(const tspk_shape *shape, size_t n, const char *name, tspk_error *err);

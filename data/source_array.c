@@ -106,7 +106,8 @@ static tspk_status load(const tspk_source *source, size_t i, tspk_content *conte
 
 static void layout_done(tspk_array_layout *layout)
 {
-    free(layout->memory);
+    if (!layout->is_borrowed)
+        free(layout->memory);
     free(layout->labels);
     if (!layout->memory && layout->descriptor >= 0)
         close(layout->descriptor);

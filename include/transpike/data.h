@@ -54,7 +54,27 @@ TSPK_API tspk_status tspk_dataset_open(const char *path, const tspk_dataset_sett
                                        tspk_dataset **dataset_out, tspk_error *err);
 TSPK_API void tspk_dataset_close(tspk_dataset *dataset);
 
-/** The path that it was opened with; borrowed until the set is closed. */
+/** Samples that lie in memory. */
+typedef struct tspk_sample_arrays {
+    bool are_floats;      /**< float32 [n, channels, height, width], used as they are; else uint8
+                               [n, height, width, channels], preprocessed */
+    size_t n;             /**< samples */
+    int64_t dim[3];       /**< of one sample, in the order above */
+    const void *images;   /**< dense, row-major; borrowed until the set is closed */
+    const int64_t *labels; /**< [n], 0 to 10^9; copied. NULL: none */
+} tspk_sample_arrays;
+
+/**
+ * A set of samples in memory, named by their index, in the order that the settings say.
+ * @param settings  as for tspk_dataset_open(); NULL: defaults
+ * @errors RANGE (a label), SHAPE, FORMAT (no samples), LIMIT, NOMEM
+ */
+TSPK_API tspk_status tspk_dataset_from_arrays(const tspk_sample_arrays *arrays,
+                                              const tspk_dataset_settings *settings,
+                                              tspk_dataset **dataset_out, tspk_error *err);
+
+/** The path that it was opened with, or words for samples in memory; borrowed until the set is
+ * closed. */
 TSPK_API const char *tspk_dataset_path(const tspk_dataset *dataset);
 
 TSPK_API size_t tspk_dataset_count(const tspk_dataset *dataset);

@@ -279,9 +279,75 @@ static void sizes_are_limited_before_allocation(void **state)
     assert_int_equal(tspk_image_init(&image, UINT64_MAX, UINT64_MAX, 1, NULL), TSPK_LIMIT);
 }
 
+static void arrays_in_memory_are_samples(void **state)
+{
+    static const int64_t labels[10] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, dim[3] = {1, 1, 2};
+    static const int64_t expected[10] = {4, 9, 2, 5, 1, 7, 6, 0, 3, 8}; /* seed 0 */
+    const tspk_sample_arrays pixels = {.n = 10, .dim = {1, 2, 1}, .images = idx_images + 16,
+                                       .labels = labels};
+    const float values[] = {0.25f, -3, 0.5f, 4};
+    const tspk_sample_arrays floats = {.are_floats = true, .n = 2, .dim = {1, 1, 2},
+                                       .images = values};
+    tspk_dataset_settings settings;
+    tspk_dataset *dataset = NULL;
+    float x[2];
+
+    (void)state;
+    assert_int_equal(tspk_dataset_from_arrays(&pixels, NULL, &dataset, NULL), TSPK_OK);
+    assert_int_equal(tspk_dataset_count(dataset), 10);
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(tspk_dataset_label(dataset, i), 9 - expected[i]);
+        assert_int_equal(tspk_dataset_read(dataset, i, dim, x, NULL, NULL), TSPK_OK);
+        assert_true(x[0] == (float)expected[i] / 255.0f && x[1] == 1.0f);
+    }
+    tspk_dataset_close(dataset);
+    tspk_dataset_default_settings(&settings);
+    settings.is_shuffled = false;
+    assert_int_equal(tspk_dataset_from_arrays(&floats, &settings, &dataset, NULL), TSPK_OK);
+    assert_int_equal(tspk_dataset_label(dataset, 1), -1);
+    assert_int_equal(tspk_dataset_read(dataset, 1, dim, x, NULL, NULL), TSPK_OK);
+    assert_true(x[0] == 0.5f && x[1] == 4);
+    tspk_dataset_close(dataset);
+}
+
+static void impossible_arrays_are_refused(void **state)
+{
+    static const int64_t labels[2] = {0, -1};
+    const float values[] = {1, 2, 3, 4};
+    const tspk_sample_arrays good = {.are_floats = true, .n = 2, .dim = {1, 1, 2},
+                                     .images = values};
+    tspk_sample_arrays bad = good;
+    tspk_dataset *dataset = NULL;
+    tspk_error err = {0};
+
+    (void)state;
+    bad.labels = labels;
+    assert_int_equal(tspk_dataset_from_arrays(&bad, NULL, &dataset, &err), TSPK_RANGE);
+    assert_non_null(strstr(err.message, "samples in memory"));
+    bad = good;
+    bad.n = 0;
+    assert_int_equal(tspk_dataset_from_arrays(&bad, NULL, &dataset, NULL), TSPK_FORMAT);
+    bad = good;
+    bad.n = SIZE_MAX;
+    assert_int_equal(tspk_dataset_from_arrays(&bad, NULL, &dataset, NULL), TSPK_LIMIT);
+    bad = good;
+    bad.dim[0] = -1;
+    assert_int_equal(tspk_dataset_from_arrays(&bad, NULL, &dataset, NULL), TSPK_LIMIT);
+    bad = good;
+    bad.images = NULL;
+    assert_int_equal(tspk_dataset_from_arrays(&bad, NULL, &dataset, NULL), TSPK_USAGE);
+    bad = good;
+    bad.are_floats = false;
+    bad.dim[2] = 5;
+    assert_int_equal(tspk_dataset_from_arrays(&bad, NULL, &dataset, NULL), TSPK_SHAPE);
+    assert_null(dataset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arrays_in_memory_are_samples),
+        cmocka_unit_test(impossible_arrays_are_refused),
         cmocka_unit_test_setup_teardown(order_follows_the_contract, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_leave_outputs_untouched, set_up, tear_down),
         cmocka_unit_test_setup_teardown(truncated_idx_is_refused_everywhere, set_up, tear_down),
