@@ -15,10 +15,6 @@
 
 #define MOST_PAIRS 65535
 
-static const char *const coding_choices[] = {"differential", "rate", NULL};
-static const char *const preset_choices[] = {"default", "ecmt", NULL};
-static const char *const switch_choices[] = {"on", "off", NULL};
-
 /* Everything that one `convert` holds. */
 typedef struct conversion {
     const tspk_cli_args *args;
@@ -265,8 +261,7 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
         TSPK_CLI_TRY(tspk_cli_print_tuning(job->tuning, &job->budget, err));
     TSPK_CLI_TRY(tspk_cli_flush(err));
     if (job->tuning && !is_true(job->tuning, "met"))
-        fprintf(stderr, "transpike convert: the budget is not met; %s holds the nearest\n",
-                args->output);
+        tspk_cli_note(args, "the budget is not met; %s holds the nearest", args->output);
     if (job->tuning && is_true(job->tuning, "partial"))
         return tspk_cli_fail(err, TSPK_INTERRUPTED,
                              "stopped while searching; %s holds the best so far, fitted on half of "
@@ -275,13 +270,13 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
     return TSPK_OK;
 }
 
-static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
+tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
 {
     const double started = tspk_cli_seconds();
     conversion job = {.args = args};
     tspk_status status = check_args(args, err);
 
-    tspk_cli_progress_init(&job.progress, tspk_cli_is_stdout(args->json));
+    tspk_cli_progress_init(&job.progress, args);
     if (status == TSPK_OK)
         status = take_merging(&job, err);
     take_settings(&job);
@@ -316,86 +311,4 @@ static tspk_status convert(const tspk_cli_args *args, tspk_error *err)
     free(job.kept);
     free(job.kept_text);
     return status;
-}
-
-static const tspk_cli_option options[] = {
-    {"data", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(data), 0, 0, NULL, "DATA",
-     "samples to calibrate on (needed)"},
-    {"output", 'o', TSPK_CLI_TEXT, TSPK_CLI_ARG(output), 0, 0, NULL, "MODEL.spike",
-     "file to write (needed)"},
-    {"calib-images", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(calib_images), 1, 1000000, NULL, "N",
-     "calibrate on the first N of the shuffled samples (default 128)"},
-    {"steps", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(steps), 1, 16, NULL, "N", "timesteps (default 4)"},
-    {"levels", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(levels), 1, 64, NULL, "N",
-     "n of a neuron's 2n thresholds (default 8)"},
-    {"coding", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(coding), 0, 0, coding_choices, "CODING",
-     "differential (default) or rate"},
-    {"preset", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(preset), 0, 0, preset_choices, "PRESET",
-     "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
-    {"mirror", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mirror), 0, 0, switch_choices, "on|off",
-     "calibrate on the samples' mirror images too (default on; never with --preset ecmt)"},
-    {"merge", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(merge_pairs), 0, 0, NULL, "N[,M]",
-     "adds the mode balanced, in which N pairs of tokens merge a layer, in the mean (and fast, in "
-     "which M do)"},
-    {"max-loss", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(max_loss), 0, 100, NULL, "POINTS",
-     "search levels, steps and prices for the least energy that loses no more top-1; adds the "
-     "modes "
-     "balanced and fast"},
-    {"min-agreement", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(min_agreement), 0, 1, NULL, "SHARE",
-     "of the samples, with the source network's answer, in balanced (default 0.94)"},
-    {"max-energy", 0, TSPK_CLI_REAL, TSPK_CLI_ARG(max_energy), 0, 100, NULL, "RATIO",
-     "synaptic energy of balanced, to the source network's; starts a search too"},
-    {"time-budget", 0, TSPK_CLI_DURATION, TSPK_CLI_ARG(time_budget), 0, 0, NULL, "TIME",
-     "of the search: 90s, 10m (default), 1h"},
-    {"calib-cache", 0, TSPK_CLI_BYTES, TSPK_CLI_ARG(calib_cache), 0, 0, NULL, "SIZE",
-     "memory of the samples under way (default 2GiB, 0: any); mirror images, then samples, that do "
-     "not "
-     "fit are left out"},
-    {"keep-analog", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(keep_analog), 0, 0, NULL, "SITE,...",
-     "sites that do not spike, or layers: all sites under them; an attention with one is computed "
-     "in float as a whole (`transpike inspect` lists the sites)"},
-    {"classes", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(classes), 0, 0, NULL, "FILE",
-     "class names to keep in the file, one a line"},
-    {"seed", 0, TSPK_CLI_SEED, TSPK_CLI_ARG(seed), 0, 0, NULL, "N",
-     "of the shuffle (default 0); kept in the file"},
-    TSPK_CLI_THREADS_OPTION,
-    TSPK_CLI_PREPROCESS_OPTIONS,
-    TSPK_CLI_COMMON_OPTIONS,
-    TSPK_CLI_LATER_SWITCH("deterministic"),
-};
-
-static const char *const notes[] = {
-    "DATA is a folder of images with labels.csv (file,label) or class subfolders, an .npz (images, "
-    "labels), an .npy with its labels beside it, a .tar of images, or an IDX pair (.gz too). "
-    "Labels serve --max-loss alone. The samples are ordered by path, then shuffled by the seed.",
-    "The preprocessing is kept in MODEL.spike. Without --resize and --crop it is guessed: images "
-    "of "
-    "the input's size are used as they are, others are resized to 256/224 of it and cropped; "
-    "without "
-    "--mean and --std they are 0 and 1.",
-    NULL};
-
-static const char *const examples[] = {
-    "transpike convert model.onnx --data photos/ -o model.spike",
-    "transpike convert vit.onnx --data imagenet/ -o vit.spike --steps 2 --levels 16 \\\n"
-    "      --resize 248 --crop 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic",
-    "transpike convert model.onnx --data train.npz -o ecmt.spike --preset ecmt --json -", NULL};
-
-static const tspk_cli_command command = {
-    "convert",
-    "Calibrates a Vision Transformer on samples and writes it as a spiking network.",
-    "MODEL.onnx --data DATA -o MODEL.spike [options]",
-    options,
-    TSPK_CLI_COUNT_OF(options),
-    1,
-    1,
-    "one MODEL.onnx",
-    notes,
-    examples,
-    convert,
-};
-
-const tspk_cli_command *tspk_cli_command_convert(void)
-{
-    return &command;
 }

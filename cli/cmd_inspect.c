@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,7 +178,7 @@ static tspk_status describe_model(const char *path, char **text_out, tspk_error 
     return status;
 }
 
-static tspk_status inspect(const tspk_cli_args *args, tspk_error *err)
+tspk_status tspk_cli_inspect(const tspk_cli_args *args, tspk_error *err)
 {
     const char *path = args->inputs[0];
     char *text = NULL;
@@ -190,34 +191,4 @@ static tspk_status inspect(const tspk_cli_args *args, tspk_error *err)
         status = report(args, text, is_spike, err);
     tspk_text_free(text);
     return status;
-}
-
-static const tspk_cli_option options[] = {TSPK_CLI_COMMON_OPTIONS};
-
-static const char *const notes[] = {
-    "Of an .onnx: can it be converted? Exit code 0 and its structure, or one line that names the "
-    "node "
-    "in the way. Of a .spike: its sites, what stays analog, its modes and its memory.",
-    NULL};
-
-static const char *const examples[] = {"transpike inspect model.onnx",
-                                       "transpike inspect model.spike --json -", NULL};
-
-static const tspk_cli_command command = {
-    "inspect",
-    "Shows the structure of a source network or of a spiking network.",
-    "MODEL.onnx|MODEL.spike [options]",
-    options,
-    TSPK_CLI_COUNT_OF(options),
-    1,
-    1,
-    "one MODEL.onnx or MODEL.spike",
-    notes,
-    examples,
-    inspect,
-};
-
-const tspk_cli_command *tspk_cli_command_inspect(void)
-{
-    return &command;
 }

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "cli/source.h"
 
 #define MOST_RANKS 20 /* sites in the table */
-
-static const char *const switch_choices[] = {"on", "off", NULL};
-static const char *const mode_choices[] = {"all", "exact", "balanced", "fast", NULL};
 
 /* Everything that one `validate` holds. */
 typedef struct validation {
@@ -180,7 +179,7 @@ static tspk_status report(const tspk_cli_args *args, const char *text, tspk_erro
         return tspk_cli_fail(err, TSPK_FORMAT, "the result is not JSON");
     overlap = tspk_cli_json_number(json, "calibration_overlap", 0);
     if (overlap > 0)
-        tspk_cli_warn("validate",
+        tspk_cli_warn(args,
                       "%.0f of %.0f images were used for calibration too; --skip leaves out "
                       "the first N",
                       overlap, tspk_cli_json_number(json, "images", 0));
@@ -232,7 +231,7 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     if (args->batch > 0)
         settings.batch = (uint32_t)args->batch;
     settings.threads = args->threads > 0 ? (int)args->threads : 0;
-    settings.mode = args->mode >= 0 ? mode_choices[args->mode] : NULL;
+    settings.mode = args->mode >= 0 ? tspk_cli_validate_modes[args->mode] : NULL;
     settings.isa = tspk_cli_isa(args);
     settings.is_merging_off = args->merge == 1;
     settings.is_forced = args->is_forced;
@@ -245,7 +244,7 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     return tspk_validate(job->spike, job->model, job->data, &settings, &job->json, err);
 }
 
-static tspk_status validate(const tspk_cli_args *args, tspk_error *err)
+tspk_status tspk_cli_validate(const tspk_cli_args *args, tspk_error *err)
 {
     validation job = {0};
     tspk_status status;
@@ -254,7 +253,7 @@ static tspk_status validate(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "--onnx MODEL.onnx is missing");
     if (!args->data)
         return tspk_cli_fail(err, TSPK_USAGE, "--data DATA is missing");
-    tspk_cli_progress_init(&job.progress, tspk_cli_is_stdout(args->json));
+    tspk_cli_progress_init(&job.progress, args);
     status = run_all(args, &job, err);
     tspk_cli_progress_done(&job.progress);
     if (status == TSPK_OK)
@@ -264,76 +263,4 @@ static tspk_status validate(const tspk_cli_args *args, tspk_error *err)
     tspk_model_close(job.model);
     tspk_spike_close(job.spike);
     return status;
-}
-
-static const tspk_cli_option options[] = {
-    {"onnx", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(onnx), 0, 0, NULL, "MODEL.onnx",
-     "the source network (needed)"},
-    {"data", 0, TSPK_CLI_TEXT, TSPK_CLI_ARG(data), 0, 0, NULL, "DATA",
-     "samples, as convert takes them (needed)"},
-    {"skip", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(skip), 0, INT64_MAX, NULL, "N",
-     "leave out the first N of the shuffled samples (default 0)"},
-    {"limit", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(limit), 1, INT64_MAX, NULL, "N",
-     "then use N at most (default: all)"},
-    {"steps", 0, TSPK_CLI_WHOLE, TSPK_CLI_ARG(steps), 1, 16, NULL, "N",
-     "steps 1 to N (default: all of the file)"},
-    {"mode", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(mode), 0, 0, mode_choices, "MODE",
-     "operating points (default: all that the file has)"},
-    TSPK_CLI_EXIT_OPTIONS,
-    {"ablation", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(has_ablation), 0, 0, NULL, NULL,
-     "and what each means of the mode balanced does alone"},
-    TSPK_CLI_BATCH_OPTION,
-    TSPK_CLI_THREADS_OPTION,
-    TSPK_CLI_ISA_OPTION,
-    {"merge", 0, TSPK_CLI_CHOICE, TSPK_CLI_ARG(merge), 0, 0, switch_choices, "on|off",
-     "merge tokens (default: as the mode does)"},
-    {"layers", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(has_layers), 0, 0, NULL, NULL,
-     "rank the sites by the damage that each does, on the --limit images, else on 16"},
-    {"force", 0, TSPK_CLI_FLAG, TSPK_CLI_ARG(is_forced), 0, 0, NULL, NULL,
-     "accept another network than the .spike's source"},
-    TSPK_CLI_PREPROCESS_OPTIONS,
-    TSPK_CLI_COMMON_OPTIONS,
-    TSPK_CLI_LATER_OPTION("report"),
-    TSPK_CLI_LATER_OPTION("halt"),
-    TSPK_CLI_LATER_OPTION("refine"),
-    TSPK_CLI_LATER_OPTION("halt-keys"),
-};
-
-static const char *const notes[] = {
-    "The samples are shuffled by the seed that the .spike keeps, so that --skip with the number of "
-    "calibration images leaves those out; images that were used for both are counted and warned "
-    "of. "
-    "The .spike's preprocessing is used; the flags override it.",
-    "Agreement: images whose top-1 equals the ANN's. KL: mean KL(ANN || SNN) of the softmax, in "
-    "nats. "
-    "Energies are ratios to the ANN's, cumulative up to step t; q. ANN: the quantised network of "
-    "the "
-    "same information. Firing rate: spikes of step t alone, over neurons. ms per image: a session "
-    "of "
-    "exactly t steps over tensors in memory.",
-    NULL};
-
-static const char *const examples[] = {
-    "transpike validate model.spike --onnx model.onnx --data photos/ --skip 128",
-    "transpike validate model.spike --onnx model.onnx --data test.npz --limit 1000 --json "
-    "result.json",
-    NULL};
-
-static const tspk_cli_command command = {
-    "validate",
-    "Runs a spiking network beside its source network and says what was lost.",
-    "MODEL.spike --onnx MODEL.onnx --data DATA [options]",
-    options,
-    TSPK_CLI_COUNT_OF(options),
-    1,
-    1,
-    "one MODEL.spike",
-    notes,
-    examples,
-    validate,
-};
-
-const tspk_cli_command *tspk_cli_command_validate(void)
-{
-    return &command;
 }

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/options.h"
 #include "cli/output.h"
+#include "cli/parse.h"
 #include "cli/paths.h"
 #include "cli/refuse.h"
 
-#define N_COMMANDS 4
+typedef tspk_status (*command_fn)(const tspk_cli_args *args, tspk_error *err);
 
-static void print_usage(const tspk_cli_command *const *commands)
+static command_fn find_work(unsigned command)
 {
-    printf("Usage: transpike COMMAND [options]\n\n"
-           "Vision Transformers, exported from PyTorch as ONNX, as spiking networks.\n\n"
-           "Commands:\n");
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    printf(
-        "\n`transpike COMMAND --help` explains each; `transpike --version` prints the version.\n\n"
-        "A refusal is one line on standard error that ends with its status in brackets.\n");
-    tspk_cli_print_exit_codes(stdout);
+    switch (command) {
+    case TSPK_CLI_CONVERT:
+        return tspk_cli_convert;
+    case TSPK_CLI_RUN:
+        return tspk_cli_run;
+    case TSPK_CLI_VALIDATE:
+        return tspk_cli_validate;
+    default:
+        return tspk_cli_inspect;
+    }
 }
 
 static int finish_text(tspk_error *err)
@@ -44,7 +49,7 @@ static int run_command(const tspk_cli_command *command, int argc, char **argv, t
     if (status == TSPK_OK)
         status = tspk_cli_refuse_overlap(&args, err);
     if (status == TSPK_OK)
-        status = command->run(&args, err);
+        status = find_work(command->bit)(&args, err);
     if (status == TSPK_OK)
         return EXIT_SUCCESS;
     err->status = status;
@@ -66,41 +71,67 @@ static void wait_briefly(char **argv)
     (void)execv("/proc/self/exe", argv);
 }
 
+static const tspk_cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < tspk_cli_n_commands; i++)
+        if (strcmp(name, tspk_cli_commands[i].name) == 0)
+            return &tspk_cli_commands[i];
+    return NULL;
+}
+
+static int refuse_command(const char *word, tspk_error *err)
+{
+    const char *names[16], *nearest;
+    char all[160] = "";
+    size_t n = 0;
+
+    for (; n < tspk_cli_n_commands && n < 16; n++) {
+        const size_t used = strlen(all);
+
+        names[n] = tspk_cli_commands[n].name;
+        snprintf(all + used, sizeof all - used, "%s%s",
+                 n == 0 ? "" : (n + 1 < tspk_cli_n_commands ? ", " : " or "), names[n]);
+    }
+    nearest = tspk_cli_nearest(word, names, n);
+    if (!word[0])
+        tspk_cli_fail(err, TSPK_USAGE, "expected a command: %s; see `transpike --help`", all);
+    else if (nearest)
+        tspk_cli_fail(err, TSPK_USAGE, "unknown command \"%s\"; did you mean %s?", word, nearest);
+    else
+        tspk_cli_fail(err, TSPK_USAGE, "unknown command \"%s\"; see `transpike --help`", word);
+    return tspk_cli_refuse("", err);
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    const tspk_cli_command *const commands[N_COMMANDS] = {
-        tspk_cli_command_convert(), tspk_cli_command_run(), tspk_cli_command_validate(),
-        tspk_cli_command_inspect()};
-    const char *names[N_COMMANDS];
-    const char *word = argc > 1 ? argv[1] : "";
-    const char *nearest;
+    const char *const word = argc > 1 ? argv[1] : "";
+    const tspk_cli_command *command = find_command(word);
     tspk_error err;
 
     tspk_error_init(&err);
     tspk_cli_catch_interrupts();
-    for (size_t i = 0; i < N_COMMANDS; i++) {
-        names[i] = commands[i]->name;
-        if (strcmp(word, names[i]) == 0) {
-            wait_briefly(argv);
-            return run_command(commands[i], argc - 1, argv + 1, &err);
-        }
+    if (command) {
+        wait_briefly(argv);
+        return run_command(command, argc - 1, argv + 1, &err);
     }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        print_usage(commands);
+    if (is_one_of(word, "--help", "-h") || strcmp(word, "help") == 0) {
+        command = argc > 2 ? find_command(argv[2]) : NULL;
+        if (argc > 2 && !command)
+            return refuse_command(argv[2], &err);
+        if (command)
+            tspk_cli_print_help(command, stdout);
+        else
+            tspk_cli_print_usage(stdout);
         return finish_text(&err);
     }
     if (strcmp(word, "--version") == 0) {
         printf("transpike %s\n", tspk_version());
         return finish_text(&err);
     }
-    nearest = tspk_cli_nearest(word, names, N_COMMANDS);
-    if (argc < 2)
-        tspk_cli_fail(&err, TSPK_USAGE,
-                      "expected a command: convert, run, validate or inspect; see "
-                      "`transpike --help`");
-    else if (nearest)
-        tspk_cli_fail(&err, TSPK_USAGE, "unknown command \"%s\"; did you mean %s?", word, nearest);
-    else
-        tspk_cli_fail(&err, TSPK_USAGE, "unknown command \"%s\"; see `transpike --help`", word);
-    return tspk_cli_refuse("", &err);
+    return refuse_command(word, &err);
 }

@@ -1,421 +1,267 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/options.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <getopt.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "cli/args.h"
 
-#include "cli/refuse.h"
+#define ARG(field) offsetof(tspk_cli_args, field)
 
-#define MAX_OPTIONS 48
-#define FIRST_LONG  1000 /* what getopt_long() returns for option i is FIRST_LONG + i */
+enum {
+    CONVERT = TSPK_CLI_CONVERT,
+    RUN = TSPK_CLI_RUN,
+    VALIDATE = TSPK_CLI_VALIDATE,
+    INSPECT = TSPK_CLI_INSPECT,
+    ON_IMAGES = CONVERT | RUN | VALIDATE,
+    EVERY = ON_IMAGES | INSPECT
+};
 
-static size_t edit_distance(const char *a, const char *b)
+static const char *const switches[] = {"on", "off", NULL};
+static const char *const codings[] = {"differential", "rate", NULL};
+static const char *const presets[] = {"default", "ecmt", NULL};
+const char *const tspk_cli_run_modes[] = {"exact", "balanced", "fast", NULL};
+const char *const tspk_cli_validate_modes[] = {"all", "exact", "balanced", "fast", NULL};
+static const char *const interpolations[] = {"nearest", "bilinear", "bicubic", NULL};
+/* In the order of tspk_isa and tspk_policy, from their second value on. */
+static const char *const isas[] = {"scalar", "avx2", "avx512vnni", "neon", NULL};
+static const char *const policies[] = {"none", "confidence", "entropy", "margin", "net", NULL};
+
+/* Columns: commands, group, name, letter, kind, field, least, most, choices, value, help. */
+const tspk_cli_option tspk_cli_options[] = {
+    {VALIDATE, TSPK_CLI_MAIN, "onnx", 0, TSPK_CLI_PATH, ARG(onnx), 0, 0, NULL, "MODEL.onnx",
+     "the source network (needed)"},
+    {CONVERT, TSPK_CLI_MAIN, "data", 0, TSPK_CLI_PATH, ARG(data), 0, 0, NULL, "DATA",
+     "samples to calibrate on (needed)"},
+    {VALIDATE, TSPK_CLI_MAIN, "data", 0, TSPK_CLI_PATH, ARG(data), 0, 0, NULL, "DATA",
+     "samples, as convert takes them (needed)"},
+    {CONVERT, TSPK_CLI_MAIN, "output", 'o', TSPK_CLI_PATH, ARG(output), 0, 0, NULL, "MODEL.spike",
+     "file to write (needed)"},
+    {CONVERT, TSPK_CLI_MAIN, "calib-images", 0, TSPK_CLI_WHOLE, ARG(calib_images), 1, 1000000, NULL,
+     "N", "calibrate on the first N of the shuffled samples (default 128)"},
+    {CONVERT, TSPK_CLI_MAIN, "steps", 0, TSPK_CLI_WHOLE, ARG(steps), 1, 16, NULL, "N",
+     "timesteps (default 4)"},
+    {CONVERT, TSPK_CLI_MAIN, "levels", 0, TSPK_CLI_WHOLE, ARG(levels), 1, 64, NULL, "N",
+     "n of a neuron's 2n thresholds (default 8)"},
+    {CONVERT, TSPK_CLI_MAIN, "coding", 0, TSPK_CLI_CHOICE, ARG(coding), 0, 0, codings, "CODING",
+     "differential (default) or rate"},
+    {CONVERT, TSPK_CLI_MAIN, "preset", 0, TSPK_CLI_CHOICE, ARG(preset), 0, 0, presets, "PRESET",
+     "default, or ecmt: the published rule of ECMT (arXiv 2502.21193) throughout"},
+    {CONVERT, TSPK_CLI_MAIN, "mirror", 0, TSPK_CLI_CHOICE, ARG(mirror), 0, 0, switches, "on|off",
+     "calibrate on the samples' mirror images too (default on; never with --preset ecmt)"},
+    {CONVERT, TSPK_CLI_MAIN, "keep-analog", 0, TSPK_CLI_TEXT, ARG(keep_analog), 0, 0, NULL,
+     "SITE,...",
+     "sites that do not spike, or layers: all sites under them; an attention with one is computed "
+     "in float as a whole (`transpike inspect` lists the sites)"},
+    {CONVERT, TSPK_CLI_MAIN, "classes", 0, TSPK_CLI_PATH, ARG(classes), 0, 0, NULL, "FILE",
+     "class names to keep in the file, one a line"},
+    {CONVERT, TSPK_CLI_MAIN, "seed", 0, TSPK_CLI_SEED, ARG(seed), 0, 0, NULL, "N",
+     "of the shuffle (default 0); kept in the file"},
+    {CONVERT, TSPK_CLI_MAIN, "merge", 0, TSPK_CLI_TEXT, ARG(merge_pairs), 0, 0, NULL, "N[,M]",
+     "adds the mode balanced, in which N pairs of tokens merge a layer, in the mean (and fast, in "
+     "which M do)"},
+    {CONVERT, TSPK_CLI_MAIN, "deterministic", 0, TSPK_CLI_RESERVED, 0, 0, 0, NULL, NULL, NULL},
+
+    {CONVERT, TSPK_CLI_SEARCH, "max-loss", 0, TSPK_CLI_REAL, ARG(max_loss), 0, 100, NULL, "POINTS",
+     "search levels, steps and prices for the least energy that loses no more top-1; adds the "
+     "modes balanced and fast"},
+    {CONVERT, TSPK_CLI_SEARCH, "min-agreement", 0, TSPK_CLI_REAL, ARG(min_agreement), 0, 1, NULL,
+     "SHARE", "of the samples, with the source network's answer, in balanced (default 0.94)"},
+    {CONVERT, TSPK_CLI_SEARCH, "max-energy", 0, TSPK_CLI_REAL, ARG(max_energy), 0, 100, NULL,
+     "RATIO", "synaptic energy of balanced, to the source network's; starts a search too"},
+    {CONVERT, TSPK_CLI_SEARCH, "time-budget", 0, TSPK_CLI_DURATION, ARG(time_budget), 0, 0, NULL,
+     "TIME", "of the search: 90s, 10m (default), 1h"},
+
+    {VALIDATE, TSPK_CLI_MAIN, "skip", 0, TSPK_CLI_WHOLE, ARG(skip), 0, INT64_MAX, NULL, "N",
+     "leave out the first N of the shuffled samples (default 0)"},
+    {VALIDATE, TSPK_CLI_MAIN, "limit", 0, TSPK_CLI_WHOLE, ARG(limit), 1, INT64_MAX, NULL, "N",
+     "then use N at most (default: all)"},
+    {RUN, TSPK_CLI_MAIN, "steps", 0, TSPK_CLI_WHOLE, ARG(steps), 1, 16, NULL, "N",
+     "logits after step N of exact (default: its last step)"},
+    {VALIDATE, TSPK_CLI_MAIN, "steps", 0, TSPK_CLI_WHOLE, ARG(steps), 1, 16, NULL, "N",
+     "steps 1 to N (default: all of the file)"},
+    {RUN, TSPK_CLI_MAIN, "mode", 0, TSPK_CLI_CHOICE, ARG(mode), 0, 0, tspk_cli_run_modes,
+     "MODE",
+     "operating point of the file: exact (default), balanced or fast"},
+    {VALIDATE, TSPK_CLI_MAIN, "mode", 0, TSPK_CLI_CHOICE, ARG(mode), 0, 0, tspk_cli_validate_modes,
+     "MODE",
+     "operating points: all that the file has (default), exact, balanced or fast"},
+    {VALIDATE, TSPK_CLI_MAIN, "layers", 0, TSPK_CLI_FLAG, ARG(has_layers), 0, 0, NULL, NULL,
+     "rank the sites by the damage that each does, on the --limit images, else on 16"},
+    {VALIDATE, TSPK_CLI_MAIN, "force", 0, TSPK_CLI_FLAG, ARG(is_forced), 0, 0, NULL, NULL,
+     "accept another network than the .spike's source"},
+
+    {RUN | VALIDATE, TSPK_CLI_ADAPTIVE, "policy", 0, TSPK_CLI_CHOICE, ARG(policy), 0, 0, policies,
+     "POLICY",
+     "when an image stops: none, confidence, entropy, margin or net (default: as the mode says)"},
+    {RUN | VALIDATE, TSPK_CLI_ADAPTIVE, "exit", 0, TSPK_CLI_REAL, ARG(exit), 0, 1, NULL, "P",
+     "threshold of the policy after every step (default: those that were fitted)"},
+    {RUN | VALIDATE, TSPK_CLI_ADAPTIVE, "merge", 0, TSPK_CLI_CHOICE, ARG(merge), 0, 0, switches,
+     "on|off", "merge tokens (default: as the mode does)"},
+    {RUN | VALIDATE, TSPK_CLI_ADAPTIVE, "halt", 0, TSPK_CLI_RESERVED, 0, 0, 0, NULL, "on|off",
+     NULL},
+    {RUN | VALIDATE, TSPK_CLI_ADAPTIVE, "refine", 0, TSPK_CLI_RESERVED, 0, 0, 0, NULL, "on|off",
+     NULL},
+    {RUN | VALIDATE, TSPK_CLI_ADAPTIVE, "halt-keys", 0, TSPK_CLI_RESERVED, 0, 0, 0, NULL,
+     "drop|keep", NULL},
+    {VALIDATE, TSPK_CLI_ADAPTIVE, "ablation", 0, TSPK_CLI_FLAG, ARG(has_ablation), 0, 0, NULL, NULL,
+     "and what each means of the mode balanced does alone"},
+
+    {ON_IMAGES, TSPK_CLI_IMAGES, "resize", 0, TSPK_CLI_WHOLE, ARG(resize), 0, 16384, NULL, "PIXELS",
+     "resize the short side of an image; 0: not"},
+    {ON_IMAGES, TSPK_CLI_IMAGES, "crop", 0, TSPK_CLI_WHOLE, ARG(crop), 0, 16384, NULL, "PIXELS",
+     "cut a square of this side out of the centre; 0: not"},
+    {ON_IMAGES, TSPK_CLI_IMAGES, "mean", 0, TSPK_CLI_NUMBERS, ARG(mean), 0, 0, NULL, "M,M,M",
+     "subtracted from pixels in [0, 1], one number or one a channel"},
+    {ON_IMAGES, TSPK_CLI_IMAGES, "std", 0, TSPK_CLI_NUMBERS, ARG(std), 0, 0, NULL, "S,S,S",
+     "divides after it"},
+    {ON_IMAGES, TSPK_CLI_IMAGES, "interpolation", 0, TSPK_CLI_CHOICE, ARG(interpolation), 0, 0,
+     interpolations, "HOW", "of resizing: nearest, bilinear (default) or bicubic"},
+
+    {ON_IMAGES, TSPK_CLI_MACHINE, "threads", 0, TSPK_CLI_WHOLE, ARG(threads), 1, 1024, NULL, "N",
+     "threads (default: all cores); the results do not depend on it"},
+    {RUN | VALIDATE, TSPK_CLI_MACHINE, "batch", 0, TSPK_CLI_WHOLE, ARG(batch), 1, 4096, NULL, "N",
+     "images side by side (default 16); the results do not depend on it"},
+    {RUN | VALIDATE, TSPK_CLI_MACHINE, "isa", 0, TSPK_CLI_CHOICE, ARG(isa), 0, 0, isas, "ISA",
+     "kernels: scalar, avx2, avx512vnni or neon (default: the best here); the results do not "
+     "depend on it"},
+    {CONVERT, TSPK_CLI_MACHINE, "calib-cache", 0, TSPK_CLI_BYTES, ARG(calib_cache), 0, 0, NULL,
+     "SIZE",
+     "memory of the samples under way (default 2GiB, 0: any); mirror images, then samples, that do "
+     "not fit are left out"},
+
+    {RUN, TSPK_CLI_OUTPUT, "top", 0, TSPK_CLI_WHOLE, ARG(top), 0, 1000, NULL, "K",
+     "show the K most probable classes (default 5)"},
+    {RUN, TSPK_CLI_OUTPUT, "classes", 0, TSPK_CLI_PATH, ARG(classes), 0, 0, NULL, "FILE",
+     "class names, one a line"},
+    {RUN, TSPK_CLI_OUTPUT, "output", 'o', TSPK_CLI_PATH, ARG(output), 0, 0, NULL, "OUT.npy",
+     "write the logits, float32 [N, classes]; of several outputs OUT_0.npy, OUT_1.npy ..."},
+    {RUN, TSPK_CLI_OUTPUT, "explain", 0, TSPK_CLI_PATH, ARG(explain), 0, 0, NULL, "OUT.png",
+     "draw over the image, the only one, where its tokens merged"},
+    {RUN, TSPK_CLI_OUTPUT, "dump-spikes", 0, TSPK_CLI_PATH, ARG(dump_spikes), 0, 0, NULL, "F.npz",
+     "write every site's codes and fan-out (64 images at most)"},
+    {RUN, TSPK_CLI_OUTPUT, "dump-products", 0, TSPK_CLI_FLAG, ARG(with_products), 0, 0, NULL, NULL,
+     "and inputs and integer products (4 images at most)"},
+    {VALIDATE, TSPK_CLI_OUTPUT, "report", 0, TSPK_CLI_RESERVED, 0, 0, 0, NULL, "FILE.html", NULL},
+    {EVERY, TSPK_CLI_OUTPUT, "json", 0, TSPK_CLI_PATH, ARG(json), 0, 0, NULL, "FILE|-",
+     "write the result as JSON; -: to standard output, and nothing else there"},
+    {EVERY, TSPK_CLI_OUTPUT, "quiet", 'q', TSPK_CLI_FLAG, ARG(is_quiet), 0, 0, NULL, NULL,
+     "nothing on standard error but refusals: no progress, notes or warnings"},
+    {EVERY, TSPK_CLI_OUTPUT, "verbose", 'v', TSPK_CLI_FLAG, ARG(is_verbose), 0, 0, NULL, NULL,
+     "say on standard error what is assumed"},
+    {EVERY, TSPK_CLI_OUTPUT, "help", 'h', TSPK_CLI_FLAG, ARG(is_help), 0, 0, NULL, NULL,
+     "this text"},
+};
+const size_t tspk_cli_n_options = sizeof tspk_cli_options / sizeof tspk_cli_options[0];
+
+static const char *const convert_notes[] = {
+    "DATA is a folder of images with labels.csv (file,label) or class subfolders, an .npz (images, "
+    "labels), an .npy with its labels beside it, a .tar or .zip of images, an IDX pair (.gz too) "
+    "or a CIFAR binary archive. Labels serve --max-loss alone. The samples are ordered by path, "
+    "then shuffled by the seed.",
+    "The preprocessing is kept in MODEL.spike. Without --resize and --crop it is guessed: images "
+    "of the input's size are used as they are, others are resized to 256/224 of it and cropped; "
+    "without --mean and --std they are 0 and 1.",
+    NULL};
+static const tspk_cli_example convert_examples[] = {
+    {"Calibrate on the first 128 of the shuffled photos", "convert model.onnx --data photos/ "
+                                                          "-o model.spike"},
+    {"Two steps, with the preprocessing of timm's ViTs",
+     "convert vit.onnx --data imagenet/ -o vit.spike --steps 2 --levels 16 \\\n"
+     "    --resize 248 --crop 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic"},
+    {"Search the cheapest network within a point of top-1",
+     "convert vit.onnx --data imagenet/ -o vit.spike --max-loss 1.0 --time-budget 20m"},
+    {NULL, NULL}};
+
+static const char *const run_notes[] = {
+    "INPUT is a JPEG or PNG file, a folder of them (or another set of samples that convert takes), "
+    "or one .npy batch that is preprocessed already, float32 [N, C, H, W]. A source network with "
+    "several inputs takes NAME=FILE.npy for each; arrays are converted to the input's type. A "
+    "source network with a fixed batch b runs b images at a time.",
+    "A .spike knows its preprocessing; the flags override it. For a source network it is guessed "
+    "when neither --resize nor --crop is given: images of the input's size are used as they are, "
+    "others are resized to 256/224 of it and cropped; mean 0, standard deviation 1.",
+    NULL};
+static const tspk_cli_example run_examples[] = {
+    {"The most probable classes of two images", "run model.spike cat.jpg dog.png"},
+    {"As JSON, after the second step", "run model.spike photos/ --steps 2 --top 1 --json -"},
+    {"Stop when the answer is clear", "run model.spike photos/ --policy margin --exit 0.5"},
+    {"Logits of a preprocessed batch", "run model.spike batch.npy --output logits.npy"},
+    {"The source network in float",
+     "run model.onnx photos/ --resize 248 --crop 224 --mean 0.5 --std 0.5 \\\n"
+     "    --interpolation bicubic"},
+    {"A network with several inputs",
+     "run model.onnx pixels=images.npy mask=mask.npy --output out.npy"},
+    {"Every spike of one image", "run model.spike cat.jpg --dump-spikes spikes.npz"},
+    {NULL, NULL}};
+
+static const char *const validate_notes[] = {
+    "The samples are shuffled by the seed that the .spike keeps, so that --skip with the number of "
+    "calibration images leaves those out; images that were used for both are counted and warned "
+    "of. The .spike's preprocessing is used; the flags override it.",
+    "Agreement: images whose top-1 equals the ANN's. KL: mean KL(ANN || SNN) of the softmax, in "
+    "nats. Energies are ratios to the ANN's, cumulative up to step t; q. ANN: the quantised "
+    "network of the same information. Firing rate: spikes of step t alone, over neurons. ms per "
+    "image: a session of exactly t steps over tensors in memory.",
+    NULL};
+static const tspk_cli_example validate_examples[] = {
+    {"On all images but those of the calibration",
+     "validate model.spike --onnx model.onnx --data photos/ --skip 128"},
+    {"On a thousand, and as JSON",
+     "validate model.spike --onnx model.onnx --data test.npz --limit 1000 \\\n"
+     "    --json result.json"},
+    {"Which layer loses what",
+     "validate model.spike --onnx model.onnx --data photos/ --skip 128 --limit 32 --layers"},
+    {NULL, NULL}};
+
+static const char *const inspect_notes[] = {
+    "Of an .onnx: can it be converted? Exit code 0 and its structure, or one line that names the "
+    "node in the way. Of a .spike: its sites, what stays analog, its modes and its memory.",
+    NULL};
+static const tspk_cli_example inspect_examples[] = {
+    {"Can it be converted?", "inspect model.onnx"},
+    {"What a .spike is made of, as JSON", "inspect model.spike --json -"},
+    {NULL, NULL}};
+
+const tspk_cli_command tspk_cli_commands[] = {
+    {TSPK_CLI_CONVERT, "convert",
+     "Calibrates a Vision Transformer on samples and writes it as a spiking network.",
+     "MODEL.onnx --data DATA -o MODEL.spike [options]", 1, 1, "one MODEL.onnx", convert_notes,
+     convert_examples},
+    {TSPK_CLI_RUN, "run", "Runs a spiking network, or its source network in float, over images.",
+     "MODEL.spike|MODEL.onnx INPUT... [options]", 2, INT32_MAX,
+     "MODEL.spike or MODEL.onnx and at least one INPUT", run_notes, run_examples},
+    {TSPK_CLI_VALIDATE, "validate",
+     "Runs a spiking network beside its source network and says what was lost.",
+     "MODEL.spike --onnx MODEL.onnx --data DATA [options]", 1, 1, "one MODEL.spike", validate_notes,
+     validate_examples},
+    {TSPK_CLI_INSPECT, "inspect",
+     "Shows the structure of a source network or of a spiking network.",
+     "MODEL.onnx|MODEL.spike [options]", 1, 1, "one MODEL.onnx or MODEL.spike", inspect_notes,
+     inspect_examples},
+};
+const size_t tspk_cli_n_commands = sizeof tspk_cli_commands / sizeof tspk_cli_commands[0];
+
+const tspk_cli_exit_code tspk_cli_exit_codes[] = {
+    {2, "USAGE", "wrong command line"},
+    {3, "NOMEM", "memory could not be had"},
+    {10, "IO", "a file could not be opened, read or written"},
+    {20, "FORMAT", "bytes are not what the format says"},
+    {30, "UNSUPPORTED", "well-formed, but not something that this version can do"},
+    {40, "SHAPE", "dimensions do not fit together"},
+    {50, "RANGE", "a value lies outside its domain"},
+    {60, "LIMIT", "larger than a documented limit"},
+    {61, "MISMATCH", "two inputs that belong together do not"},
+    {62, "INTERRUPTED", "stopped by Ctrl-C"},
+    {0, NULL, NULL},
+};
+
+const char *tspk_cli_group_title(tspk_cli_group group)
 {
-    size_t row[65];
-    const size_t n_b = strlen(b);
+    static const char *const titles[TSPK_CLI_N_GROUPS] = {
+        "Options", "Search", "Adaptive running", "Preprocessing", "Machine", "Output"};
 
-    if (n_b > 64 || strlen(a) > 64)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= n_b; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= n_b; j++) {
-            const size_t above = row[j];
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            if (above + 1 < best)
-                best = above + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = above;
-            row[j] = best;
-        }
-    }
-    return row[n_b];
+    return titles[group];
 }
 
-const char *tspk_cli_nearest(const char *word, const char *const *candidates, size_t n)
+int tspk_cli_is_shown(const tspk_cli_option *option, const tspk_cli_command *command)
 {
-    const size_t length = strlen(word);
-    const char *best = NULL;
-    size_t best_distance = length / 3 + 2; /* one more than a typing error */
-
-    for (size_t i = 0; i < n; i++) {
-        const bool is_prefix = length >= 3 && strncmp(candidates[i], word, length) == 0;
-        const size_t distance = is_prefix ? 1 : edit_distance(word, candidates[i]);
-
-        if (distance < best_distance) {
-            best = candidates[i];
-            best_distance = distance;
-        }
-    }
-    return best;
-}
-
-static tspk_status unknown_option(const tspk_cli_command *command, const char *text,
-                                  tspk_error *err)
-{
-    const char *names[MAX_OPTIONS];
-    size_t n = 0;
-    const bool is_long = text[0] == '-' && text[1] == '-';
-    char word[64];
-    const char *nearest = NULL;
-
-    for (size_t i = 0; i < command->n_options && n < MAX_OPTIONS; i++)
-        if (command->options[i].kind != TSPK_CLI_LATER &&
-            command->options[i].kind != TSPK_CLI_LATER_FLAG)
-            names[n++] = command->options[i].name;
-    if (is_long) {
-        snprintf(word, sizeof word, "%.*s", (int)strcspn(text + 2, "="), text + 2);
-        nearest = tspk_cli_nearest(word, names, n);
-    }
-    if (nearest)
-        return tspk_cli_fail(err, TSPK_USAGE, "unknown option %s; did you mean --%s?", text,
-                             nearest);
-    return tspk_cli_fail(err, TSPK_USAGE, "unknown option %s; `transpike %s --help` lists them",
-                         text, command->name);
-}
-
-static tspk_status parse_whole(const tspk_cli_option *option, const char *text, int64_t *out,
-                               tspk_error *err)
-{
-    char *end;
-    long long value;
-
-    errno = 0;
-    value = strtoll(text, &end, 10);
-    if (!isdigit((unsigned char)text[text[0] == '-' || text[0] == '+']) || *end != '\0')
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: not a whole number", option->name, text);
-    if (errno == ERANGE || value < option->least || value > option->most)
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: outside %lld to %lld", option->name, text,
-                             (long long)option->least, (long long)option->most);
-    *out = value;
-    return TSPK_OK;
-}
-
-static tspk_status parse_seed(const tspk_cli_option *option, const char *text, uint64_t *out,
-                              tspk_error *err)
-{
-    char *end;
-    unsigned long long value;
-
-    errno = 0;
-    value = strtoull(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno == ERANGE)
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: not a whole number from 0 to 2^64-1",
-                             option->name, text);
-    *out = value;
-    return TSPK_OK;
-}
-
-static tspk_status parse_real(const tspk_cli_option *option, const char *text, double *out,
-                              tspk_error *err)
-{
-    char *end;
-    const double value = strtod(text, &end);
-
-    if (end == text || *end != '\0' || isspace((unsigned char)text[0]) || !isfinite(value))
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: not a number", option->name, text);
-    if (value < (double)option->least || value > (double)option->most)
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: outside %lld to %lld", option->name, text,
-                             (long long)option->least, (long long)option->most);
-    *out = value;
-    return TSPK_OK;
-}
-
-static tspk_status parse_duration(const tspk_cli_option *option, const char *text, double *out,
-                                  tspk_error *err)
-{
-    static const char units[] = "smh";
-    char *end;
-    double value = strtod(text, &end);
-    const char *unit = *end ? strchr(units, *end) : units;
-
-    if (end == text || !unit || (*end && end[1]) || !(value > 0) || !isfinite(value))
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected a time such as 90s, 10m or 1h",
-                             option->name, text);
-    for (; unit > units; unit--)
-        value *= 60;
-    *out = value;
-    return TSPK_OK;
-}
-
-static tspk_status parse_bytes(const tspk_cli_option *option, const char *text, int64_t *out,
-                               tspk_error *err)
-{
-    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB"};
-    char *end;
-    long long value;
-
-    errno = 0;
-    value = strtoll(text, &end, 10);
-    for (int i = 0; i < 5 && isdigit((unsigned char)text[0]) && errno != ERANGE; i++)
-        if (!strcmp(end, units[i]) && value <= INT64_MAX >> (10 * i)) {
-            *out = (int64_t)value << (10 * i);
-            return TSPK_OK;
-        }
-    return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected a size such as 512MiB or 2GiB",
-                         option->name, text);
-}
-
-static tspk_status parse_numbers(const tspk_cli_option *option, const char *text,
-                                 tspk_cli_numbers *out, tspk_error *err)
-{
-    tspk_cli_numbers numbers = {0};
-    const char *at = text;
-
-    for (;;) {
-        char *end;
-        const float value = strtof(at, &end);
-
-        if (end == at || isspace((unsigned char)*at) || !isfinite(value) ||
-            (*end != ',' && *end != '\0'))
-            return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected numbers separated by commas",
-                                 option->name, text);
-        if (numbers.n == 4)
-            return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: more than 4 numbers", option->name,
-                                 text);
-        numbers.value[numbers.n++] = value;
-        if (*end == '\0')
-            break;
-        at = end + 1;
-    }
-    *out = numbers;
-    return TSPK_OK;
-}
-
-static tspk_status parse_choice(const tspk_cli_option *option, const char *text, int64_t *out,
-                                tspk_error *err)
-{
-    char all[160] = "";
-
-    for (int64_t i = 0; option->choices[i]; i++) {
-        const size_t used = strlen(all);
-
-        if (strcmp(option->choices[i], text) == 0) {
-            *out = i;
-            return TSPK_OK;
-        }
-        snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", option->choices[i]);
-    }
-    return tspk_cli_fail(err, TSPK_USAGE, "--%s %s: expected one of %s", option->name, text, all);
-}
-
-static tspk_status take_value(const tspk_cli_option *option, const char *text, tspk_cli_args *args,
-                              tspk_error *err)
-{
-    void *field = (char *)args + option->offset;
-
-    switch (option->kind) {
-    case TSPK_CLI_FLAG:
-        *(bool *)field = true;
-        return TSPK_OK;
-    case TSPK_CLI_WHOLE:
-        return parse_whole(option, text, field, err);
-    case TSPK_CLI_SEED:
-        return parse_seed(option, text, field, err);
-    case TSPK_CLI_REAL:
-        return parse_real(option, text, field, err);
-    case TSPK_CLI_DURATION:
-        return parse_duration(option, text, field, err);
-    case TSPK_CLI_BYTES:
-        return parse_bytes(option, text, field, err);
-    case TSPK_CLI_TEXT:
-        if (text[0] == '\0')
-            return tspk_cli_fail(err, TSPK_USAGE, "--%s: empty value", option->name);
-        *(const char **)field = text;
-        return TSPK_OK;
-    case TSPK_CLI_CHOICE:
-        return parse_choice(option, text, field, err);
-    case TSPK_CLI_NUMBERS:
-        return parse_numbers(option, text, field, err);
-    case TSPK_CLI_LATER_FLAG:
-    case TSPK_CLI_LATER:
-        return tspk_cli_fail(err, TSPK_USAGE, "--%s is not in this version", option->name);
-    }
-    return TSPK_OK;
-}
-
-static bool has_value(const tspk_cli_option *option)
-{
-    return option->kind != TSPK_CLI_FLAG && option->kind != TSPK_CLI_LATER_FLAG;
-}
-
-static void set_defaults(tspk_cli_args *args)
-{
-    memset(args, 0, sizeof *args);
-    args->calib_images = args->steps = args->levels = args->threads = args->batch = args->top = -1;
-    args->skip = args->limit = args->resize = args->crop = -1;
-    args->coding = args->preset = args->isa = args->interpolation = args->mode = -1;
-    args->mirror = args->calib_cache = args->policy = args->merge = -1;
-    args->max_loss = args->min_agreement = args->max_energy = args->time_budget = args->exit = -1;
-}
-
-static tspk_status check_inputs(const tspk_cli_command *command, const tspk_cli_args *args,
-                                tspk_error *err)
-{
-    if (args->n_inputs < command->least_inputs)
-        return tspk_cli_fail(err, TSPK_USAGE, "expected %s; see `transpike %s --help`",
-                             command->inputs_what, command->name);
-    if (args->n_inputs > command->most_inputs)
-        return tspk_cli_fail(err, TSPK_USAGE, "too many operands at \"%s\": expected %s",
-                             args->inputs[command->most_inputs], command->inputs_what);
-    return TSPK_OK;
-}
-
-tspk_status tspk_cli_parse(const tspk_cli_command *command, int argc, char **argv,
-                           tspk_cli_args *args_out, tspk_error *err)
-{
-    struct option longs[MAX_OPTIONS + 1] = {{0}};
-    char shorts[2 * MAX_OPTIONS + 2] = ":";
-    size_t n_shorts = 1;
-    tspk_cli_args args;
-
-    set_defaults(&args);
-    for (size_t i = 0; i < command->n_options && i < MAX_OPTIONS; i++) {
-        const tspk_cli_option *option = &command->options[i];
-
-        longs[i].name = option->name;
-        longs[i].has_arg = has_value(option) ? required_argument : no_argument;
-        longs[i].val = FIRST_LONG + (int)i;
-        if (option->letter) {
-            shorts[n_shorts++] = option->letter;
-            if (has_value(option))
-                shorts[n_shorts++] = ':';
-        }
-    }
-    shorts[n_shorts] = '\0';
-    optind = 0; /* glibc: start afresh */
-    opterr = 0;
-    for (;;) {
-        const int at = optind ? optind : 1;
-        const int found = getopt_long(argc, argv, shorts, longs, NULL);
-        const tspk_cli_option *option = NULL;
-        const char *text;
-
-        if (found < 0)
-            break;
-        /* getopt_long() may have skipped operands: the option that it read ends before optind. */
-        text = argv[optind > at ? optind - 1 : at];
-        if (found >= FIRST_LONG)
-            option = &command->options[found - FIRST_LONG];
-        for (size_t i = 0; !option && i < command->n_options; i++)
-            if (command->options[i].letter && found == command->options[i].letter)
-                option = &command->options[i];
-        if (found == ':')
-            return tspk_cli_fail(err, TSPK_USAGE, "option %s needs a value", text);
-        if (!option && optopt >= FIRST_LONG)
-            return tspk_cli_fail(err, TSPK_USAGE, "option %.*s takes no value",
-                                 (int)strcspn(text, "="), text);
-        if (!option) {
-            const char letter[3] = {'-', (char)optopt, '\0'};
-
-            return unknown_option(command, optopt ? letter : text, err);
-        }
-        if (found >= FIRST_LONG) {
-            /* An abbreviation would change its meaning when options are added. */
-            const char *name = text;
-
-            if (optarg && optarg == text)
-                name = argv[optind - 2];
-            if (strncmp(name, "--", 2) != 0 || strcspn(name + 2, "=") != strlen(option->name))
-                return unknown_option(command, name, err);
-        }
-        TSPK_CLI_TRY(take_value(option, optarg ? optarg : "", &args, err));
-    }
-    args.n_inputs = argc - optind;
-    args.inputs = argv + optind;
-    if (!args.is_help)
-        TSPK_CLI_TRY(check_inputs(command, &args, err));
-    *args_out = args;
-    return TSPK_OK;
-}
-
-#define HELP_COLUMN 30
-#define HELP_WIDTH  98
-
-/* Prints text wrapped at HELP_WIDTH, continued at `indent`, starting at column `at`. */
-static void print_wrapped(FILE *out, const char *text, int at, int indent)
-{
-    while (*text) {
-        const int word = (int)strcspn(text, " ");
-
-        if (at > indent && at + 1 + word > HELP_WIDTH) {
-            fprintf(out, "\n%*s", indent, "");
-            at = indent;
-        } else if (at > indent) {
-            fputc(' ', out);
-            at++;
-        }
-        fprintf(out, "%.*s", word, text);
-        at += word;
-        text += word;
-        while (*text == ' ')
-            text++;
-    }
-    fputc('\n', out);
-}
-
-void tspk_cli_print_exit_codes(FILE *out)
-{
-    static const struct {
-        tspk_status status;
-        const char *what;
-    } codes[] = {
-        {TSPK_USAGE, "wrong command line"},
-        {TSPK_NOMEM, "memory could not be had"},
-        {TSPK_IO, "a file could not be opened, read or written"},
-        {TSPK_FORMAT, "bytes are not what the format says"},
-        {TSPK_UNSUPPORTED, "well-formed, but not something that this version can do"},
-        {TSPK_SHAPE, "dimensions do not fit together"},
-        {TSPK_RANGE, "a value lies outside its domain"},
-        {TSPK_LIMIT, "larger than a documented limit"},
-        {TSPK_MISMATCH, "two inputs that belong together do not"},
-        {TSPK_INTERRUPTED, "stopped by Ctrl-C"},
-    };
-
-    fprintf(out, "Exit codes: 0, or that of the status in brackets at the end of the refusal:\n");
-    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        fprintf(out, "  %2d  %-12s %s\n", (int)codes[i].status, tspk_status_name(codes[i].status),
-                codes[i].what);
-}
-
-void tspk_cli_print_help(const tspk_cli_command *command, FILE *out)
-{
-    fprintf(out, "Usage: transpike %s %s\n\n", command->name, command->usage);
-    print_wrapped(out, command->summary, 0, 0);
-    for (size_t i = 0; command->notes && command->notes[i]; i++) {
-        fputc('\n', out);
-        print_wrapped(out, command->notes[i], 0, 0);
-    }
-    fprintf(out, "\nOptions:\n");
-    for (size_t i = 0; i < command->n_options; i++) {
-        const tspk_cli_option *option = &command->options[i];
-        char left[80];
-        int n;
-
-        if (option->kind == TSPK_CLI_LATER || option->kind == TSPK_CLI_LATER_FLAG)
-            continue;
-        n = snprintf(left, sizeof left, "  %c%c%c --%s%s%s", option->letter ? '-' : ' ',
-                     option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
-                     option->name, option->value ? " " : "", option->value ? option->value : "");
-        if (n + 2 > HELP_COLUMN)
-            fprintf(out, "%s\n%*s", left, HELP_COLUMN, "");
-        else
-            fprintf(out, "%-*s", HELP_COLUMN, left);
-        print_wrapped(out, option->help, HELP_COLUMN, HELP_COLUMN);
-    }
-    fprintf(out, "\nExamples:\n");
-    for (size_t i = 0; command->examples[i]; i++)
-        fprintf(out, "  %s\n", command->examples[i]);
-    fputc('\n', out);
-    tspk_cli_print_exit_codes(out);
+    return (option->commands & command->bit) != 0 && option->kind != TSPK_CLI_RESERVED;
 }

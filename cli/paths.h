@@ -3,7 +3,8 @@
 #ifndef TSPK_CLI_PATHS_H
 #define TSPK_CLI_PATHS_H
 
-#include "cli/options.h"
+#include "cli/args.h"
+#include "transpike/transpike.h"
 
 /** Refuses an output that is one of the command's inputs, or two outputs that are one file.
  * @errors USAGE */

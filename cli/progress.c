@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/interrupt.h"
+#include "cli/output.h"
 
 #define BAR_CELLS    30
 #define FIRST_AFTER  0.7 /* [s] nothing is drawn for work that is over by then */
@@ -21,14 +22,14 @@ double tspk_cli_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void tspk_cli_progress_init(tspk_cli_progress *progress, bool is_quiet)
+void tspk_cli_progress_init(tspk_cli_progress *progress, const tspk_cli_args *args)
 {
     const char *no_colour = getenv("NO_COLOR");
     const char *terminal = getenv("TERM");
 
     memset(progress, 0, sizeof *progress);
-    progress->is_shown =
-        !is_quiet && isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
+    progress->is_shown = !args->is_quiet && !tspk_cli_is_stdout(args->json) &&
+                         isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
     progress->has_colour = !no_colour || no_colour[0] == '\0';
     progress->started = tspk_cli_seconds();
 }

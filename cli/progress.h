@@ -6,16 +6,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/args.h"
+
 typedef struct tspk_cli_progress {
-    bool is_shown;   /* standard error is a terminal, and JSON does not go to standard output */
+    bool is_shown;   /* there is a terminal to draw on */
     bool has_colour; /* NO_COLOR is not set */
     bool is_drawn;   /* a bar stands on the terminal */
     double started;  /* [s] monotonic */
     double drawn;    /* [s] when the bar was last drawn */
 } tspk_cli_progress;
 
-/** @param is_quiet never draw */
-void tspk_cli_progress_init(tspk_cli_progress *progress, bool is_quiet);
+/** Nothing is drawn with --quiet, with --json -, and where standard error is no terminal. */
+void tspk_cli_progress_init(tspk_cli_progress *progress, const tspk_cli_args *args);
 
 /** A tspk_progress_fn; context is a tspk_cli_progress. Non-zero once Ctrl-C came. */
 int tspk_cli_progress_step(void *context, const char *phase, size_t done, size_t total);

@@ -37,13 +37,29 @@ int tspk_cli_refuse(const char *command, const tspk_error *err)
     return (int)err->status;
 }
 
-void tspk_cli_warn(const char *command, const char *format, ...)
+static void say(const tspk_cli_args *args, const char *kind, const char *format, va_list values)
 {
-    va_list args;
-
-    fprintf(stderr, "transpike %s: warning: ", command);
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
+    if (args->is_quiet)
+        return;
+    fprintf(stderr, "transpike %s: %s", args->command, kind);
+    vfprintf(stderr, format, values);
     fputc('\n', stderr);
+}
+
+void tspk_cli_warn(const tspk_cli_args *args, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    say(args, "warning: ", format, values);
+    va_end(values);
+}
+
+void tspk_cli_note(const tspk_cli_args *args, const char *format, ...)
+{
+    va_list values;
+
+    va_start(values, format);
+    say(args, "", format, values);
+    va_end(values);
 }

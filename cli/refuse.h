@@ -4,6 +4,7 @@
 #ifndef TSPK_CLI_REFUSE_H
 #define TSPK_CLI_REFUSE_H
 
+#include "cli/args.h"
 #include "transpike/error.h"
 
 /** Sets status and message and returns status. */
@@ -16,8 +17,12 @@ tspk_status tspk_cli_name_file(tspk_error *err, tspk_status status, const char *
 /** Prints `transpike COMMAND: … [STATUS]` on standard error and returns the exit code. */
 int tspk_cli_refuse(const char *command, const tspk_error *err);
 
-/** Prints `transpike COMMAND: warning: …` on standard error. */
-void tspk_cli_warn(const char *command, const char *format, ...)
+/** Prints `transpike COMMAND: warning: …` on standard error, unless --quiet was given. */
+void tspk_cli_warn(const tspk_cli_args *args, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** Prints `transpike COMMAND: …` so: what was assumed, or what to do next. */
+void tspk_cli_note(const tspk_cli_args *args, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 #define TSPK_CLI_TRY(call)                                                                         \

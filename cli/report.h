@@ -3,7 +3,8 @@
 #ifndef TSPK_CLI_REPORT_H
 #define TSPK_CLI_REPORT_H
 
-#include "cli/options.h"
+#include "cli/args.h"
+#include "transpike/transpike.h"
 #include "cli/output.h"
 
 typedef struct tspk_cli_report {

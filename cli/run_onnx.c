@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -391,7 +392,7 @@ static tspk_status open_all(onnx_run *run, tspk_error *err)
 
 static tspk_status run_all(onnx_run *run, tspk_error *err)
 {
-    tspk_cli_progress_init(&run->progress, tspk_cli_is_stdout(run->args->json));
+    tspk_cli_progress_init(&run->progress, run->args);
     for (size_t first = 0; first < run->n_runs; first += run->chunk) {
         const size_t here = run->n_runs - first < run->chunk ? run->n_runs - first : run->chunk;
         const tspk_status status =

@@ -108,7 +108,7 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
                                  "--merge on: mode %s of %s merges no tokens (convert --merge)",
                                  run->mode, path);
     } else if (args->merge == 1) {
-        fprintf(stderr, "transpike run: mode %s was fitted with merged tokens\n", run->mode);
+        tspk_cli_warn(args, "mode %s was fitted with merged tokens", run->mode);
     }
     TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
     return allocate(run, err);
@@ -145,7 +145,7 @@ static tspk_status run_all(spike_run *run, tspk_error *err)
 {
     const size_t n = run->source.n_images;
 
-    tspk_cli_progress_init(&run->progress, tspk_cli_is_stdout(run->args->json));
+    tspk_cli_progress_init(&run->progress, run->args);
     for (size_t first = 0; first < n; first += run->chunk) {
         const size_t here = n - first < run->chunk ? n - first : run->chunk;
         const tspk_status status =

@@ -3,7 +3,8 @@
 #ifndef TSPK_CLI_SOURCE_H
 #define TSPK_CLI_SOURCE_H
 
-#include "cli/options.h"
+#include "cli/args.h"
+#include "transpike/transpike.h"
 
 /** Overwrites those fields of `settings` that the command line names. @errors USAGE */
 tspk_status tspk_cli_take_preprocess(const tspk_cli_args *args, tspk_preprocess_settings *settings,
