@@ -35,6 +35,7 @@ struct tspk_container {
     uint8_t *description;                  /* owned */
     char member[TSPK_MAX_MEMBER_NAME + 1]; /* the entry that was read last */
     uint64_t member_bytes;
+    uint64_t members_bytes; /* of all entries so far: no byte of the file belongs to two */
 };
 
 /* libarchive gives errno for what the system refused, and its own codes for a broken archive. */
@@ -73,13 +74,16 @@ static tspk_status next_member(tspk_container *container, bool *is_there_out, ts
         return tspk_at_tensor(err, TSPK_FAIL(err, TSPK_FORMAT, "the member is not a plain file"),
                               container->member);
     container->member_bytes = (uint64_t)archive_entry_size(entry);
-    if (container->member_bytes > container->file_bytes)
+    if (container->member_bytes > container->file_bytes - container->members_bytes)
         return tspk_at_tensor(err,
                               TSPK_FAIL(err, TSPK_FORMAT,
-                                        "a stored member of %llu bytes in a file of %llu",
+                                        "a stored member of %llu bytes behind %llu of others, in "
+                                        "a file of %llu",
                                         (unsigned long long)container->member_bytes,
+                                        (unsigned long long)container->members_bytes,
                                         (unsigned long long)container->file_bytes),
                               container->member);
+    container->members_bytes += container->member_bytes;
     return TSPK_OK;
 }
 
