@@ -20,7 +20,8 @@ typedef struct tspk_cli_args {
     bool is_help, is_verbose, is_quiet, is_forced, with_products, has_layers, has_ablation;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog, *merge_pairs,
         *explain;
-    int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize, crop;
+    int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize,
+        crop;
     int64_t coding, preset, isa, interpolation, mode, mirror, policy,
         merge; /* index into the option's choices */
     uint64_t seed;

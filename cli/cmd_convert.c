@@ -26,9 +26,9 @@ typedef struct conversion {
     tspk_convert_settings settings;
     tspk_budget budget;
     uint32_t merged_pairs[2]; /* --merge */
-    char *tuning;      /* JSON of the search, or NULL */
-    char *kept_text;   /* --keep-analog with its commas replaced */
-    const char **kept; /* [settings.n_keep_analog] */
+    char *tuning;             /* JSON of the search, or NULL */
+    char *kept_text;          /* --keep-analog with its commas replaced */
+    const char **kept;        /* [settings.n_keep_analog] */
 } conversion;
 
 static bool is_tuned(const tspk_cli_args *args)

@@ -53,8 +53,7 @@ static void print_modes(const cJSON *modes)
     cJSON_ArrayForEach(mode, modes)
     {
         printf("%-9s  %-10s  %5.2f", tspk_cli_json_text(mode, "mode", ""),
-               tspk_cli_json_text(mode, "policy", ""),
-               tspk_cli_json_number(mode, "mean_steps", 0));
+               tspk_cli_json_text(mode, "policy", ""), tspk_cli_json_number(mode, "mean_steps", 0));
         print_share(mode, "top1");
         print_share(mode, "top5");
         print_share(mode, "agreement");

@@ -55,10 +55,10 @@ void tspk_cli_print_usage(FILE *out)
 static void print_option(const tspk_cli_option *option, FILE *out)
 {
     char left[80];
-    const int n = snprintf(left, sizeof left, "  %c%c%c --%s%s%s", option->letter ? '-' : ' ',
-                           option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
-                           option->name, option->value ? " " : "",
-                           option->value ? option->value : "");
+    const int n =
+        snprintf(left, sizeof left, "  %c%c%c --%s%s%s", option->letter ? '-' : ' ',
+                 option->letter ? option->letter : ' ', option->letter ? ',' : ' ', option->name,
+                 option->value ? " " : "", option->value ? option->value : "");
 
     if (n + 2 > HELP_COLUMN)
         fprintf(out, "%s\n%*s", left, HELP_COLUMN, "");

@@ -77,12 +77,10 @@ const tspk_cli_option tspk_cli_options[] = {
      "logits after step N of exact (default: its last step)"},
     {VALIDATE, TSPK_CLI_MAIN, "steps", 0, TSPK_CLI_WHOLE, ARG(steps), 1, 16, NULL, "N",
      "steps 1 to N (default: all of the file)"},
-    {RUN, TSPK_CLI_MAIN, "mode", 0, TSPK_CLI_CHOICE, ARG(mode), 0, 0, tspk_cli_run_modes,
-     "MODE",
+    {RUN, TSPK_CLI_MAIN, "mode", 0, TSPK_CLI_CHOICE, ARG(mode), 0, 0, tspk_cli_run_modes, "MODE",
      "operating point of the file: exact (default), balanced or fast"},
     {VALIDATE, TSPK_CLI_MAIN, "mode", 0, TSPK_CLI_CHOICE, ARG(mode), 0, 0, tspk_cli_validate_modes,
-     "MODE",
-     "operating points: all that the file has (default), exact, balanced or fast"},
+     "MODE", "operating points: all that the file has (default), exact, balanced or fast"},
     {VALIDATE, TSPK_CLI_MAIN, "layers", 0, TSPK_CLI_FLAG, ARG(has_layers), 0, 0, NULL, NULL,
      "rank the sites by the damage that each does, on the --limit images, else on 16"},
     {VALIDATE, TSPK_CLI_MAIN, "force", 0, TSPK_CLI_FLAG, ARG(is_forced), 0, 0, NULL, NULL,
@@ -261,7 +259,7 @@ const char *tspk_cli_group_title(tspk_cli_group group)
     return titles[group];
 }
 
-int tspk_cli_is_shown(const tspk_cli_option *option, const tspk_cli_command *command)
+bool tspk_cli_is_shown(const tspk_cli_option *option, const tspk_cli_command *command)
 {
     return (option->commands & command->bit) != 0 && option->kind != TSPK_CLI_RESERVED;
 }

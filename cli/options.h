@@ -4,16 +4,12 @@
 #ifndef TSPK_CLI_OPTIONS_H
 #define TSPK_CLI_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Commands, as bits of tspk_cli_option.commands. */
-enum {
-    TSPK_CLI_CONVERT = 1,
-    TSPK_CLI_RUN = 2,
-    TSPK_CLI_VALIDATE = 4,
-    TSPK_CLI_INSPECT = 8
-};
+enum { TSPK_CLI_CONVERT = 1, TSPK_CLI_RUN = 2, TSPK_CLI_VALIDATE = 4, TSPK_CLI_INSPECT = 8 };
 
 typedef enum tspk_cli_kind {
     TSPK_CLI_FLAG,     /* bool */
@@ -89,6 +85,6 @@ extern const tspk_cli_exit_code tspk_cli_exit_codes[]; /* the refusals; end with
 const char *tspk_cli_group_title(tspk_cli_group group);
 
 /* Is the option in the command's help? */
-int tspk_cli_is_shown(const tspk_cli_option *option, const tspk_cli_command *command);
+bool tspk_cli_is_shown(const tspk_cli_option *option, const tspk_cli_command *command);
 
 #endif

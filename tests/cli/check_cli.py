@@ -99,12 +99,6 @@ class Line(Case):
             for name, code in STATUS.items():
                 self.assertRegex(text, rf"(?m)^ +{code}  {name} ")
 
-    def test_documentation_names_every_option(self):
-        text = (ROOT / "docs" / "cli.md").read_text()
-        for command in COMMANDS:
-            for option in re.findall(r"--[a-z][a-z-]+", run(command, "--help").stdout):
-                self.assertIn(option, text)
-
     def test_version(self):
         result = run("--version")
         self.assertEqual(result.returncode, 0)

@@ -47,11 +47,10 @@ static void values_reach_their_fields(void **state)
     tspk_error err;
 
     (void)state;
-    assert_int_equal(
-        parse(WORDS("run", "in", "--steps", "3", "-o", "x.npy", "--isa=avx2", "-q", "--mean=0.5,-1,2e-1",
-                    "b"),
-              &args, &err),
-        TSPK_OK);
+    assert_int_equal(parse(WORDS("run", "in", "--steps", "3", "-o", "x.npy", "--isa=avx2", "-q",
+                                 "--mean=0.5,-1,2e-1", "b"),
+                           &args, &err),
+                     TSPK_OK);
     assert_int_equal(args.steps, 3);
     assert_int_equal(args.top, -1);
     assert_int_equal(args.mode, -1);
@@ -75,11 +74,13 @@ static void whole_range_of_seeds_and_dashes_is_taken(void **state)
     tspk_error err;
 
     (void)state;
-    assert_int_equal(parse(WORDS("convert", "--seed", "18446744073709551615", "--", "--in"), &args, &err),
-                     TSPK_OK);
+    assert_int_equal(
+        parse(WORDS("convert", "--seed", "18446744073709551615", "--", "--in"), &args, &err),
+        TSPK_OK);
     assert_true(args.seed == UINT64_MAX);
     assert_string_equal(args.inputs[0], "--in");
-    assert_int_equal(parse(WORDS("validate", "--skip", "9223372036854775807", "a"), &args, &err), TSPK_OK);
+    assert_int_equal(parse(WORDS("validate", "--skip", "9223372036854775807", "a"), &args, &err),
+                     TSPK_OK);
     assert_true(args.skip == INT64_MAX);
 }
 
