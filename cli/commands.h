@@ -11,6 +11,7 @@ tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err);
 tspk_status tspk_cli_run(const tspk_cli_args *args, tspk_error *err);
 tspk_status tspk_cli_validate(const tspk_cli_args *args, tspk_error *err);
 tspk_status tspk_cli_inspect(const tspk_cli_args *args, tspk_error *err);
+tspk_status tspk_cli_doctor(const tspk_cli_args *args, tspk_error *err);
 
 /** `run` of a spiking network, and of a source network. */
 tspk_status tspk_cli_run_spike(const tspk_cli_args *args, const char *mode, tspk_error *err);

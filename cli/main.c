@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@ static command_fn find_work(unsigned command)
         return tspk_cli_run;
     case TSPK_CLI_VALIDATE:
         return tspk_cli_validate;
+    case TSPK_CLI_DOCTOR:
+        return tspk_cli_doctor;
     default:
         return tspk_cli_inspect;
     }
@@ -107,6 +110,27 @@ static bool is_one_of(const char *word, const char *a, const char *b)
     return strcmp(word, a) == 0 || strcmp(word, b) == 0;
 }
 
+/* The version, and how it was built. */
+static int print_version(bool is_verbose, tspk_error *err)
+{
+    char *text = NULL;
+    cJSON *json;
+    const cJSON *fact;
+
+    printf("transpike %s\n", tspk_version());
+    if (!is_verbose)
+        return finish_text(err);
+    if (tspk_system_describe(&text, err) != TSPK_OK)
+        return tspk_cli_refuse("", err);
+    json = cJSON_Parse(text);
+    cJSON_ArrayForEach(fact, cJSON_GetObjectItemCaseSensitive(json, "build"))
+        printf("%s: %s\n", fact->string,
+               cJSON_IsString(fact) ? fact->valuestring : (cJSON_IsTrue(fact) ? "yes" : "no"));
+    cJSON_Delete(json);
+    tspk_text_free(text);
+    return finish_text(err);
+}
+
 int main(int argc, char **argv)
 {
     const char *const word = argc > 1 ? argv[1] : "";
@@ -116,7 +140,8 @@ int main(int argc, char **argv)
     tspk_error_init(&err);
     tspk_cli_catch_interrupts();
     if (command) {
-        wait_briefly(argv);
+        if (command->bit != TSPK_CLI_DOCTOR) /* which tells what the user has set */
+            wait_briefly(argv);
         return run_command(command, argc - 1, argv + 1, &err);
     }
     if (is_one_of(word, "--help", "-h") || strcmp(word, "help") == 0) {
@@ -129,9 +154,7 @@ int main(int argc, char **argv)
             tspk_cli_print_usage(stdout);
         return finish_text(&err);
     }
-    if (strcmp(word, "--version") == 0) {
-        printf("transpike %s\n", tspk_version());
-        return finish_text(&err);
-    }
+    if (strcmp(word, "--version") == 0)
+        return print_version(argc > 2 && is_one_of(argv[2], "-v", "--verbose"), &err);
     return refuse_command(word, &err);
 }

@@ -74,7 +74,7 @@ static void put_environment(void)
 {
     puts(".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nSet to anything: the progress bar has no colour.\n"
          ".TP\n.B TERM\n\\(lqdumb\\(rq, or not set: there is no progress bar.\n"
-         ".TP\n.BR OMP_NUM_THREADS \", \" OMP_WAIT_POLICY \", \" GOMP_SPINCOUNT\n"
+         ".TP\n.BR OMP_THREAD_LIMIT \", \" OMP_WAIT_POLICY \", \" GOMP_SPINCOUNT\n"
          "As the OpenMP library takes them. When neither of the last two is set, waiting threads "
          "spin for a tenth of a millisecond.");
 }

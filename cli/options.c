@@ -10,8 +10,9 @@ enum {
     RUN = TSPK_CLI_RUN,
     VALIDATE = TSPK_CLI_VALIDATE,
     INSPECT = TSPK_CLI_INSPECT,
+    DOCTOR = TSPK_CLI_DOCTOR,
     ON_IMAGES = CONVERT | RUN | VALIDATE,
-    EVERY = ON_IMAGES | INSPECT
+    EVERY = ON_IMAGES | INSPECT | DOCTOR
 };
 
 static const char *const switches[] = {"on", "off", NULL};
@@ -218,6 +219,17 @@ static const tspk_cli_example inspect_examples[] = {
     {"What a .spike is made of, as JSON", "inspect model.spike --json -"},
     {NULL, NULL}};
 
+static const char *const doctor_notes[] = {
+    "For a bug report, and for who wonders why it is slow: the processor's instruction sets and "
+    "the kernels that are chosen for it, threads and the variables that set them, the versions of "
+    "the libraries, memory. Lines at the end say what slows work down here and what to do. The "
+    "exit code is 0 with advice too.",
+    NULL};
+static const tspk_cli_example doctor_examples[] = {
+    {"What this machine and this build are", "doctor"},
+    {"As JSON, for a bug report", "doctor --json doctor.json"},
+    {NULL, NULL}};
+
 const tspk_cli_command tspk_cli_commands[] = {
     {TSPK_CLI_CONVERT, "convert",
      "Calibrates a Vision Transformer on samples and writes it as a spiking network.",
@@ -234,6 +246,8 @@ const tspk_cli_command tspk_cli_commands[] = {
      "Shows the structure of a source network or of a spiking network.",
      "MODEL.onnx|MODEL.spike [options]", 1, 1, "one MODEL.onnx or MODEL.spike", inspect_notes,
      inspect_examples},
+    {TSPK_CLI_DOCTOR, "doctor", "Shows what this machine and this build are, and what slows them.",
+     "[options]", 0, 0, "no operands", doctor_notes, doctor_examples},
 };
 const size_t tspk_cli_n_commands = sizeof tspk_cli_commands / sizeof tspk_cli_commands[0];
 

@@ -19,6 +19,7 @@
 #include "transpike/error.h"
 #include "transpike/model.h"
 #include "transpike/spike.h"
+#include "transpike/system.h"
 
 #define TSPK_VERSION "0.1.0"
 

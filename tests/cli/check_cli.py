@@ -21,7 +21,7 @@ import zlib
 
 TOOL = pathlib.Path(sys.argv[1])
 ROOT = pathlib.Path(sys.argv[2])
-COMMANDS = ("convert", "run", "validate", "inspect")
+COMMANDS = ("convert", "run", "validate", "inspect", "doctor")
 CASES = os.environ.get("TRANSPIKE_DATA") and pathlib.Path(os.environ["TRANSPIKE_DATA"], "onnx-vit")
 MODELS = sorted((ROOT / "samples").glob("*.onnx"))
 if not MODELS and CASES:
@@ -103,9 +103,45 @@ class Line(Case):
         result = run("--version")
         self.assertEqual(result.returncode, 0)
         self.assertRegex(result.stdout, r"^transpike \d+\.\d+\.\d+\n$")
+        told = run("--version", "-v")
+        self.assertEqual(told.returncode, 0)
+        self.assertTrue(told.stdout.startswith(result.stdout))
+        for fact in ("compiler", "type", "machine", "openmp", "simd", "sanitizers"):
+            self.assertRegex(told.stdout, rf"(?m)^{fact}: \S")
+
+    def test_doctor(self):
+        report = self.folder / "doctor.json"
+        result = run("doctor", "--json", report)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        read = json.loads(report.read_text())
+        self.assertEqual(read["schema"], "transpike.doctor/1")
+        self.assertEqual(f"transpike {read['version']}\n", run("--version").stdout)
+        self.assertIn(read["kernels"]["chosen"], read["kernels"]["supported"])
+        self.assertIn("scalar", read["kernels"]["supported"])
+        self.assertEqual(read["threads"]["default"],
+                         len(os.sched_getaffinity(0)) if read["build"]["openmp"] else 1)
+        self.assertGreater(read["memory"]["total"], 1 << 27)
+        if pathlib.Path("/proc/cpuinfo").exists() and "avx2" in read["cpu"]["features"]:
+            flags = re.search(r"(?m)^flags\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text())
+            for name, is_present in read["cpu"]["features"].items():
+                self.assertEqual(name.replace("avx512vnni", "avx512_vnni") in flags[1].split(),
+                                 is_present, name)
+        for name, version in read["libraries"].items():
+            text = version if isinstance(version, str) else version["config"]
+            self.assertRegex(text, r"\d+\.\d+")
+            self.assertIn(text, result.stdout)
+        bound = subprocess.run([TOOL, "doctor", "--json", "-"], capture_output=True, text=True,
+                               preexec_fn=lambda: os.sched_setaffinity(
+                                   0, {min(os.sched_getaffinity(0))}),
+                               env={**os.environ, "GOMP_SPINCOUNT": "7"})
+        read = json.loads(bound.stdout)
+        self.assertEqual(read["threads"]["default"], 1)
+        self.assertEqual(read["threads"]["environment"]["GOMP_SPINCOUNT"], "7")
+        if os.cpu_count() > 1 and read["build"]["openmp"]:
+            self.assertIn("affinity", " ".join(read["advice"]))
 
     def test_wrong_lines(self):
-        self.refused("USAGE", naming="convert, run, validate or inspect")
+        self.refused("USAGE", naming="convert, run, validate, inspect or doctor")
         self.refused("USAGE", "valdiate", naming="did you mean validate?")
         self.refused("USAGE", "train", naming='"train"')
         self.refused("USAGE", "run", "m.onnx", "a.png", "--stesp", "3", naming="mean --steps?")
