@@ -51,6 +51,11 @@ tspk_status tspk_image_decode_jpeg(const uint8_t *bytes, size_t n, tspk_image *i
 tspk_status tspk_image_decode_png(const uint8_t *bytes, size_t n, tspk_image *image_out,
                                   tspk_error *err);
 
+/** Encodes 1 or 3 channels as a PNG. @param png_out [n_out] malloc'd; NULL on failure
+ * @errors IO (what the encoder says), NOMEM */
+tspk_status tspk_image_encode_png(const tspk_image *image, void **png_out, size_t *n_out,
+                                  tspk_error *err);
+
 /** Writes 1 or 3 channels as a PNG; the file appears whole or not at all. @errors IO, NOMEM */
 tspk_status tspk_image_write_png(const tspk_image *image, const char *path, tspk_error *err);
 

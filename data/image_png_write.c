@@ -6,8 +6,8 @@
 #include "core/fail.h"
 #include "data/image.h"
 
-/* @param png_out malloc()ed */
-static tspk_status encode(const tspk_image *image, void **png_out, size_t *n_out, tspk_error *err)
+tspk_status tspk_image_encode_png(const tspk_image *image, void **png_out, size_t *n_out,
+                                  tspk_error *err)
 {
     spng_ctx *const encoder = spng_ctx_new(SPNG_CTX_ENCODER);
     struct spng_ihdr header = {.width = image->width,
@@ -42,7 +42,7 @@ tspk_status tspk_image_write_png(const tspk_image *image, const char *path, tspk
     tspk_atomic_file *file;
     void *png;
     size_t n;
-    tspk_status status = encode(image, &png, &n, err);
+    tspk_status status = tspk_image_encode_png(image, &png, &n, err);
 
     if (status == TSPK_OK)
         status = tspk_atomic_file_open(path, &file, err);

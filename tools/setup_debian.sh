@@ -9,7 +9,8 @@ purpose=${1:-build}
 # dpkg-dev tells meson the library folder of Debian: without it libraries go to lib64, where neither
 # the loader nor pkg-config looks.
 packages="gcc libc6-dev dpkg-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler
-  libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev libssl-dev zlib1g-dev"
+  libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev libssl-dev zlib1g-dev
+  libjs-chart.js"
 demo_packages="dataset-fashion-mnist"
 test_packages="$demo_packages libcmocka-dev python3 python3-venv gcc-aarch64-linux-gnu
   libc6-dev-arm64-cross qemu-user"

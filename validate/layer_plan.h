@@ -13,6 +13,7 @@ typedef struct tspk_layer_plan {
     const tspk_point *point;
     tspk_graph *graph; /* owned: the source network; nodes have the ids of the spike graph's */
     uint32_t steps;
+    bool has_outputs;       /* divergences at the output are wanted */
     tspk_neuron_bank *bank; /* [n_sites, steps, n_classes] */
     float **weight;         /* [n_linears] -> [n_out, channels] what the integers stand for */
     float **row_scale;      /* [n_linears] -> [n_out] factor on the source's rows that balances a

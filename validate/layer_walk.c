@@ -139,9 +139,10 @@ tspk_status tspk_walk_rest(tspk_walk *walk, tspk_node_id first, uint32_t version
                            tspk_error *err)
 {
     const tspk_graph *const graph = walk->plan->graph;
-    const tspk_status status = run_rest(walk, first, version, err);
+    const bool is_wanted = walk->plan->has_outputs;
+    const tspk_status status = is_wanted ? run_rest(walk, first, version, err) : TSPK_OK;
 
-    if (status == TSPK_OK)
+    if (status == TSPK_OK && is_wanted)
         *kl_out += tspk_kl_of_logits(walk->logits, tspk_walk_find(walk, graph->output[0], version),
                                      count_classes(walk));
     for (uint32_t i = 0; i < graph->n_values; i++)

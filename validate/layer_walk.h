@@ -67,7 +67,7 @@ tspk_status tspk_walk_eval(const tspk_walk *walk, const tspk_node *node, void *c
 
 /**
  * Evaluates what is not computed yet from node `first` on, in float, behind the overlay, and
- * empties the overlay. @param kl_out added to: KL(source ‖ this)
+ * empties the overlay; nothing but the latter where the plan does not want it. @param kl_out added to: KL(source ‖ this)
  */
 tspk_status tspk_walk_rest(tspk_walk *walk, tspk_node_id first, uint32_t version, double *kl_out,
                            tspk_error *err);

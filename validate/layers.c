@@ -82,9 +82,9 @@ static tspk_status walk_set(batch *b, const tspk_sample_set *set, size_t limit, 
 }
 
 tspk_status tspk_layers_run(const tspk_spikegraph *spikes, const tspk_model *model,
-                            const tspk_sample_set *set, size_t limit, uint32_t steps, int threads,
-                            tspk_progress_fn progress, void *progress_context, tspk_layers *layers,
-                            tspk_error *err)
+                            const tspk_sample_set *set, size_t limit, uint32_t steps,
+                            bool has_outputs, int threads, tspk_progress_fn progress,
+                            void *progress_context, tspk_layers *layers, tspk_error *err)
 {
     tspk_layer_plan plan = {0};
     batch b = {.plan = &plan};
@@ -92,6 +92,7 @@ tspk_status tspk_layers_run(const tspk_spikegraph *spikes, const tspk_model *mod
 
     layers->spikes = spikes;
     layers->steps = steps;
+    layers->has_outputs = plan.has_outputs = has_outputs;
     if (status == TSPK_OK)
         status = walk_set(&b, set, limit < set->n ? limit : set->n, threads, progress,
                           progress_context, layers, err);
@@ -124,15 +125,15 @@ static bool add_number(cJSON *array, double value)
 static bool add_site(const tspk_layers *layers, uint32_t site, cJSON *array)
 {
     cJSON *json = cJSON_CreateObject();
-    cJSON *rate, *snr, *alone, *cumulative;
+    cJSON *rate, *snr, *alone = NULL, *cumulative = NULL;
     bool is_whole;
 
     if (!json || !cJSON_AddItemToArray(array, json) ||
         !cJSON_AddStringToObject(json, "site", layers->spikes->site[site].name) ||
         !(rate = cJSON_AddArrayToObject(json, "rate")) ||
         !(snr = cJSON_AddArrayToObject(json, "snr_db")) ||
-        !(alone = cJSON_AddArrayToObject(json, "kl_alone")) ||
-        !(cumulative = cJSON_AddArrayToObject(json, "kl_cumulative")))
+        (layers->has_outputs && (!(alone = cJSON_AddArrayToObject(json, "kl_alone")) ||
+                                 !(cumulative = cJSON_AddArrayToObject(json, "kl_cumulative")))))
         return false;
     is_whole = true;
     for (uint32_t t = 0; t < layers->steps && is_whole; t++) {
@@ -140,8 +141,9 @@ static bool add_site(const tspk_layers *layers, uint32_t site, cJSON *array)
         const double images = (double)layers->images;
 
         is_whole = add_number(rate, sums->neurons > 0 ? sums->fired / sums->neurons : 0) &&
-                   add_number(snr, snr_of(sums)) && add_number(alone, sums->kl_alone / images) &&
-                   add_number(cumulative, sums->kl_cumulative / images);
+                   add_number(snr, snr_of(sums)) &&
+                   (!layers->has_outputs || (add_number(alone, sums->kl_alone / images) &&
+                                             add_number(cumulative, sums->kl_cumulative / images)));
     }
     return is_whole;
 }
@@ -167,6 +169,8 @@ bool tspk_layers_json(const tspk_layers *layers, cJSON *json)
 {
     cJSON *array = cJSON_AddArrayToObject(json, "layers");
 
+    if (array && layers->sums && !layers->has_outputs)
+        array = cJSON_AddArrayToObject(json, "site_rates");
     for (uint32_t site = 0; array && layers->sums && site < layers->spikes->n_sites; site++)
         if (!add_site(layers, site, array))
             return false;

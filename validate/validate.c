@@ -58,6 +58,7 @@ static void done(job *j)
     tspk_session_close(j->session);
     tspk_ann_close(j->ann);
     tspk_layers_done(&j->result.layers);
+    tspk_outcomes_done(&j->result.outcomes);
 }
 
 static tspk_status report_progress(const job *j, const char *phase, size_t at, size_t total,
@@ -221,6 +222,8 @@ static tspk_status compare_chunk(job *j, size_t at, size_t n, tspk_error *err)
             tspk_tally_compare(tally, source, logits, classes);
             add_step(tally, &j->work[i * steps + t]);
         }
+        TSPK_TRY(tspk_outcomes_add(&j->result.outcomes, j->set.first + at + i, label, source,
+                                   j->logits + (i * steps + steps - 1) * classes, classes, err));
     }
     return tspk_modes_add(&j->result.modes, n, j->images, j->source, j->labels, j->info.classes,
                           err);
@@ -290,14 +293,15 @@ static tspk_status time_networks(job *j, tspk_error *err)
     return status;
 }
 
-/* All images of a stated limit, else a few of them: docs/cli.md. */
+/* All images of a stated limit, else a few of them: docs/cli.md. Rates and SNR alone take few. */
 static tspk_status diagnose(job *j, tspk_error *err)
 {
-    const size_t limit = j->settings->limit ? j->settings->limit : TSPK_LAYER_IMAGES;
+    const bool is_full = j->settings->has_layers;
+    const size_t limit = is_full && j->settings->limit ? j->settings->limit : TSPK_LAYER_IMAGES;
 
     tspk_ann_close(j->ann); /* its memory is not needed any more */
     j->ann = NULL;
-    return tspk_layers_run(j->spike->graph, j->model, &j->set, limit, j->result.n_steps,
+    return tspk_layers_run(j->spike->graph, j->model, &j->set, limit, j->result.n_steps, is_full,
                            j->result.threads, j->settings->progress, j->settings->progress_context,
                            &j->result.layers, err);
 }
@@ -316,6 +320,10 @@ tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
     j->spike = spike;
     j->model = model;
     j->settings = settings ? settings : &defaults;
+    j->result.spike = spike;
+    j->result.data = data;
+    j->result.settings = j->settings;
+    j->result.network_sha256 = tspk_model_sha256(model);
     status = open_all(j, data, err);
     if (status == TSPK_OK)
         status = compare_all(j, err);
@@ -323,7 +331,7 @@ tspk_status tspk_validate(const tspk_spike *spike, const tspk_model *model,
     j->session = NULL;
     if (status == TSPK_OK && !j->settings->is_untimed)
         status = time_networks(j, err);
-    if (status == TSPK_OK && j->settings->has_layers)
+    if (status == TSPK_OK && (j->settings->has_layers || j->settings->has_site_rates))
         status = diagnose(j, err);
     if (status == TSPK_OK)
         status = tspk_validation_json(&j->result, json_out, err);

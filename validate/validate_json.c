@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 
 #include "core/fail.h"
+#include "transpike/transpike.h"
 
 /* What is not finite becomes null: JSON has no other word for it. */
 static bool add_number(cJSON *object, const char *name, double value)
@@ -40,6 +41,36 @@ static bool add_step(cJSON *steps, const tspk_validation *result, uint32_t t)
                              : cJSON_AddNullToObject(json, "ms_per_image") != NULL);
 }
 
+static const char *policy_name(tspk_policy policy)
+{
+    static const char *const names[] = {"mode", "none", "confidence", "entropy", "margin", "net"};
+
+    return names[policy];
+}
+
+/* What was asked for, and of what: enough to do it again. */
+static bool add_settings(cJSON *json, const tspk_validation *result)
+{
+    const tspk_validate_settings *const asked = result->settings;
+    cJSON *const settings = cJSON_AddObjectToObject(json, "settings");
+    tspk_spike_info info;
+
+    tspk_spike_info_get(result->spike, &info);
+    return settings && cJSON_AddStringToObject(settings, "version", tspk_version()) &&
+           cJSON_AddStringToObject(settings, "data", tspk_dataset_path(result->data)) &&
+           cJSON_AddStringToObject(settings, "network_sha256", result->network_sha256) &&
+           cJSON_AddStringToObject(settings, "source_sha256", info.source_sha256) &&
+           add_number(settings, "seed", (double)info.seed) &&
+           add_number(settings, "skip", (double)asked->skip) &&
+           add_number(settings, "limit", (double)asked->limit) &&
+           add_number(settings, "steps", result->n_steps) &&
+           cJSON_AddStringToObject(settings, "mode", asked->mode ? asked->mode : "all") &&
+           cJSON_AddStringToObject(settings, "policy", policy_name(asked->policy)) &&
+           (asked->exit < 0 ? cJSON_AddNullToObject(settings, "exit") != NULL
+                            : add_number(settings, "exit", asked->exit)) &&
+           cJSON_AddBoolToObject(settings, "merging", !asked->is_merging_off);
+}
+
 static bool add_all(cJSON *json, const tspk_validation *result)
 {
     cJSON *ann, *snn, *steps;
@@ -60,7 +91,10 @@ static bool add_all(cJSON *json, const tspk_validation *result)
         if (!add_step(steps, result, t))
             return false;
     return tspk_modes_json(&result->modes, result->is_labelled, snn) &&
-           tspk_layers_json(&result->layers, json);
+           tspk_layers_json(&result->layers, json) &&
+           tspk_outcomes_json(&result->outcomes, result->spike, result->data, result->is_labelled,
+                              json) &&
+           add_settings(json, result);
 }
 
 tspk_status tspk_validation_json(const tspk_validation *result, char **json_out, tspk_error *err)

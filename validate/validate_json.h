@@ -8,6 +8,7 @@
 #include "validate/layers.h"
 #include "validate/metrics.h"
 #include "validate/modes.h"
+#include "validate/outcomes.h"
 
 typedef struct tspk_validation {
     tspk_tally ann, step[TSPK_MAX_STEPS];
@@ -20,6 +21,11 @@ typedef struct tspk_validation {
     double ann_ms, step_ms[TSPK_MAX_STEPS]; /* [ms an image] */
     tspk_modes modes;                       /* beside exact */
     tspk_layers layers;                     /* zeros when not asked for */
+    tspk_outcomes outcomes;
+    const tspk_spike *spike;                /* borrowed */
+    const tspk_dataset *data;               /* borrowed */
+    const tspk_validate_settings *settings; /* borrowed */
+    const char *network_sha256;             /* of the source network; borrowed */
 } tspk_validation;
 
 /** @param json_out malloc'd text, owned by the caller @errors NOMEM */

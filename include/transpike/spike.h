@@ -221,6 +221,8 @@ typedef struct tspk_validate_settings {
     bool is_untimed; /**< no pass for ms_per_image */
     bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or
                         16 */
+    bool has_site_rates; /**< firing rate and SNR of each site, on 16 images; what has_layers says of
+                              outputs left out, which takes most of its time */
     tspk_progress_fn progress;
     void *progress_context;
 } tspk_validate_settings;

@@ -7,6 +7,7 @@
  *   tspk_convert()       calibrates and makes a spiking network; tspk_spike_save() stores it
  *   tspk_session_run()   executes it
  *   tspk_validate()      says what was lost
+ *   tspk_report_write()  and shows it
  *
  * Every fallible call returns a tspk_status and takes a tspk_error last (NULL allowed). Outputs are
  * untouched on failure. The library never prints, never exits and has no global state.
@@ -18,6 +19,7 @@
 #include "transpike/data.h"
 #include "transpike/error.h"
 #include "transpike/model.h"
+#include "transpike/report.h"
 #include "transpike/spike.h"
 #include "transpike/system.h"
 

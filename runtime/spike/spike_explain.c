@@ -10,6 +10,7 @@
 
 #include "core/fail.h"
 #include "data/image.h"
+#include "runtime/spike/spike_explain.h"
 #include "runtime/spike/token_places.h"
 
 /* A picture has about so many pixels a side, at least. */
@@ -142,7 +143,7 @@ static void draw(picture *p)
 }
 
 static tspk_status run_and_draw(picture *p, tspk_session *session, tspk_token_places *places,
-                                float *logits, const char *path, tspk_error *err)
+                                float *logits, tspk_error *err)
 {
     if (!places->n_merges)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
@@ -153,11 +154,11 @@ static tspk_status run_and_draw(picture *p, tspk_session *session, tspk_token_pl
         tspk_session_run_image(session, 0, session->threads, p->image, logits, NULL, NULL, err));
     tspk_token_places_take(places, session, 0, 0);
     draw(p);
-    return tspk_image_write_png(&p->out, path, err);
+    return TSPK_OK;
 }
 
-tspk_status tspk_session_explain(tspk_session *session, const float *image, const char *path,
-                                 tspk_error *err)
+tspk_status tspk_session_draw_tokens(tspk_session *session, const float *image,
+                                     tspk_image *picture_out, tspk_error *err)
 {
     tspk_token_places places;
     picture p = {.session = session, .places = &places, .image = image};
@@ -167,9 +168,24 @@ tspk_status tspk_session_explain(tspk_session *session, const float *image, cons
     if (!logits)
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for logits");
     if (status == TSPK_OK)
-        status = run_and_draw(&p, session, &places, logits, path, err);
+        status = run_and_draw(&p, session, &places, logits, err);
     free(logits);
-    tspk_image_done(&p.out);
     tspk_token_places_done(&places);
+    if (status == TSPK_OK)
+        *picture_out = p.out;
+    else
+        tspk_image_done(&p.out);
     return tspk_in_stage(err, status, "explain");
+}
+
+tspk_status tspk_session_explain(tspk_session *session, const float *image, const char *path,
+                                 tspk_error *err)
+{
+    tspk_image drawn = {0};
+    tspk_status status;
+
+    TSPK_TRY(tspk_session_draw_tokens(session, image, &drawn, err));
+    status = tspk_in_stage(err, tspk_image_write_png(&drawn, path, err), "explain");
+    tspk_image_done(&drawn);
+    return status;
 }
