@@ -19,7 +19,7 @@ typedef struct tspk_cli_args {
     const char *command; /* its name; static */
     bool is_help, is_verbose, is_quiet, is_forced, with_products, has_layers, has_ablation;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog, *merge_pairs,
-        *explain;
+        *explain, *report;
     int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize,
         crop;
     int64_t coding, preset, isa, interpolation, mode, mirror, policy,
@@ -27,8 +27,9 @@ typedef struct tspk_cli_args {
     uint64_t seed;
     double max_loss, min_agreement, max_energy, time_budget, exit;
     tspk_cli_numbers mean, std;
-    int n_inputs;
+    int n_inputs, n_words;
     char **inputs;
+    char **words; /* the command and what follows it, options first */
 } tspk_cli_args;
 
 /* Places in the choices of every option that is on|off. */

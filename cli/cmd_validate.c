@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/html_report.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/paths.h"
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "cli/source.h"
@@ -235,12 +237,24 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.is_merging_off = args->merge == 1;
     settings.is_forced = args->is_forced;
     settings.has_layers = args->has_layers;
+    settings.has_site_rates = args->report && !args->has_layers;
     settings.has_ablation = args->has_ablation;
     settings.policy = tspk_cli_policy(args);
     settings.exit = args->exit;
     settings.progress = tspk_cli_progress_step;
     settings.progress_context = &job->progress;
     return tspk_validate(job->spike, job->model, job->data, &settings, &job->json, err);
+}
+
+/* Before any work is done for it. */
+static tspk_status check_report(const tspk_cli_args *args, tspk_error *err)
+{
+    if (!args->report)
+        return TSPK_OK;
+    if (tspk_cli_is_stdout(args->report))
+        return tspk_cli_fail(err, TSPK_USAGE, "--report -: a report needs a file");
+    TSPK_CLI_TRY(tspk_report_check(err));
+    return tspk_cli_check_writable(args->report, err);
 }
 
 tspk_status tspk_cli_validate(const tspk_cli_args *args, tspk_error *err)
@@ -252,9 +266,12 @@ tspk_status tspk_cli_validate(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "--onnx MODEL.onnx is missing");
     if (!args->data)
         return tspk_cli_fail(err, TSPK_USAGE, "--data DATA is missing");
+    TSPK_CLI_TRY(check_report(args, err));
     tspk_cli_progress_init(&job.progress, args);
     status = run_all(args, &job, err);
     tspk_cli_progress_done(&job.progress);
+    if (status == TSPK_OK && args->report)
+        status = tspk_cli_write_html(args, job.spike, job.data, job.json, err);
     if (status == TSPK_OK)
         status = report(args, job.json, err);
     tspk_text_free(job.json);

@@ -375,6 +375,8 @@ tspk_status tspk_cli_parse(const tspk_cli_command *command, int argc, char **arg
         }
         TSPK_CLI_TRY(take_value(option, optarg ? optarg : "", &args, err));
     }
+    args.n_words = argc;
+    args.words = argv;
     args.n_inputs = argc - optind;
     args.inputs = argv + optind;
     if (!args.is_help)

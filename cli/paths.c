@@ -10,7 +10,7 @@
 #include "cli/output.h"
 #include "cli/refuse.h"
 
-#define N_OUTPUTS 3
+#define N_OUTPUTS 4
 
 /* One plain file under both paths? Devices may be written twice. */
 static bool is_same_file(const char *a, const char *b)
@@ -33,8 +33,9 @@ static tspk_status refuse_input(const char *flag, const char *output, const char
 
 tspk_status tspk_cli_refuse_overlap(const tspk_cli_args *args, tspk_error *err)
 {
-    static const char *const flags[N_OUTPUTS] = {"--output", "--json", "--dump-spikes"};
-    const char *const outputs[N_OUTPUTS] = {args->output, args->json, args->dump_spikes};
+    static const char *const flags[N_OUTPUTS] = {"--output", "--json", "--dump-spikes", "--report"};
+    const char *const outputs[N_OUTPUTS] = {args->output, args->json, args->dump_spikes,
+                                              args->report};
 
     for (int i = 0; i < N_OUTPUTS; i++) {
         if (!outputs[i] || tspk_cli_is_stdout(outputs[i]))

@@ -7,6 +7,7 @@
 
 #include "core/exit_policy.h"
 #include "core/fail.h"
+#include "core/limits.h"
 #include "core/logits.h"
 #include "report/picture.h"
 #include "runtime/spike/spike_explain.h"

@@ -2,11 +2,13 @@
 /* What a report tells, as one JSON object: report/page/report.js lays it out. */
 #include "transpike/report.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/fail.h"
 #include "core/sha256.h"
+#include "core/spike_handle.h"
 #include "data/file_bytes.h"
 #include "report/document.h"
 #include "report/gallery.h"
@@ -85,6 +87,15 @@ static bool add_class_names(cJSON *json, const tspk_spike *spike, const tspk_dat
     return names != NULL;
 }
 
+/* What `convert` wrote down about its settings. */
+static bool add_conversion(cJSON *json, const tspk_spike *spike)
+{
+    const char *const settings = spike->graph->provenance.settings;
+    cJSON *const parsed = settings ? cJSON_Parse(settings) : NULL;
+
+    return cJSON_AddItemToObject(json, "conversion", parsed ? parsed : cJSON_CreateNull());
+}
+
 static tspk_status add_network(cJSON *json, const tspk_spike *spike, tspk_error *err)
 {
     char *text = NULL;
@@ -115,7 +126,8 @@ static tspk_status add_all(cJSON *json, const tspk_spike *spike, const tspk_data
     return cJSON_AddStringToObject(json, "title",
                                    settings->title ? settings->title : "Transpike report") &&
                    cJSON_AddStringToObject(json, "version", tspk_version()) &&
-                   add_commands(json, settings) && add_class_names(json, spike, data)
+                   add_commands(json, settings) && add_conversion(json, spike) &&
+                   add_class_names(json, spike, data)
                ? TSPK_OK
                : no_memory(err);
 }

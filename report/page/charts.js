@@ -57,7 +57,7 @@ const ReportCharts = (() => {
       pointHoverRadius: 6, showLine: !isPoints,
     };
 
-    if (style === "dashed") Object.assign(set, { borderDash: [6, 5], pointRadius: 0 });
+    if (style === "dashed") Object.assign(set, { borderDash: [6, 5], pointRadius: 0, pointStyle: "line" });
     if (style === "hollow") Object.assign(set, { backgroundColor: colour("panel"), pointStyle: "rectRot" });
     if (style === "points") Object.assign(set, { pointRadius: 5 });
     return set;
@@ -68,7 +68,7 @@ const ReportCharts = (() => {
       responsive: true, maintainAspectRatio: false, animation: false,
       interaction: { mode: "nearest", intersect: false },
       plugins: {
-        legend: { position: "bottom", labels: { color: colour("ink"), usePointStyle: true } },
+        legend: { position: "bottom", labels: { color: colour("ink"), usePointStyle: true, boxHeight: 7, padding: 14 } },
         tooltip: { callbacks: entry.tooltip || {} },
       },
       scales: {

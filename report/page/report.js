@@ -244,6 +244,11 @@
     return found ? [found[1], found[2]] : ["", name];
   }
 
+  /* A name that may be broken behind its dots. */
+  function breakable(name) {
+    return name.split(/(?<=\.)/).flatMap((part) => [part, make("wbr")]);
+  }
+
   function heatTable(title, kind, sites, t, valueOf, shareOf, digits) {
     const columns = [...new Set(sites.map((s) => splitSite(s.site)[1]))];
     const rows = [...new Set(sites.map((s) => splitSite(s.site)[0]))];
@@ -259,7 +264,7 @@
 
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title },
       make("table", { class: `heat ${kind}` }, make("caption", null, title),
-        make("thead", null, make("tr", null, make("td", null), ...columns.map((c) => make("th", { scope: "col" }, c)))),
+        make("thead", null, make("tr", null, make("td", null), ...columns.map((c) => make("th", { scope: "col" }, ...breakable(c))))),
         make("tbody", null, ...rows.map((r) => make("tr", null, make("th", { scope: "row" }, r || "others"), ...columns.map((c) => cell(r, c)))))));
   }
 
@@ -307,8 +312,8 @@
       return make("div", null, img);
     };
     const mark = (index) => (image.label === null ? null : index === image.label ? "right" : "wrong");
-    const answer = (name, given, more) => [make("dt", null, name),
-      make("dd", { class: mark(given.class) }, className(given.class) + (more || "")), make("dd", { class: "share" }, percent(given.p, 1))];
+    const answer = (name, given) => [make("dt", null, name),
+      make("dd", { class: mark(given.class) }, className(given.class)), make("dd", { class: "share" }, percent(given.p, 1))];
     const settled = image.steps.findIndex((s, t) => image.steps.slice(t).every((later) => later.class === image.snn.class));
 
     return make("li", { class: "card" },
@@ -319,7 +324,8 @@
         ...(image.label === null ? [] : [make("dt", null, "label"), make("dd", null, className(image.label)), make("dd", { class: "share" })]),
         ...answer("source", image.ann), ...answer(`T = ${image.steps.length}`, image.snn),
         make("dt", null, "settled"), make("dd", null, settled < 0 ? "never" : `after step ${settled + 1}`), make("dd", { class: "share" }),
-        ...image.modes.flatMap((m) => answer(m.mode, m, `, ${count(m.steps, "step")}, ${percent(m.tokens, 0)} of the tokens`)),
+        ...image.modes.flatMap((m) => [...answer(m.mode, m),
+          make("dd", { class: "more" }, `${count(m.steps, "step")}, ${percent(m.tokens, 0)} of the tokens`)]),
         ...(hasMap ? [] : [make("dt", null, "KL"), make("dd", null, `${small(image.kl)} nats`), make("dd", { class: "share" })])));
   }
 

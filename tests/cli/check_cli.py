@@ -178,7 +178,6 @@ class Line(Case):
                          naming=f"{words[0]} is not in this version")
         for words in (["--halt", "on"], ["--refine", "on"], ["--halt-keys", "keep"]):
             self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
-        self.refused("USAGE", "validate", "m", "--report", "x.html", naming="--report is not in")
 
     def test_merge(self):
         line = ["convert", "m.onnx", "--data", "d", "-o", "x.spike"]
