@@ -4,12 +4,14 @@
  * that was fitted on the others. Prints KL, agreement and synaptic energy per step.
  *
  *   bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS
- *               [FIRST_FOLD LAST_FOLD [PRICES]]
+ *               [FIRST_FOLD LAST_FOLD [FIRST_PRICES LATER_PRICES [PAIRS ...]]]
  *
- * PRICES: five numbers, of linear, query, key, value and numerator sites from step 2 on.
+ * PRICES: five numbers and commas, of linear, query, key, value and numerator sites, at step 1 and
+ * from step 2 on; "-": those of convert. PAIRS: of tokens that merge a layer.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/command.h"
 #include "calib/cross_validate.h"
@@ -17,6 +19,7 @@
 #include "transpike/transpike.h"
 
 #define MAX_IMAGES 1000000u
+#define MAX_POINTS 8u
 
 static tspk_error error;
 
@@ -67,23 +70,55 @@ static float *read_images(const tspk_model *model, char **argument, size_t *n, i
     return images;
 }
 
+static void read_prices(const char *text, double *price)
+{
+    for (int k = 0; k < TSPK_SITE_KINDS && strcmp(text, "-") != 0; k++) {
+        price[k] = atof(text);
+        text += strcspn(text, ",");
+        text += *text == ',';
+    }
+}
+
+/* What one operating point answers, over all folds. */
+static void print_record(const tspk_exit_record *record, const char *name)
+{
+    for (uint32_t t = 0; t < record->n_steps; t++) {
+        double kl = 0, agreed = 0, lost = 0, energy = 0;
+        const double n = (double)record->n;
+
+        for (size_t i = 0; i < record->n; i++) {
+            const size_t at = i * record->n_steps + t;
+
+            kl += record->kl[at] / n;
+            agreed += record->agrees[at] / n;
+            lost += 100 * record->lost[at] / n;
+            energy += record->energy[at] / n;
+        }
+        printf("%-9s T=%u  KL %.5f  agreement %.4f  loss %.2f  synaptic energy %.4f\n", name, t + 1,
+               kl, agreed, lost, energy);
+    }
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     tspk_calib_settings settings = {.coding = TSPK_CODING_DIFFERENTIAL,
                                     .options = tspk_calib_all_options(),
                                     .is_mirrored = true,
                                     .threads = tspk_parallel_max_threads()};
-    tspk_judgement sums[TSPK_MAX_STEPS] = {{0}};
+    tspk_exit_record record[1 + MAX_POINTS] = {{0}};
+    char name[1 + MAX_POINTS][16] = {"exact"};
+    tspk_merged_point point[MAX_POINTS];
     tspk_model *model = NULL;
     tspk_frame frame;
-    size_t n_images, n_judged = 0;
+    size_t n_images, n_points = 0;
     uint32_t folds, first, last;
-    float *images, *source;
+    float *images;
     int64_t *labels;
 
     if (argc < 11) {
         fprintf(stderr, "bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS"
-                        " [FIRST_FOLD LAST_FOLD [PRICES]]\n");
+                        " [FIRST_FOLD LAST_FOLD [FIRST_PRICES LATER_PRICES [PAIRS ...]]]\n");
         return 1;
     }
     settings.n_levels = count_of(argv[7], "LEVELS", 1, TSPK_MAX_LEVELS);
@@ -95,28 +130,41 @@ int main(int argc, char **argv)
     tspk_error_init(&error);
     must(tspk_model_open(argv[1], NULL, &model, &error));
     tspk_calib_default_price(&settings);
-    for (int k = 0; k < TSPK_SITE_KINDS && argc > 13 + k; k++)
-        settings.later_price[k] = atof(argv[13 + k]);
+    if (argc > 14) {
+        read_prices(argv[13], settings.first_price);
+        read_prices(argv[14], settings.later_price);
+    }
+    for (int i = 15; i < argc && n_points < MAX_POINTS; i++, n_points++) {
+        point[n_points] = (tspk_merged_point){name[n_points + 1], settings.n_steps,
+                                              settings.n_levels,
+                                              count_of(argv[i], "PAIRS", 1, MAX_IMAGES)};
+        snprintf(name[n_points + 1], sizeof *name, "merge %u", point[n_points].pairs);
+    }
     images = read_images(model, argv + 2, &n_images, &labels);
     must(tspk_frame_init(&frame, model, NULL, 0, &error));
-    source = tspk_bench_memory(malloc(n_images * frame.classes * sizeof *source));
-    must(tspk_source_logits(&frame, images, n_images, settings.threads, source, &error));
     for (uint32_t fold = first; fold <= last; fold++) {
-        size_t n = 0;
+        tspk_split split;
+        tspk_fit fit;
 
-        must(tspk_judge_fold(&frame, images, labels, source, n_images, folds, fold, &settings, sums,
-                             &n, NULL, NULL, &error));
-        n_judged += n;
+        must(tspk_split_make(&split, &frame, images, labels, n_images, folds, fold, true, &settings,
+                             &error));
+        must(tspk_frame_fit(&frame, split.image, split.n, &settings, &fit, &error));
+        for (size_t i = 0; i <= n_points; i++) {
+            if (i)
+                must(tspk_frame_fit_merged(&frame, split.image, &settings, &point[i - 1], &fit,
+                                           &error));
+            must(tspk_exit_record_add(&record[i], fit.spikes, name[i], &split.held_out,
+                                      settings.threads, &error));
+            print_record(&record[i], name[i]);
+        }
+        tspk_spikegraph_free(fit.spikes);
+        tspk_split_done(&split);
     }
-    for (uint32_t t = 0; t < settings.n_steps; t++)
-        printf("T=%u  KL %.5f  agreement %.4f  top-1 %.4f  synaptic energy %.4f  firing %.4f\n",
-               t + 1, sums[t].kl / (double)n_judged, sums[t].agreed / (double)n_judged,
-               sums[t].correct / (double)n_judged, sums[t].energy_synaptic / (double)n_judged,
-               sums[t].firing_rate / (double)n_judged);
+    for (size_t i = 0; i <= n_points; i++)
+        tspk_exit_record_done(&record[i]);
     tspk_frame_done(&frame);
     tspk_model_close(model);
     free(images);
     free(labels);
-    free(source);
     return 0;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Steps against answers: fits every exit policy on some images for a row of targets and plays it on
- * others, beside fixed numbers of steps. The .spike's preprocessing, seed and "exact" are used; the
- * answers of all steps are recorded once, and policies decide on them as a session would.
+ * others, beside fixed numbers of steps. The .spike's preprocessing and seed are used; the answers of
+ * all steps are recorded once, and policies decide on them as a session would.
  *
- *   bench_exit MODEL.onnx MODEL.spike FIT_DATA FIT_IMAGES JUDGE_DATA SKIP [STEPS [JUDGED]]
+ *   bench_exit MODEL.onnx MODEL.spike FIT_DATA FIT_IMAGES JUDGE_DATA SKIP [STEPS [JUDGED [MODE]]]
  *
- * STEPS: most steps of an image; 0: all. JUDGED: images at most; 0: all.
+ * STEPS: most steps of an image; 0: all. JUDGED: images at most; 0: all. MODE: exact by default.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/command.h"
-#include "calib/cross_validate.h"
 #include "calib/policy_net.h"
 #include "core/logits.h"
 #include "core/parallel.h"
@@ -49,12 +49,14 @@ static size_t count_of(const char *text, const char *name)
 }
 
 static void read_samples(samples *s, const tspk_frame *frame, const tspk_spike *spike,
-                         const char *path, size_t skip, size_t most, bool is_fitted, int threads)
+                         const char *path, const char *mode, size_t skip, size_t most,
+                         bool is_fitted, int threads)
 {
     const int64_t *const dim = frame->source->value[frame->source->input[0]].shape.dim + 1;
     tspk_dataset_settings settings;
     tspk_dataset *data = NULL;
     tspk_spike_info info;
+    tspk_views views;
     size_t count;
 
     tspk_spike_info_get(spike, &info);
@@ -79,9 +81,11 @@ static void read_samples(samples *s, const tspk_frame *frame, const tspk_spike *
         s->labels[i] = tspk_dataset_label(data, skip + i);
     }
     tspk_dataset_close(data);
-    must(tspk_source_logits(frame, s->images, s->n, threads, s->source, &error));
-    must(tspk_exit_record_add(&s->record, frame, spike->graph, s->images, s->n, is_fitted, true,
-                              info.seed, threads, &error));
+    must(tspk_views_make(&views, frame, s->images, s->labels, s->n, is_fitted, true, info.seed,
+                         threads, &error));
+    memcpy(s->source, views.source, s->n * frame->classes * sizeof *s->source);
+    must(tspk_exit_record_add(&s->record, spike->graph, mode, &views, threads, &error));
+    tspk_views_done(&views);
 }
 
 static void samples_done(samples *s)
@@ -173,11 +177,12 @@ int main(int argc, char **argv)
     tspk_model *model = NULL;
     tspk_spike *spike = NULL;
     tspk_frame frame;
-    uint32_t n_steps = 0;
+    const char *const mode = argc > 9 ? argv[9] : "exact";
+    uint32_t n_steps = 0, most;
 
     if (argc < 7) {
         fprintf(stderr, "bench_exit MODEL.onnx MODEL.spike FIT_DATA FIT_IMAGES JUDGE_DATA SKIP "
-                        "[STEPS [JUDGED]]\n");
+                        "[STEPS [JUDGED [MODE]]]\n");
         return 2;
     }
     tspk_error_init(&error);
@@ -186,11 +191,12 @@ int main(int argc, char **argv)
     must(tspk_frame_init(&frame, model, NULL, 0, &error));
     if (argc > 7)
         n_steps = (uint32_t)count_of(argv[7], "STEPS");
-    if (!n_steps || n_steps > spike->graph->point[0].n_steps)
-        n_steps = spike->graph->point[0].n_steps;
-    read_samples(&fitted, &frame, spike, argv[3], 0, count_of(argv[4], "FIT_IMAGES"), true,
+    must(tspk_spike_mode_steps(spike, mode, &most, &error));
+    if (!n_steps || n_steps > most)
+        n_steps = most;
+    read_samples(&fitted, &frame, spike, argv[3], mode, 0, count_of(argv[4], "FIT_IMAGES"), true,
                  threads);
-    read_samples(&judged, &frame, spike, argv[5], count_of(argv[6], "SKIP"),
+    read_samples(&judged, &frame, spike, argv[5], mode, count_of(argv[6], "SKIP"),
                  argc > 8 ? count_of(argv[8], "JUDGED") : 0, false, threads);
     printf("| policy | fitted for | mean steps | agreement | loss, points | synaptic energy |\n"
            "|---|---|---|---|---|---|\n");

@@ -150,17 +150,19 @@ static tspk_status keep_merging(tspk_spikegraph *spikes, uint32_t pairs, tspk_po
     if (!n_pairs)
         return no_memory(err);
     TSPK_TRY(tspk_count_special_tokens(spikes, &point->merging.n_special, err));
-    tspk_merging_spread(spikes->graph, point->merging.n_special, pairs, n_pairs);
+    if (!tspk_merging_spread(spikes->graph, point->merging.n_special, pairs, n_pairs))
+        return TSPK_FAIL(err, TSPK_RANGE, "%u pairs of tokens a layer, there is room for %u", pairs,
+                         tspk_merging_most(spikes->graph, point->merging.n_special, n_pairs));
     point->merging.n_pairs = n_pairs;
     point->merging.n_attentions = n;
     return TSPK_OK;
 }
 
 /* Node ids of the source graph are those of the spike graph: both are merged alike. */
-static tspk_status fit_merged(const tspk_calib *exact, tspk_spikegraph *spikes,
-                              const tspk_merged_point *wanted, const float *images,
-                              size_t n_images, tspk_error *err)
+static tspk_status fit_merged(const tspk_calib *exact, const tspk_merged_point *wanted,
+                              const float *images, size_t n_images, tspk_error *err)
 {
+    tspk_spikegraph *const spikes = exact->spikes;
     tspk_calib calib = *exact;
     tspk_spikegraph *derived = NULL;
     tspk_graph *source = NULL;
@@ -185,38 +187,47 @@ static tspk_status fit_merged(const tspk_calib *exact, tspk_spikegraph *spikes,
     }
     tspk_graph_free(source);
     tspk_spikegraph_free(derived);
+    if (status != TSPK_OK && calib.point)
+        spikes->n_points--; /* what stands before it is whole */
     return status;
 }
 
-tspk_status tspk_calibrate_points(tspk_spikegraph *spikes, const tspk_graph *source,
-                                  const float *images, size_t n_images,
-                                  const tspk_calib_settings *settings,
-                                  const tspk_merged_point *points, uint32_t n_points,
-                                  tspk_error *err)
+static tspk_calib start(tspk_spikegraph *spikes, const tspk_graph *source, size_t n_images,
+                        const tspk_calib_settings *settings, float **balance)
 {
-    tspk_calib calib = {.spikes = spikes,
+    return (tspk_calib){.spikes = spikes,
                         .source = source,
                         .n_source = settings->is_mirrored ? n_images / 2 : n_images,
                         .settings = *settings,
-                        .arena = spikes->arena};
-    tspk_status status = TSPK_OK;
+                        .arena = spikes->arena,
+                        .balance = balance};
+}
 
-    calib.balance = tspk_arena_array(spikes->arena, spikes->n_linears, sizeof *calib.balance);
-    if (!calib.balance)
-        status = no_memory(err);
+tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
+                           size_t n_images, const tspk_calib_settings *settings,
+                           float ***balance_out, tspk_error *err)
+{
+    float **const balance = tspk_arena_array(spikes->arena, spikes->n_linears, sizeof *balance);
+    tspk_calib calib = start(spikes, source, n_images, settings, balance);
+    tspk_status status = balance ? TSPK_OK : no_memory(err);
+
     if (status == TSPK_OK && !settings->options.has_class_populations)
         status = merge_classes(spikes, err);
     if (status == TSPK_OK)
         status = make_point(spikes, settings, "exact", &calib.point, err);
     if (status == TSPK_OK)
         status = walk(&calib, "calibrate", images, n_images, err);
-    for (uint32_t i = 0; i < n_points && status == TSPK_OK; i++)
-        status = fit_merged(&calib, spikes, &points[i], images, n_images, err);
+    if (status == TSPK_OK && balance_out)
+        *balance_out = balance;
     return tspk_in_stage(err, status, "calibrate");
 }
 
-tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err)
+tspk_status tspk_calibrate_merged(tspk_spikegraph *spikes, const tspk_graph *source,
+                                  const float *images, size_t n_images,
+                                  const tspk_calib_settings *settings, float **balance,
+                                  const tspk_merged_point *point, tspk_error *err)
 {
-    return tspk_calibrate_points(spikes, source, images, n_images, settings, NULL, 0, err);
+    const tspk_calib calib = start(spikes, source, n_images, settings, balance);
+
+    return tspk_in_stage(err, fit_merged(&calib, point, images, n_images, err), "calibrate");
 }

@@ -45,11 +45,14 @@ tspk_status tspk_convert_with(const tspk_model *model, const tspk_dataset *data,
  * @param source    the graph that was lowered: the weights of its Linears under the same node ids
  * @param images    [n_images, elements of the graph's input]; with settings->is_mirrored the second
  *                  half are the mirror images of the first
+ * @param balance_out factors of query and key, which tspk_calibrate_merged() needs; of the spike
+ *                 graph's arena; or NULL
  * @errors NOMEM, INTERRUPTED, UNSUPPORTED (an operator that cannot be evaluated); the node is named
  * @source docs/calibration.md
  */
 tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, const float *images,
-                           size_t n_images, const tspk_calib_settings *settings, tspk_error *err);
+                           size_t n_images, const tspk_calib_settings *settings,
+                           float ***balance_out, tspk_error *err);
 
 /* A point that is fitted after "exact", with its units and weights. */
 typedef struct tspk_merged_point {
@@ -58,13 +61,15 @@ typedef struct tspk_merged_point {
     uint32_t pairs; /* that merge after an Attention in the mean: tspk_merging_spread() */
 } tspk_merged_point;
 
-/** The same, and then a point for every one of `points`, in which tokens merge.
- * @errors also those of tspk_point_graph() */
-tspk_status tspk_calibrate_points(tspk_spikegraph *spikes, const tspk_graph *source,
+/**
+ * Fits a point in which tokens merge on a graph that tspk_calibrate() has fitted: its units, weights
+ * and balances stay. After a failure the graph is as it was.
+ * @errors those of tspk_point_graph(), RANGE (more pairs than there are), NOMEM, INTERRUPTED
+ */
+tspk_status tspk_calibrate_merged(tspk_spikegraph *spikes, const tspk_graph *source,
                                   const float *images, size_t n_images,
-                                  const tspk_calib_settings *settings,
-                                  const tspk_merged_point *points, uint32_t n_points,
-                                  tspk_error *err);
+                                  const tspk_calib_settings *settings, float **balance,
+                                  const tspk_merged_point *point, tspk_error *err);
 
 /* --- shared by the files of this room --- */
 

@@ -17,16 +17,30 @@
 #define LEAST_MULTIPLE 0.45
 #define MULTIPLE_RATIO 1.08
 
+/* Buckets of equal width over a channel's samples, so that looking for a bound is short. */
+#define N_BUCKETS 512u
+
 /* Prefix sums over a channel's sorted samples. */
 typedef struct channel_sums {
     const float *value;
     double *mass, *moment, *square; /* [n + 1] */
+    uint32_t *first;                /* [N_BUCKETS + 1] sample of each bucket, the number behind */
     uint32_t n;
 } channel_sums;
 
+/* Rises with the value, also where rounding moves it. */
+static uint32_t bucket_of(const channel_sums *s, double value)
+{
+    const double low = (double)s->value[0], range = (double)s->value[s->n - 1] - low;
+    const double at = range > 0 ? (value - low) * (N_BUCKETS / range) : 0;
+
+    return at > 0 ? at < N_BUCKETS - 1 ? (uint32_t)at : N_BUCKETS - 1 : 0;
+}
+
 static uint32_t count_below(const channel_sums *s, double bound)
 {
-    uint32_t low = 0, high = s->n;
+    const uint32_t bucket = s->n ? bucket_of(s, bound) : 0;
+    uint32_t low = s->first[bucket], high = s->first[bucket + 1];
 
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
@@ -88,6 +102,7 @@ typedef struct fit {
     const tspk_channel_fit_settings *settings;
     const tspk_ladder_values *ladder;
     double *mass, *moment, *square; /* [channels, n + 1] */
+    uint32_t *first;                /* [channels, N_BUCKETS + 1] */
     double *deviation;              /* [channels] root mean square */
     double *scale;                  /* [channels] */
     tspk_ranked *work;              /* [threads, 2, n] for sorting */
@@ -98,7 +113,8 @@ static channel_sums sums_of(const fit *f, size_t c)
     const uint32_t n = f->population->n;
 
     return (channel_sums){f->population->value + c * n, f->mass + c * (n + 1),
-                          f->moment + c * (n + 1), f->square + c * (n + 1), n};
+                          f->moment + c * (n + 1), f->square + c * (n + 1),
+                          f->first + c * (N_BUCKETS + 1), n};
 }
 
 static void prepare_channel(void *context, size_t c, int worker)
@@ -117,6 +133,11 @@ static void prepare_channel(void *context, size_t c, int worker)
         s.mass[i + 1] = mass += m;
         s.moment[i + 1] = moment += m * v;
         s.square[i + 1] = square += m * v * v;
+    }
+    for (uint32_t i = 0, bucket = 0; bucket <= N_BUCKETS; bucket++) {
+        while (i < s.n && bucket_of(&s, (double)value[i]) < bucket)
+            i++;
+        s.first[bucket] = i;
     }
     f->deviation[c] = mass > 0 ? sqrt(square / mass) : 0;
 }
@@ -190,9 +211,10 @@ tspk_status tspk_fit_channels(tspk_population *population,
     f.mass = malloc(cells * sizeof(double));
     f.moment = malloc(cells * sizeof(double));
     f.square = malloc(cells * sizeof(double));
+    f.first = malloc(channels * (N_BUCKETS + 1) * sizeof *f.first);
     f.deviation = malloc(channels * sizeof(double));
     f.work = malloc((2 * (size_t)settings->threads * population->n + 1) * sizeof *f.work);
-    if (!histogram || !f.mass || !f.moment || !f.square || !f.deviation || !f.work) {
+    if (!histogram || !f.mass || !f.moment || !f.square || !f.first || !f.deviation || !f.work) {
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory to fit %zu channels on %u samples each",
                            channels, population->n);
         goto done;
@@ -210,6 +232,7 @@ done:
     free(f.mass);
     free(f.moment);
     free(f.square);
+    free(f.first);
     free(f.deviation);
     free(f.work);
     return status;

@@ -158,18 +158,23 @@ static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *da
                            err);
 }
 
+/* "exact", and the modes in which tokens merge with the policies that go with them. */
 static tspk_status fit(job *j, tspk_error *err)
 {
     static const char *const names[] = {"balanced", "fast"};
-    tspk_merged_point points[TSPK_COUNT_OF(names)];
-    uint32_t n = 0;
+    tspk_fit fit = {0};
 
-    for (size_t i = 0; i < TSPK_COUNT_OF(names); i++)
-        if (j->settings->merged_pairs[i])
-            points[n++] = (tspk_merged_point){names[i], j->settings->steps, j->settings->levels,
-                                              j->settings->merged_pairs[i]};
-    return tspk_frame_fit_points(&j->frame, j->samples.image, j->samples.n, &j->calibration, points,
-                                 n, &j->spikes, err);
+    TSPK_TRY(tspk_frame_fit(&j->frame, j->samples.image, j->samples.n, &j->calibration, &fit, err));
+    j->spikes = fit.spikes;
+    for (size_t i = 0; i < TSPK_COUNT_OF(names); i++) {
+        const tspk_merged_point point = {names[i], j->settings->steps, j->settings->levels,
+                                         j->settings->merged_pairs[i]};
+
+        if (point.pairs)
+            TSPK_TRY(tspk_frame_fit_merged(&j->frame, j->samples.image, &j->calibration, &point,
+                                           &fit, err));
+    }
+    return TSPK_OK;
 }
 
 static tspk_status finish(job *j, const tspk_tuning *tuning, tspk_spike **spike_out,

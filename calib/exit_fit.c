@@ -107,8 +107,11 @@ tspk_status tspk_exit_chances_new(const tspk_exit_record *record, tspk_exit_chan
     const size_t all = record->n * record->n_steps;
     float *const score = malloc(record->n * sizeof *score);
     float *const scratch = malloc(record->classes * sizeof *scratch);
-    tspk_exit_chances c = {.record = record, .chance = calloc(all, sizeof *c.chance)};
-    bool has_memory = score && scratch && c.chance;
+    tspk_exit_chances c = {.record = record,
+                           .chance = calloc(all, sizeof *c.chance),
+                           .n_views = calloc(record->n_images, sizeof *c.n_views),
+                           .agreed = calloc(record->n_images, sizeof *c.agreed)};
+    bool has_memory = score && scratch && c.chance && c.n_views && c.agreed;
 
     for (tspk_exit_kind kind = TSPK_EXIT_CONFIDENCE; kind <= TSPK_EXIT_MARGIN; kind++) {
         c.score[kind] = malloc(all * sizeof *c.score[kind]);
@@ -117,6 +120,8 @@ tspk_status tspk_exit_chances_new(const tspk_exit_record *record, tspk_exit_chan
     for (tspk_exit_kind kind = TSPK_EXIT_CONFIDENCE; has_memory && kind <= TSPK_EXIT_MARGIN; kind++)
         for (uint32_t t = 0; t < record->n_steps; t++)
             correct_step(&c, kind, t, score, scratch);
+    for (size_t i = 0; has_memory && i < record->n; i++)
+        c.n_views[record->image[i]]++;
     free(score);
     free(scratch);
     if (!has_memory) {
@@ -132,56 +137,71 @@ void tspk_exit_chances_done(tspk_exit_chances *chances)
     for (int kind = 0; kind < TSPK_EXIT_KINDS; kind++)
         free(chances->score[kind]);
     free(chances->chance);
+    free(chances->n_views);
+    free(chances->agreed);
     *chances = (tspk_exit_chances){0};
 }
 
 /* --- outcomes --- */
 
-static tspk_exit_outcome finish(const tspk_exit_record *record, tspk_exit_outcome sums,
-                                const tspk_exit_target *target)
-{
-    const double n = (double)record->n;
-    tspk_exit_outcome out = {.agreement = sums.agreement / n,
-                             .kl = sums.kl / n,
-                             .mean_steps = sums.mean_steps / n,
-                             .energy = sums.energy / n};
-
-    out.error = sqrt(out.agreement * (1 - out.agreement) / (double)record->n_images);
-    out.is_met =
-        out.agreement >= target->agreement && out.agreement - out.error >= target->sure_agreement;
-    return out;
-}
-
-static void add_answer(const tspk_exit_chances *chances, size_t i, uint32_t t,
-                       tspk_exit_outcome *sums)
+/* Standard error of the share of agreeing answers, over the images' own shares, and not less than
+ * that of as many independent answers with this chance. */
+static double error_of(const tspk_exit_chances *chances, double agreement)
 {
     const tspk_exit_record *const record = chances->record;
-    const size_t at = i * record->n_steps + t - 1;
+    const double n = (double)record->n_images;
+    double mean = 0, square = 0;
 
-    sums->agreement += (double)chances->chance[(t - 1) * record->n + i];
-    sums->kl += record->kl[at];
-    sums->mean_steps += t;
-    sums->energy += record->energy[at];
+    for (size_t i = 0; i < record->n_images; i++)
+        mean += chances->agreed[i] / chances->n_views[i] / n;
+    for (size_t i = 0; i < record->n_images; i++) {
+        const double d = chances->agreed[i] / chances->n_views[i] - mean;
+
+        square += d * d;
+    }
+    return sqrt(fmax(square / (n * n), agreement * (1 - agreement) / (double)record->n));
+}
+
+/* Answer i stops after stop[i] steps, or after n_steps where `stop` is NULL. */
+static tspk_exit_outcome outcome_of(const tspk_exit_chances *chances, const uint32_t *stop,
+                                    uint32_t n_steps, const tspk_exit_target *target)
+{
+    const tspk_exit_record *const record = chances->record;
+    const double n = (double)record->n;
+    tspk_exit_outcome sums = {0};
+
+    memset(chances->agreed, 0, record->n_images * sizeof *chances->agreed);
+    for (size_t i = 0; i < record->n; i++) {
+        const size_t t = stop ? stop[i] : n_steps, at = i * record->n_steps + t - 1;
+
+        chances->agreed[record->image[i]] += record->agrees[at];
+        sums.agreement += (double)chances->chance[(t - 1) * record->n + i];
+        sums.lost += record->lost[at];
+        sums.kl += record->kl[at];
+        sums.mean_steps += (double)t;
+        sums.energy += record->energy[at];
+    }
+    sums.agreement /= n;
+    sums.lost /= n;
+    sums.kl /= n;
+    sums.mean_steps /= n;
+    sums.energy /= n;
+    sums.error = error_of(chances, sums.agreement);
+    sums.is_met = sums.agreement >= target->agreement &&
+                  sums.agreement - sums.error >= target->sure_agreement;
+    return sums;
 }
 
 tspk_exit_outcome tspk_exit_outcome_of(const tspk_exit_chances *chances, const uint32_t *stop,
                                        const tspk_exit_target *target)
 {
-    tspk_exit_outcome sums = {0};
-
-    for (size_t i = 0; i < chances->record->n; i++)
-        add_answer(chances, i, stop[i], &sums);
-    return finish(chances->record, sums, target);
+    return outcome_of(chances, stop, 0, target);
 }
 
 tspk_exit_outcome tspk_exit_fixed(const tspk_exit_chances *chances, uint32_t n_steps,
                                   const tspk_exit_target *target)
 {
-    tspk_exit_outcome sums = {0};
-
-    for (size_t i = 0; i < chances->record->n; i++)
-        add_answer(chances, i, n_steps, &sums);
-    return finish(chances->record, sums, target);
+    return outcome_of(chances, NULL, n_steps, target);
 }
 
 tspk_exit_target tspk_exit_reachable(const tspk_exit_chances *chances, uint32_t n_steps,

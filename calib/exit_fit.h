@@ -11,6 +11,8 @@ typedef struct tspk_exit_chances {
     float temperature[TSPK_EXIT_KINDS][TSPK_MAX_STEPS];
     float *score[TSPK_EXIT_KINDS]; /* [n_steps, n] of CONFIDENCE, ENTROPY, MARGIN */
     float *chance;                 /* [n_steps, n] that the answer is the source's */
+    uint32_t *n_views;             /* [images] answers of each */
+    double *agreed;                /* [images] work of tspk_exit_outcome_of() */
 } tspk_exit_chances;
 
 /**
@@ -34,7 +36,8 @@ typedef struct tspk_exit_target {
 typedef struct tspk_exit_outcome {
     bool is_met;
     double agreement; /* mean chance of the answers with which images stop */
-    double error;     /* its standard error over the images */
+    double error;     /* its standard error over the images, whose views are not independent */
+    double lost;      /* mean of `lost` of those answers: share of right ones, where labels tell */
     double kl;        /* mean, of those answers [nats] */
     double mean_steps;
     double energy; /* synaptic, mean, ratio to the source network's */

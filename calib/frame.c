@@ -73,42 +73,67 @@ static tspk_status fit_into_cache(const tspk_spikegraph *spikes, size_t *n_image
     return TSPK_OK;
 }
 
-tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
-                           const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
-                           tspk_error *err)
+/* The images, with mirror images behind them where they count; NULL when memory is short. */
+static const float *take_images(const tspk_frame *frame, const float *images, const tspk_fit *fit,
+                                float **mirrored_out)
 {
-    return tspk_frame_fit_points(frame, images, n_images, settings, NULL, 0, spikes_out, err);
+    *mirrored_out = fit->is_mirrored ? add_mirrored(frame, images, fit->n_images) : NULL;
+    return fit->is_mirrored ? *mirrored_out : images;
 }
 
-tspk_status tspk_frame_fit_points(const tspk_frame *frame, const float *images, size_t n_images,
+static tspk_status no_images(const tspk_fit *fit, tspk_error *err)
+{
+    return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu mirrored images", fit->n_images);
+}
+
+static size_t count_images(const tspk_fit *fit)
+{
+    return fit->is_mirrored ? 2 * fit->n_images : fit->n_images;
+}
+
+tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
+                           const tspk_calib_settings *settings, tspk_fit *fit_out, tspk_error *err)
+{
+    tspk_calib_settings fitted = *settings;
+    tspk_fit fit = {.n_images = n_images};
+    float *mirrored = NULL;
+    tspk_status status = tspk_lower(frame->source, &frame->structure, frame->keep_analog,
+                                    frame->n_keep_analog, &fit.spikes, err);
+
+    if (status == TSPK_OK)
+        status = fit_into_cache(fit.spikes, &fit.n_images, &fitted, err);
+    fit.is_mirrored = fitted.is_mirrored;
+    if (status == TSPK_OK) {
+        const float *const all = take_images(frame, images, &fit, &mirrored);
+
+        status = all ? tspk_calibrate(fit.spikes, frame->source, all, count_images(&fit), &fitted,
+                                      &fit.balance, err)
+                     : no_images(&fit, err);
+    }
+    free(mirrored);
+    if (status == TSPK_OK) {
+        fit.spikes->ann_cost = frame->cost;
+        fit.spikes->provenance.n_calibration = (uint32_t)fit.n_images;
+        *fit_out = fit;
+    } else {
+        tspk_spikegraph_free(fit.spikes);
+    }
+    return status;
+}
+
+tspk_status tspk_frame_fit_merged(const tspk_frame *frame, const float *images,
                                   const tspk_calib_settings *settings,
-                                  const tspk_merged_point *points, uint32_t n_points,
-                                  tspk_spikegraph **spikes_out, tspk_error *err)
+                                  const tspk_merged_point *point, tspk_fit *fit, tspk_error *err)
 {
     tspk_calib_settings fitted = *settings;
     float *mirrored = NULL;
-    tspk_spikegraph *spikes = NULL;
-    tspk_status status = tspk_lower(frame->source, &frame->structure, frame->keep_analog,
-                                    frame->n_keep_analog, &spikes, err);
+    const float *const all = take_images(frame, images, fit, &mirrored);
+    tspk_status status;
 
-    if (status == TSPK_OK)
-        status = fit_into_cache(spikes, &n_images, &fitted, err);
-    if (status == TSPK_OK && fitted.is_mirrored) {
-        mirrored = add_mirrored(frame, images, n_images);
-        if (!mirrored)
-            status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu mirrored images", n_images);
-    }
-    if (status == TSPK_OK)
-        status = tspk_calibrate_points(spikes, frame->source, mirrored ? mirrored : images,
-                                       mirrored ? 2 * n_images : n_images, &fitted, points,
-                                       n_points, err);
+    fitted.is_mirrored = fit->is_mirrored;
+    status = all ? tspk_calibrate_merged(fit->spikes, frame->source, all, count_images(fit),
+                                         &fitted, fit->balance, point, err)
+                 : no_images(fit, err);
     free(mirrored);
-    if (status == TSPK_OK) {
-        spikes->ann_cost = frame->cost;
-        spikes->provenance.n_calibration = (uint32_t)n_images;
-        *spikes_out = spikes;
-    } else {
-        tspk_spikegraph_free(spikes);
-    }
     return status;
 }

@@ -22,6 +22,14 @@ tspk_status tspk_frame_init(tspk_frame *frame, const tspk_model *model,
                             const char *const *keep_analog, size_t n_keep_analog, tspk_error *err);
 void tspk_frame_done(tspk_frame *frame);
 
+/* What a fit has made, and what more points of it need. */
+typedef struct tspk_fit {
+    tspk_spikegraph *spikes; /* owned by who fitted it */
+    float **balance;         /* of tspk_calibrate(); in the arena of `spikes` */
+    size_t n_images;         /* that were fitted on: the cache may have left some out */
+    bool is_mirrored;        /* and their mirror images */
+} tspk_fit;
+
 /**
  * Lowers and calibrates: a verified spike graph with the point "exact".
  * Mirror images, then images, are left out where settings->cache_bytes asks for it; the provenance
@@ -30,13 +38,15 @@ void tspk_frame_done(tspk_frame *frame);
  * @errors those of tspk_lower() and tspk_calibrate(), LIMIT (the cache holds no image)
  */
 tspk_status tspk_frame_fit(const tspk_frame *frame, const float *images, size_t n_images,
-                           const tspk_calib_settings *settings, tspk_spikegraph **spikes_out,
-                           tspk_error *err);
+                           const tspk_calib_settings *settings, tspk_fit *fit_out, tspk_error *err);
 
-/** The same with more points: tspk_calibrate_points(). */
-tspk_status tspk_frame_fit_points(const tspk_frame *frame, const float *images, size_t n_images,
+/**
+ * Adds a point in which tokens merge. After a failure the fit is as it was.
+ * @param images, settings as they were in tspk_frame_fit()
+ * @errors those of tspk_calibrate_merged()
+ */
+tspk_status tspk_frame_fit_merged(const tspk_frame *frame, const float *images,
                                   const tspk_calib_settings *settings,
-                                  const tspk_merged_point *points, uint32_t n_points,
-                                  tspk_spikegraph **spikes_out, tspk_error *err);
+                                  const tspk_merged_point *point, tspk_fit *fit, tspk_error *err);
 
 #endif

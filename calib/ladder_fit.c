@@ -34,6 +34,7 @@ typedef struct side {
     double width; /* of a bin */
     double price; /* squared error that a spike has to save */
     double mass[HALF + 1], moment[HALF + 1], square[HALF + 1];
+    double root[HALF + 1]; /* prefix sums of the cube root of the mass of a bin */
 } side;
 
 static void side_add(side *s, const tspk_histogram *h, int sign, double price)
@@ -54,6 +55,8 @@ static void side_add(side *s, const tspk_histogram *h, int sign, double price)
         s->moment[i + 1] += moment;
         s->square[i + 1] += square;
     }
+    for (int i = 0; i < HALF; i++)
+        s->root[i + 1] = s->root[i] + cbrt(s->mass[i + 1] - s->mass[i]);
 }
 
 static int bin_at(const side *s, double magnitude)
@@ -99,16 +102,12 @@ static double side_error(const side *s, const double *level, uint32_t n)
  */
 static void companded_start(const side *s, double *level, uint32_t n)
 {
-    double total = 0, run = 0;
+    const double total = s->root[HALF];
     uint32_t next = 0;
 
-    for (int i = 0; i < HALF; i++)
-        total += cbrt(s->mass[i + 1] - s->mass[i]);
-    for (int i = 0; i < HALF && next < n; i++) {
-        run += cbrt(s->mass[i + 1] - s->mass[i]);
-        while (next < n && run >= total * (next + 1) / (n + 0.5))
+    for (int i = 0; i < HALF && next < n; i++)
+        while (next < n && s->root[i + 1] >= total * (next + 1) / (n + 0.5))
             level[next++] = (i + 1) * s->width;
-    }
     for (; next < n; next++)
         level[next] = (next ? level[next - 1] : 0) + s->width;
     for (uint32_t i = 1; i < n; i++)

@@ -1,254 +1,254 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "calib/tune.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "calib/tune_exit.h"
+#include "core/compiler.h"
 #include "core/fail.h"
-#include "core/logits.h"
 
-#define N_FOLDS 2u
-/* The last fit takes this much longer than a fold's, and its share of the time is kept. */
-#define LAST_FIT_FACTOR 2.2
-
-typedef struct candidate {
-    uint32_t levels;
-    double price; /* at linear sites, from step 2 on */
-} candidate;
+/* Where the optimum was found for networks of two sizes: tried first. */
+#define FIRST_LEVELS 16u
+#define FIRST_STEPS  2u
+#define BISECTIONS   4
+#define NAME_BYTES   24u
 
 /* In the order in which they are tried. */
-static const uint32_t other_levels[] = {16, 12, 6, 4};
+static const double token_shares[] = {0.70, 0.58, 0.84, 0.48};
+static const uint32_t other_levels[] = {12, 8, 6, 4};
 static const double other_prices[] = {0.01, 0.03};
 
-typedef struct search {
-    const tspk_frame *frame;
-    const float *images, *source;
-    const int64_t *labels;
-    size_t n_images;
-    const tspk_calib_settings *settings;
-    const tspk_budget *budget;
-    tspk_tuning *tuning;
-    uint32_t n_candidates;
-    double started, longest; /* [s] start; longest candidate so far */
-    tspk_spikegraph *kept;   /* of the best candidate so far, fitted on one fold's others */
-    bool is_labelled;
-    double source_correct; /* share of labelled images that the source network gets right */
-} search;
-
-static double now(void)
+/* Is there time to judge, and then for the last fit? */
+static bool has_time(const tspk_search *s, uint32_t family, uint32_t pairs, uint32_t fold,
+                     bool is_mirrored)
 {
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
+    return tspk_search_seconds(s) + tspk_search_cost(s, family, pairs, fold) +
+               tspk_search_last_fit(s, is_mirrored && s->settings->is_mirrored) <
+           s->budget->seconds;
 }
 
-/* Progress of one fit under a name of its own. */
-typedef struct phase {
-    const tspk_calib_settings *settings;
-    char name[64];
-} phase;
-
-static int report(void *context, const char *name, size_t done, size_t total)
+/* A later candidate that needs more memory than there is, exceeds a limit or cannot merge is left
+ * out. */
+static tspk_status judge_if_possible(tspk_search *s, uint32_t family, uint32_t pairs, uint32_t fold,
+                                     bool is_mirrored, tspk_error *err)
 {
-    const phase *p = context;
-
-    (void)name;
-    return p->settings->progress(p->settings->progress_context, p->name, done, total);
-}
-
-static tspk_calib_settings settings_of(const search *s, const candidate *c)
-{
-    tspk_calib_settings settings = *s->settings;
-
-    settings.n_levels = c->levels;
-    settings.later_price[TSPK_SITE_LINEAR] = c->price;
-    return settings;
-}
-
-static void count_source(search *s)
-{
-    size_t labelled = 0, correct = 0;
-
-    for (size_t i = 0; s->labels && i < s->n_images; i++) {
-        const float *logits = s->source + i * s->frame->classes;
-
-        if (s->labels[i] < 0)
-            continue;
-        labelled++;
-        correct += tspk_find_largest(logits, s->frame->classes) == (size_t)s->labels[i];
-    }
-    s->is_labelled = labelled == s->n_images;
-    s->source_correct = labelled ? (double)correct / (double)labelled : 0;
-}
-
-/* Points of top-1: a third of the changed answers, and what was counted, each by its precision. Of
- * few images a count moves by points for nothing. */
-static double loss_of(const search *s, double agreement, double correct, double n)
-{
-    const double estimated = 100 * TSPK_LOSS_OF_DISAGREEMENT * (1 - agreement);
-    const double counted = 100 * (s->source_correct - correct / n);
-    const double doubt = estimated * estimated, noise = 1e4 * (1 - agreement) / n;
-
-    if (!s->is_labelled || !(doubt + noise > 0))
-        return estimated;
-    return (estimated * noise + counted * doubt) / (doubt + noise);
-}
-
-static tspk_status add_trades(search *s, const candidate *c, const tspk_judgement *sums, size_t n,
-                              const tspk_exit_record *record, tspk_error *err)
-{
-    const tspk_trade like = {.candidate = s->n_candidates, .levels = c->levels, .price = c->price};
-    const tspk_exit_target none = {0};
-    tspk_tuning *tuning = s->tuning;
-    tspk_exit_chances chances;
     tspk_status status;
 
-    TSPK_TRY(tspk_exit_chances_new(record, &chances, err));
-    for (uint32_t t = 0; t < s->settings->n_steps && tuning->n_trades < TSPK_MAX_TRADES; t++) {
-        const tspk_exit_outcome fixed = tspk_exit_fixed(&chances, t + 1, &none);
-        const double count = (double)n;
-        tspk_trade *to = &tuning->trade[tuning->n_trades];
-
-        *to = like;
-        to->id = tuning->n_trades++;
-        to->steps = t + 1;
-        to->mean_steps = t + 1;
-        to->agreement = fixed.agreement;
-        to->error = fixed.error;
-        to->kl = sums[t].kl / count;
-        to->energy = sums[t].energy_synaptic / count;
-        to->loss = loss_of(s, to->agreement, sums[t].correct, count);
-    }
-    s->n_candidates++;
-    status = tspk_add_exit_trades(tuning, &chances, &like, s->budget, err);
-    tspk_exit_chances_done(&chances);
-    return status;
-}
-
-static tspk_status judge(search *s, const candidate *c, tspk_error *err)
-{
-    tspk_calib_settings settings = settings_of(s, c);
-    phase named = {.settings = s->settings};
-    tspk_spikegraph *spikes = NULL;
-    const double begun = now();
-    tspk_judgement *sums = calloc(s->settings->n_steps, sizeof *sums);
-    tspk_status status = sums ? TSPK_OK : TSPK_FAIL(err, TSPK_NOMEM, "no memory to judge");
-    tspk_exit_record record = {0};
-    size_t n_judged = 0;
-
-    for (uint32_t fold = 0; fold < N_FOLDS && status == TSPK_OK; fold++) {
-        size_t n = 0;
-
-        snprintf(named.name, sizeof named.name, "%u levels, price %g, fold %u of %u", c->levels,
-                 c->price, fold + 1, N_FOLDS);
-        if (s->settings->progress) {
-            settings.progress = report;
-            settings.progress_context = &named;
-        }
-        tspk_spikegraph_free(spikes);
-        spikes = NULL;
-        status = tspk_judge_fold(s->frame, s->images, s->labels, s->source, s->n_images, N_FOLDS,
-                                 fold, &settings, sums, &n, &record, &spikes, err);
-        n_judged += n;
-    }
-    if (status == TSPK_OK)
-        status = add_trades(s, c, sums, n_judged, &record, err);
-    tspk_exit_record_done(&record);
-    if (status == TSPK_OK) {
-        tspk_choose_trades(s->tuning, s->budget);
-        if (s->tuning->trade[s->tuning->balanced].candidate + 1 == s->n_candidates) {
-            tspk_spikegraph_free(s->kept);
-            s->kept = spikes;
-            spikes = NULL;
-        }
-    }
-    tspk_spikegraph_free(spikes);
-    free(sums);
-    s->longest = fmax(s->longest, now() - begun);
-    return status;
-}
-
-static bool has_time(const search *s)
-{
-    const double last_fit = s->longest / N_FOLDS * LAST_FIT_FACTOR;
-
-    return now() - s->started + s->longest + last_fit < s->budget->seconds;
-}
-
-/* A later candidate that needs more memory than there is, or exceeds a limit, is left out. */
-static tspk_status judge_if_possible(search *s, const candidate *c, tspk_error *err)
-{
-    const tspk_status status = judge(s, c, err);
-
-    if (status != TSPK_NOMEM && status != TSPK_LIMIT)
+    if (!has_time(s, family, pairs, fold, is_mirrored))
+        return TSPK_OK;
+    status = tspk_search_judge(s, family, pairs, fold, err);
+    if (status != TSPK_NOMEM && status != TSPK_LIMIT && status != TSPK_UNSUPPORTED &&
+        status != TSPK_RANGE)
         return status;
     tspk_error_init(err);
     return TSPK_OK;
 }
 
-static tspk_status search_all(search *s, bool is_pinned, tspk_error *err)
+static const tspk_trade *chosen(const tspk_search *s, bool is_fast)
 {
-    candidate next = {s->settings->n_levels, s->settings->later_price[TSPK_SITE_LINEAR]};
+    return &s->tuning->trade[is_fast ? s->tuning->fast : s->tuning->balanced];
+}
 
-    TSPK_TRY(judge(s, &next, err));
-    for (size_t i = 0; !is_pinned && i < sizeof other_levels / sizeof *other_levels; i++) {
-        next.levels = other_levels[i];
-        if (next.levels != s->settings->n_levels && has_time(s))
-            TSPK_TRY(judge_if_possible(s, &next, err));
-    }
-    next.levels = s->tuning->trade[s->tuning->balanced].levels;
-    for (size_t i = 0; i < sizeof other_prices / sizeof *other_prices; i++) {
-        next.price = other_prices[i];
-        if (has_time(s))
-            TSPK_TRY(judge_if_possible(s, &next, err));
+/* Judges on the other fold what the modes would be, until that changes nothing. */
+static tspk_status confirm(tspk_search *s, tspk_error *err)
+{
+    for (int round = 0; round < 2 * BISECTIONS; round++) {
+        bool is_confirmed = true;
+
+        for (int is_fast = 0; is_fast < 2; is_fast++) {
+            const tspk_trade trade = *chosen(s, is_fast);
+            const tspk_candidate *const c = tspk_search_find(s, trade.family, trade.pairs);
+
+            if (!c || c->is_judged[1] || !has_time(s, trade.family, trade.pairs, 1, false))
+                continue;
+            TSPK_TRY(judge_if_possible(s, trade.family, trade.pairs, 1, false, err));
+            is_confirmed = false;
+            break;
+        }
+        if (is_confirmed)
+            return TSPK_OK;
     }
     return TSPK_OK;
 }
 
-/* The first steps of "exact" under a name of their own. */
-static tspk_status add_prefix(tspk_spikegraph *spikes, const char *name, uint32_t n_steps,
-                              tspk_error *err)
+/* The middle between a mode's pairs and the next more that were tried in its family; 0: none. */
+static uint32_t next_pairs(const tspk_search *s, const tspk_trade *trade)
 {
-    tspk_point *points = tspk_arena_array(spikes->arena, spikes->n_points + 1, sizeof *points);
-    tspk_point *to = points + spikes->n_points;
+    uint32_t more = 0;
+
+    for (uint32_t i = 0; i < s->n_candidates; i++) {
+        const tspk_candidate *const c = &s->candidate[i];
+
+        if (c->family == trade->family && c->pairs > trade->pairs && (!more || c->pairs < more))
+            more = c->pairs;
+    }
+    return more > trade->pairs + 1 ? (more + trade->pairs) / 2 : 0;
+}
+
+static tspk_status bisect(tspk_search *s, tspk_error *err)
+{
+    for (int i = 0; i < BISECTIONS; i++)
+        for (int is_fast = 0; is_fast < 2; is_fast++) {
+            const tspk_trade trade = *chosen(s, is_fast);
+            const uint32_t pairs = next_pairs(s, &trade);
+
+            if (!pairs)
+                continue;
+            TSPK_TRY(judge_if_possible(s, trade.family, pairs, 0, true, err));
+            TSPK_TRY(confirm(s, err));
+        }
+    return TSPK_OK;
+}
+
+/* One fold of all tokens and of as many pairs as the modes merge now; the other where they win. */
+static tspk_status try_family(tspk_search *s, uint32_t family, tspk_error *err)
+{
+    const uint32_t pairs[] = {0, chosen(s, false)->pairs, chosen(s, true)->pairs};
+
+    for (size_t i = 0; i < TSPK_COUNT_OF(pairs); i++)
+        TSPK_TRY(judge_if_possible(s, family, pairs[i], 0, true, err));
+    return confirm(s, err);
+}
+
+static tspk_status search_all(tspk_search *s, bool is_pinned, tspk_error *err)
+{
+    const double price = s->settings->later_price[TSPK_SITE_LINEAR];
+    const uint32_t levels = is_pinned ? s->settings->n_levels : FIRST_LEVELS;
+    const uint32_t n_steps = s->settings->n_steps;
+    const uint32_t steps = n_steps < FIRST_STEPS ? n_steps : FIRST_STEPS;
+    uint32_t family = tspk_search_family(s, levels, steps, price);
+
+    TSPK_TRY(tspk_search_judge(s, family, 0, 0, err));
+    if (!s->tuning->is_met && n_steps > steps) {
+        family = tspk_search_family(s, levels, n_steps, price);
+        TSPK_TRY(judge_if_possible(s, family, 0, 0, false, err));
+        family = chosen(s, false)->family;
+    }
+    for (size_t i = 0; i < TSPK_COUNT_OF(token_shares); i++) {
+        const uint32_t pairs = tspk_search_pairs(s, token_shares[i]);
+
+        if (pairs)
+            TSPK_TRY(judge_if_possible(s, family, pairs, 0, false, err));
+    }
+    TSPK_TRY(confirm(s, err));
+    TSPK_TRY(bisect(s, err));
+    for (size_t i = 0; !is_pinned && i < TSPK_COUNT_OF(other_levels); i++)
+        TSPK_TRY(try_family(
+            s, tspk_search_family(s, other_levels[i], s->family[family].steps, price), err));
+    for (size_t i = 0; i < TSPK_COUNT_OF(other_prices); i++) {
+        const tspk_trade *const best = chosen(s, false);
+
+        TSPK_TRY(try_family(s, tspk_search_family(s, best->levels, s->family[best->family].steps,
+                                                  other_prices[i]),
+                            err));
+    }
+    return TSPK_OK;
+}
+
+/* --- the file's points --- */
+
+/* The first steps of the point that a mode was judged as, under the mode's name. */
+static tspk_status name_point(tspk_spikegraph *spikes, const tspk_trade *trade, const char *mode,
+                              tspk_point *to, tspk_error *err)
+{
+    char name[NAME_BYTES];
+    uint32_t index;
+
+    TSPK_TRY(tspk_find_point(spikes, tspk_search_point_name(trade->pairs, name), &index, err));
+    *to = spikes->point[index];
+    to->n_steps = trade->steps;
+    to->name = tspk_arena_text(spikes->arena, mode);
+    return to->name ? TSPK_OK
+                    : TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point %s", mode);
+}
+
+/* "exact" and the modes, with their policies, in the place of the points there are. */
+static tspk_status set_points(const tspk_search *s, tspk_spikegraph *spikes, tspk_error *err)
+{
+    static const char *const names[] = {"balanced", "fast"};
+    tspk_point *const points = tspk_arena_array(spikes->arena, 3, sizeof *points);
 
     if (!points)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point %s", name);
-    for (uint32_t i = 0; i < spikes->n_points; i++)
-        points[i] = spikes->point[i];
-    *to = spikes->point[0];
-    to->n_steps = n_steps;
-    to->name = tspk_arena_text(spikes->arena, name);
-    if (!to->name)
-        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point %s", name);
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating points");
+    points[0] = spikes->point[0];
+    for (uint32_t i = 0; i < 2; i++) {
+        const tspk_trade *const trade = chosen(s, i);
+        const tspk_candidate *const judged = tspk_search_find(s, trade->family, trade->pairs);
+
+        TSPK_TRY(name_point(spikes, trade, names[i], &points[i + 1], err));
+        if (judged)
+            TSPK_TRY(tspk_fit_exits(&judged->record, s->budget, i, trade->exit != TSPK_EXIT_NONE,
+                                    s->settings->seed, spikes->arena, &points[i + 1], err));
+    }
     spikes->point = points;
-    spikes->n_points++;
+    spikes->n_points = 3;
     return TSPK_OK;
 }
 
-static tspk_status fit_chosen(const search *s, tspk_spikegraph **spikes_out, tspk_error *err)
+static tspk_status fit_modes(const tspk_search *s, const tspk_calib_settings *settings,
+                             tspk_fit *fit, tspk_error *err)
 {
-    const tspk_trade *balanced = &s->tuning->trade[s->tuning->balanced];
-    const candidate chosen = {balanced->levels, balanced->price};
-    const tspk_calib_settings settings = settings_of(s, &chosen);
+    const tspk_trade *const mode[] = {chosen(s, false), chosen(s, true)};
+    const bool is_shared = mode[0]->pairs == mode[1]->pairs;
 
-    return tspk_frame_fit(s->frame, s->images, s->n_images, &settings, spikes_out, err);
+    for (int i = 0; i < 2; i++) {
+        char name[NAME_BYTES];
+        const uint32_t other = mode[1 - i]->steps;
+        const tspk_merged_point point = {
+            tspk_search_point_name(mode[i]->pairs, name),
+            is_shared && other > mode[i]->steps ? other : mode[i]->steps, mode[i]->levels,
+            mode[i]->pairs};
+
+        if (mode[i]->pairs && !(is_shared && i))
+            TSPK_TRY(tspk_frame_fit_merged(s->frame, s->images, settings, &point, fit, err));
+    }
+    return TSPK_OK;
 }
 
-static tspk_status add_points(const search *s, tspk_spikegraph *spikes, tspk_error *err)
+static tspk_status fit_chosen(const tspk_search *s, tspk_spikegraph **spikes_out, tspk_error *err)
 {
-    const tspk_tuning *const tuning = s->tuning;
+    tspk_calib_settings settings = tspk_search_settings(s, chosen(s, false)->family);
+    tspk_fit fit = {0};
+    tspk_status status;
 
-    TSPK_TRY(add_prefix(spikes, "balanced", tuning->trade[tuning->balanced].steps, err));
-    TSPK_TRY(add_prefix(spikes, "fast", tuning->trade[tuning->fast].steps, err));
-    if (tuning->is_partial) /* who stopped the search does not wait for more */
-        return TSPK_OK;
-    return tspk_fit_exits(s->frame, s->images, s->n_images, s->settings, tuning, s->budget, spikes,
-                          err);
+    settings.is_mirrored &=
+        tspk_search_seconds(s) + tspk_search_last_fit(s, true) < s->budget->seconds;
+    TSPK_TRY(tspk_frame_fit(s->frame, s->images, s->n_images, &settings, &fit, err));
+    status = fit_modes(s, &settings, &fit, err);
+    if (status == TSPK_OK)
+        *spikes_out = fit.spikes;
+    else
+        tspk_spikegraph_free(fit.spikes);
+    return status;
+}
+
+static bool has_point(const tspk_spikegraph *spikes, const tspk_trade *trade)
+{
+    char name[NAME_BYTES];
+    uint32_t index;
+
+    return tspk_find_point(spikes, tspk_search_point_name(trade->pairs, name), &index, NULL) ==
+           TSPK_OK;
+}
+
+/* The network of a fold in which "balanced" was fitted; "fast" is the same where it was not. */
+static tspk_spikegraph *take_kept(tspk_search *s)
+{
+    tspk_fit *const fit = s->family[chosen(s, false)->family].fit;
+    uint32_t fold = TSPK_TUNE_FOLDS;
+    tspk_spikegraph *kept;
+
+    for (uint32_t i = TSPK_TUNE_FOLDS; i-- > 0;)
+        if (fit[i].spikes && has_point(fit[i].spikes, chosen(s, false)) &&
+            (fold == TSPK_TUNE_FOLDS || has_point(fit[i].spikes, chosen(s, true))))
+            fold = i;
+    if (fold == TSPK_TUNE_FOLDS)
+        return NULL;
+    kept = fit[fold].spikes;
+    fit[fold] = (tspk_fit){0};
+    if (!has_point(kept, chosen(s, true)))
+        s->tuning->fast = s->tuning->balanced;
+    return kept;
 }
 
 tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_t *labels,
@@ -256,43 +256,36 @@ tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_
                       const tspk_budget *budget, tspk_tuning *tuning_out,
                       tspk_spikegraph **spikes_out, tspk_error *err)
 {
-    float *source = malloc(n_images * frame->classes * sizeof *source);
-    search s = {.frame = frame,
-                .images = images,
-                .source = source,
-                .labels = labels,
-                .n_images = n_images,
-                .settings = settings,
-                .budget = budget,
-                .tuning = tuning_out,
-                .started = now()};
-    tspk_status status = source ? TSPK_OK : TSPK_FAIL(err, TSPK_NOMEM, "no memory for logits");
-
+    tspk_search *const s = calloc(1, sizeof *s);
     tspk_spikegraph *spikes = NULL;
+    tspk_status status;
 
     *tuning_out = (tspk_tuning){0};
+    if (!s)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the search");
+    *s = (tspk_search){.frame = frame,
+                       .images = images,
+                       .labels = labels,
+                       .n_images = n_images,
+                       .settings = settings,
+                       .budget = budget,
+                       .tuning = tuning_out};
+    s->started = tspk_search_seconds(s);
+    status = search_all(s, is_pinned, err);
     if (status == TSPK_OK)
-        status = tspk_source_logits(frame, images, n_images, settings->threads, source, err);
-    if (status == TSPK_OK) {
-        count_source(&s);
-        status = search_all(&s, is_pinned, err);
-    }
-    if (status == TSPK_OK)
-        status = fit_chosen(&s, &spikes, err);
-    if (status == TSPK_INTERRUPTED && s.kept) {
-        spikes = s.kept;
-        s.kept = NULL;
+        status = fit_chosen(s, &spikes, err);
+    if (status == TSPK_INTERRUPTED && tuning_out->n_trades && (spikes = take_kept(s))) {
         tuning_out->is_partial = true;
         tspk_error_init(err);
         status = TSPK_OK;
     }
     if (status == TSPK_OK)
-        status = add_points(&s, spikes, err);
+        status = set_points(s, spikes, err);
     if (status == TSPK_OK)
         *spikes_out = spikes;
     else
         tspk_spikegraph_free(spikes);
-    tspk_spikegraph_free(s.kept);
-    free(source);
+    tspk_search_done(s);
+    free(s);
     return tspk_in_stage(err, status, "tune");
 }

@@ -48,7 +48,7 @@ static const tspk_trade *find_fast(const tspk_tuning *tuning, const tspk_budget 
     for (uint32_t i = 0; i < tuning->n_trades; i++) {
         const tspk_trade *trade = &tuning->trade[i];
 
-        if (trade->candidate == balanced->candidate && trade->energy < fast->energy &&
+        if (trade->family == balanced->family && trade->energy < fast->energy &&
             is_fast_enough(budget, trade))
             fast = trade;
     }

@@ -10,19 +10,21 @@
 #include "transpike/spike.h"
 
 /* Share of changed answers that cost a right one, where labels do not tell. */
-#define TSPK_LOSS_OF_DISAGREEMENT (1.0 / 3.0)
+#define TSPK_LOSS_OF_DISAGREEMENT 0.25
 /* "fast" may lose so many times what the budget allows. */
 #define TSPK_FAST_ALLOWANCE 3
 
-/* One line of the table: a candidate after one of its steps. */
+/* One line of the table: what a candidate is under one way to stop. */
 typedef struct tspk_trade {
-    uint32_t id, candidate; /* id: its own place in the table */
-    uint32_t levels, steps; /* most steps of an image */
+    uint32_t id;            /* its own place in the table */
+    uint32_t family;        /* candidates that share weights: of the same levels and price */
+    uint32_t levels, pairs; /* pairs of tokens that merge a layer in the mean, 0: none */
+    uint32_t steps;         /* most steps of an image */
     tspk_exit_kind exit;    /* what stops images before; NONE: nothing */
     double mean_steps;
     double price;     /* at linear sites, from step 2 on: tspk_calib_settings */
     double loss;      /* points of top-1, estimated: tspk_tune() */
-    double agreement; /* share of the judged images, or the chance of it */
+    double agreement; /* chance of it, over the judged images */
     double error;     /* what the agreement is less sure by: its standard error */
     double kl;        /* [nats] */
     double energy;    /* synaptic, ratio to the source network's */
@@ -46,7 +48,7 @@ typedef struct tspk_tuning {
  * min_agreement when the error is taken off, and max_energy where it is positive. Where none is,
  * the budget is not met and it is the trade of least KL within max_energy, or, where none is even
  * within that, the one of least energy. "fast" is the trade of least energy, less than balanced's,
- * among the steps of the same candidate that are within max_energy and lose at most three times
+ * among those of the same family that are within max_energy and lose at most three times
  * what the budget allows: loss <= 3 max_loss, or without max_loss 1 - agreement <= 3 (1 -
  * min_agreement); balanced itself where there is no such one. Of equals the first counts.
  *

@@ -12,7 +12,11 @@ static bool add_trade(cJSON *rows, const tspk_trade *trade)
     if (!cJSON_AddItemToArray(rows, row))
         return false;
     settings = cJSON_AddObjectToObject(row, "settings");
-    return settings && cJSON_AddNumberToObject(settings, "price", trade->price) &&
+    return settings && cJSON_AddNumberToObject(settings, "levels", trade->levels) &&
+           cJSON_AddNumberToObject(settings, "steps", trade->steps) &&
+           cJSON_AddNumberToObject(settings, "merge", trade->pairs) &&
+           cJSON_AddStringToObject(settings, "policy", tspk_exit_kind_name(trade->exit)) &&
+           cJSON_AddNumberToObject(settings, "price", trade->price) &&
            cJSON_AddNumberToObject(row, "id", trade->id) &&
            cJSON_AddNumberToObject(row, "levels", trade->levels) &&
            cJSON_AddNumberToObject(row, "steps", trade->steps) &&

@@ -33,10 +33,12 @@ static void print_rows(const cJSON *pareto, const cJSON *chosen)
 {
     const cJSON *row;
 
-    printf("\n  levels  steps  policy       mean  price    loss  agreement       KL  synaptic\n");
+    printf("\n  levels  merge  steps  policy       mean  price    loss  agreement       KL  "
+           "synaptic\n");
     cJSON_ArrayForEach(row, pareto) printf(
-        "  %6.0f  %5.0f  %-10s  %5.2f  %5.2f  %6.2f  %8.2f%%  %7.4f  %8.3f%s\n",
-        number(row, "levels"), number(row, "steps"), text(row, "policy"),
+        "  %6.0f  %5.0f  %5.0f  %-10s  %5.2f  %5.2f  %6.2f  %8.2f%%  %7.4f  %8.3f%s\n",
+        number(row, "levels"), number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "merge"),
+        number(row, "steps"), text(row, "policy"),
         number(row, "mean_steps"), number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "price"),
         number(row, "loss"), 100 * number(row, "agreement"), number(row, "kl"),
         number(row, "energy_synaptic"), mark(chosen, number(row, "id")));

@@ -47,10 +47,11 @@ static bool has_patch_queries(const tspk_graph *graph, const tspk_node *node, ui
     return node->op == TSPK_OP_ATTENTION && rows_of(graph, node->in[0]) > n_special;
 }
 
-void tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t pairs,
+bool tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t pairs,
                          uint32_t *n_pairs_out)
 {
     uint32_t merged = 0, index = 0, n = 0;
+    bool is_whole = true;
 
     for (uint32_t i = 0; i < graph->n_nodes; i++)
         n += has_patch_queries(graph, &graph->node[i], n_special);
@@ -66,10 +67,21 @@ void tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t p
             const uint32_t wanted = (pairs * (2 * (2 * index++ + 1) + n) + 3 * n / 2) / (3 * n);
 
             *n_pairs_out = wanted < patches / 2 ? wanted : patches / 2;
+            is_whole &= wanted <= patches / 2;
             merged += *n_pairs_out;
         }
         n_pairs_out++;
     }
+    return is_whole && n;
+}
+
+uint32_t tspk_merging_most(const tspk_graph *graph, uint32_t n_special, uint32_t *work)
+{
+    uint32_t most = 0;
+
+    while (tspk_merging_spread(graph, n_special, most + 1, work))
+        most++;
+    return most;
 }
 
 static int axis_of(const merger *m, tspk_value_id id)

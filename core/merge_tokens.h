@@ -28,11 +28,18 @@ typedef struct tspk_merging {
 /** No pair merges anywhere. */
 bool tspk_merging_is_none(const tspk_merging *merging);
 
-/** Spreads `pairs` a layer over the Attentions of a graph: from a third of it in the first layer
- * to five thirds in the last, rising evenly, and at most half of the patches that are left; none
- * where the queries are special alone. @param n_pairs_out [number of Attention nodes] */
-void tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t pairs,
+/**
+ * Spreads `pairs` a layer over the Attentions of a graph: from a third of it in the first layer to
+ * five thirds in the last, rising evenly, and at most half of the patches that are left; none where
+ * the queries are special alone.
+ * @param n_pairs_out [number of Attention nodes]
+ * @return false: more were asked for than merge
+ */
+bool tspk_merging_spread(const tspk_graph *graph, uint32_t n_special, uint32_t pairs,
                          uint32_t *n_pairs_out);
+
+/** The most pairs a layer that merge whole; 0: none. @param work [number of Attention nodes] */
+uint32_t tspk_merging_most(const tspk_graph *graph, uint32_t n_special, uint32_t *work);
 
 /** Attention nodes of a graph. */
 uint32_t tspk_graph_count_attentions(const tspk_graph *graph);

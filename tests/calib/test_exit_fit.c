@@ -28,16 +28,21 @@ static void make(tspk_exit_record *record, uint64_t seed)
 
     *record = (tspk_exit_record){.n = N, .n_images = N, .classes = CLASSES, .n_steps = STEPS};
     record->logits = calloc((size_t)N * STEPS * CLASSES, sizeof *record->logits);
+    record->image = calloc(N, sizeof *record->image);
     record->agrees = calloc((size_t)N * STEPS, sizeof *record->agrees);
+    record->lost = calloc((size_t)N * STEPS, sizeof *record->lost);
     record->kl = calloc((size_t)N * STEPS, sizeof *record->kl);
     record->energy = calloc((size_t)N * STEPS, sizeof *record->energy);
     assert_non_null(record->logits);
+    assert_non_null(record->image);
     assert_non_null(record->agrees);
+    assert_non_null(record->lost);
     assert_non_null(record->kl);
     assert_non_null(record->energy);
     for (size_t i = 0; i < N; i++) {
         const double margin = 6 * uniform(&rng);
 
+        record->image[i] = (uint32_t)i;
         for (uint32_t t = 0; t < STEPS; t++) {
             const double noise =
                 (uniform(&rng) + uniform(&rng) + uniform(&rng) - 1.5) * 4 / (1 << 2 * t);

@@ -14,12 +14,12 @@
 static tspk_tuning made(void)
 {
     static const tspk_trade rows[] = {
-        {.candidate = 0, .steps = 1, .loss = 4.0, .agreement = 0.86, .kl = 0.150, .energy = 0.18},
-        {.candidate = 0, .steps = 2, .loss = 1.0, .agreement = 0.95, .kl = 0.022, .energy = 0.34},
-        {.candidate = 0, .steps = 3, .loss = 0.4, .agreement = 0.98, .kl = 0.006, .energy = 0.51},
-        {.candidate = 1, .steps = 1, .loss = 4.1, .agreement = 0.80, .kl = 0.160, .energy = 0.19},
-        {.candidate = 1, .steps = 2, .loss = 1.4, .agreement = 0.94, .kl = 0.030, .energy = 0.33},
-        {.candidate = 1, .steps = 3, .loss = 0.3, .agreement = 0.99, .kl = 0.005, .energy = 0.48},
+        {.family = 0, .steps = 1, .loss = 4.0, .agreement = 0.86, .kl = 0.150, .energy = 0.18},
+        {.family = 0, .steps = 2, .loss = 1.0, .agreement = 0.95, .kl = 0.022, .energy = 0.34},
+        {.family = 0, .steps = 3, .loss = 0.4, .agreement = 0.98, .kl = 0.006, .energy = 0.51},
+        {.family = 1, .steps = 1, .loss = 4.1, .agreement = 0.80, .kl = 0.160, .energy = 0.19},
+        {.family = 1, .steps = 2, .loss = 1.4, .agreement = 0.94, .kl = 0.030, .energy = 0.33},
+        {.family = 1, .steps = 3, .loss = 0.3, .agreement = 0.99, .kl = 0.005, .energy = 0.48},
     };
     tspk_tuning tuning = {.n_trades = sizeof rows / sizeof *rows};
 
@@ -81,8 +81,8 @@ static void beyond_max_energy_least_energy_wins(void **state)
     check(&tuning, 5, 0.5, 0.1, false, 3, 3);
 }
 
-/* Three times the loss allowed, among the steps of balanced's candidate alone. */
-static void fast_stays_with_its_candidate(void **state)
+/* Three times the loss allowed, among balanced's family alone. */
+static void fast_stays_with_its_family(void **state)
 {
     tspk_tuning tuning = made();
 
@@ -152,7 +152,7 @@ int main(void)
         cmocka_unit_test(within_the_budget_least_energy_wins),
         cmocka_unit_test(beyond_the_budget_least_kl_within_max_energy_wins),
         cmocka_unit_test(beyond_max_energy_least_energy_wins),
-        cmocka_unit_test(fast_stays_with_its_candidate),
+        cmocka_unit_test(fast_stays_with_its_family),
         cmocka_unit_test(fast_is_bounded_without_max_loss),
         cmocka_unit_test(infinite_kl_is_never_chosen),
         cmocka_unit_test(pareto_marks_what_nothing_beats),
