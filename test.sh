@@ -16,7 +16,7 @@ if [ ! -x "$venv/bin/python3" ]; then
   mkdir -p build-test
   python3 -m venv "$venv"
 fi
-"$venv/bin/python3" -c 'import numpy, onnx, onnxruntime, PIL' 2>/dev/null ||
+"$venv/bin/python3" -c 'import numpy, onnx, onnxruntime, PIL, pytest' 2>/dev/null ||
   "$venv/bin/pip" install -q --disable-pip-version-check -r tests/requirements.txt ||
   echo "test.sh: the Python oracles could not be installed: their tests skip" >&2
 PATH=$venv/bin:$PATH

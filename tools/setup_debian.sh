@@ -12,7 +12,7 @@ packages="gcc libc6-dev dpkg-dev meson ninja-build pkg-config libprotobuf-c-dev 
   libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev libssl-dev zlib1g-dev
   libjs-chart.js"
 demo_packages="dataset-fashion-mnist"
-test_packages="$demo_packages libcmocka-dev python3 python3-venv gcc-aarch64-linux-gnu
+test_packages="$demo_packages libcmocka-dev python3 python3-dev python3-venv gcc-aarch64-linux-gnu
   libc6-dev-arm64-cross qemu-user"
 case $purpose in
 build) ;;

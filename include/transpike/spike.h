@@ -13,7 +13,8 @@ extern "C" {
 /** A calibrated spiking network. Immutable; may be shared by sessions in several threads. */
 typedef struct tspk_spike tspk_spike;
 
-/** Called now and then during long work; a non-zero answer asks to stop (TSPK_INTERRUPTED). */
+/** Called now and then during long work, by the thread that started it; a non-zero answer asks to
+ * stop (TSPK_INTERRUPTED). */
 typedef int (*tspk_progress_fn)(void *context, const char *phase, size_t done, size_t total);
 
 typedef struct tspk_convert_settings {

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import numpy as np
+import pytest
+
+import transpike
+
+
+def test_report_and_its_json(spike, onnx, pixels, tmp_path):
+    phases = []
+    report = transpike.validate(
+        spike,
+        onnx,
+        pixels,
+        skip=4,
+        limit=10,
+        timing=False,
+        progress=lambda *step: phases.append(step) and None,
+    )
+    assert report.images == 10 and phases
+    assert [line["t"] for line in report.steps] == [1, 2]
+    assert report.json["calibration_overlap"] == 0 and report.layers == []
+    assert "10 images" in str(report) and "T = 2" in str(report)
+    report.save(tmp_path / "v.json")
+    assert json.loads((tmp_path / "v.json").read_text()) == report.json
+
+
+def test_arrays_and_files_give_the_same(spike, onnx, pixels, tmp_path):
+    np.savez(tmp_path / "data.npz", images=pixels[0], labels=pixels[1])
+    a = transpike.validate(spike, onnx, pixels, timing=False)
+    b = transpike.validate(spike, onnx, tmp_path / "data.npz", timing=False)
+    assert a.json["snn"] == b.json["snn"] and a.ann["top1"] == b.ann["top1"]
+    assert a.json["calibration_overlap"] == 4
+
+
+def test_without_labels_there_is_no_accuracy(spike, onnx, tensors):
+    report = transpike.validate(spike, onnx, tensors, limit=4, timing=False)
+    assert report.ann["top1"] is None and "unknown" in str(report)
+    assert report.steps[0]["agreement"] >= 0
+
+
+def test_another_source_is_refused(spike, onnx, pixels):
+    other = onnx.parent / "fashion_vit_dynamo.onnx"
+    with pytest.raises(transpike.Error) as caught:
+        transpike.validate(spike, other, pixels)
+    assert caught.value.status == "MISMATCH"
+    report = transpike.validate(spike, other, pixels, force=True, limit=4, timing=False)
+    assert report.images == 4
+
+
+def test_an_exception_in_progress_comes_through(spike, onnx, pixels):
+    def progress(phase, done, total):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        transpike.validate(spike, onnx, pixels, progress=progress)
+
+
+def test_labels_outside_the_classes_are_refused(spike, onnx, pixels):
+    with pytest.raises(transpike.Error) as caught:
+        transpike.validate(spike, onnx, (pixels[0], np.full(24, 11)), timing=False)
+    assert caught.value.status == "RANGE"
