@@ -44,6 +44,7 @@ double tspk_calib_price(const tspk_calib_settings *settings, tspk_site_kind kind
 
 void tspk_calib_default_price(tspk_calib_settings *settings)
 {
+    settings->first_price[TSPK_SITE_LINEAR] = settings->first_price[TSPK_SITE_VALUE] = 0.01;
     settings->first_price[TSPK_SITE_QUERY] = settings->first_price[TSPK_SITE_KEY] = 0.03;
     settings->later_price[TSPK_SITE_QUERY] = settings->later_price[TSPK_SITE_KEY] = 0.15;
 }

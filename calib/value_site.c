@@ -7,6 +7,7 @@
 #include "calib/calibrate.h"
 #include "calib/class_fit.h"
 #include "calib/neuron_bank.h"
+#include "calib/prior.h"
 #include "calib/site_fit.h"
 #include "calib/site_samples.h"
 #include "core/fail.h"
@@ -202,39 +203,6 @@ static tspk_status fit_step(const tspk_calib *calib, uint32_t site_id, uint32_t 
     return status;
 }
 
-/* Prior: the mean of what the site receives at step 1, per class and channel. */
-static tspk_status fit_prior(tspk_calib *calib, uint32_t site_id, tspk_error *err)
-{
-    const tspk_site *site = &calib->spikes->site[site_id];
-    tspk_site_params *params = &calib->point->site[site_id];
-    const size_t cells = (size_t)calib->spikes->n_classes * site->channels;
-    double *sum = calloc(cells + TSPK_MAX_TOKEN_CLASSES, sizeof *sum);
-    double *count;
-
-    params->prior = tspk_arena_array(calib->arena, cells, sizeof *params->prior);
-    if (!sum || !params->prior) {
-        free(sum);
-        return no_memory(err, "priors");
-    }
-    count = sum + cells;
-    for (size_t i = 0; i < tspk_stage_images(calib->stage); i++) {
-        const float *x = tspk_stage_at(calib->stage, site->input, i, 1);
-
-        for (size_t r = 0; r < site->rows; r++) {
-            double *to = sum + (size_t)site->row_class[r] * site->channels;
-
-            count[site->row_class[r]]++;
-            for (size_t c = 0; c < site->channels; c++)
-                to[c] += (double)x[r * site->channels + c];
-        }
-    }
-    for (size_t i = 0; i < cells; i++)
-        params->prior[i] =
-            count[i / site->channels] > 0 ? (float)(sum[i] / count[i / site->channels]) : 0.0f;
-    free(sum);
-    return TSPK_OK;
-}
-
 float *tspk_calib_start_state(const tspk_calib *calib, uint32_t site_id)
 {
     const tspk_site *site = &calib->spikes->site[site_id];
@@ -264,7 +232,7 @@ tspk_status tspk_calib_fit_value_site(tspk_calib *calib, uint32_t site_id, uint3
     fit.has_units = calib->has_weights;
     if (status == TSPK_OK && calib->settings.options.has_prior &&
         calib->point->coding == TSPK_CODING_DIFFERENTIAL)
-        status = fit_prior(calib, site_id, err);
+        status = tspk_calib_fit_prior(calib, site_id, err);
     if (status == TSPK_OK) {
         state = tspk_calib_start_state(calib, site_id);
         if (!state)

@@ -13,6 +13,7 @@
 #include "calib/channel_fit.h"
 #include "calib/class_fit.h"
 #include "calib/neuron_bank.h"
+#include "calib/prior.h"
 #include "calib/quantise.h"
 #include "calib/site_fit.h"
 #include "calib/sort_floats.h"
@@ -427,6 +428,34 @@ static void fill_uniform(float *value)
 }
 
 /* ECMT's base is the 0.99 quantile: of each channel, or of the tensor when channels are pooled. */
+/* A hidden unit behind GELU that most tokens leave at rest, and one that answers to all. */
+static void units_that_rest_start_at_rest(void **state)
+{
+    enum { N = 4096 };
+    static float value[N];
+    static tspk_ranked work[2 * N];
+    tspk_rng rng = {11};
+    float rest = 7;
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        const double x = normal(&rng) - 0.75;
+
+        value[i] = (float)(0.5 * x * (1 + erf(x / sqrt(2))));
+    }
+    assert_true(tspk_find_rest(value, work, N, &rest));
+    /* The band begins at GELU's lowest value, where it turns. */
+    assert_true(rest > -0.17f && rest < -0.13f);
+    rest = 7;
+    for (int i = 0; i < N; i++)
+        value[i] = (float)normal(&rng);
+    assert_false(tspk_find_rest(value, work, N, &rest));
+    for (int i = 0; i < N; i++)
+        value[i] = 2.5f;
+    assert_false(tspk_find_rest(value, work, N, &rest));
+    assert_true(rest == 7);
+}
+
 static void ecmt_bases_are_quantiles(void **state)
 {
     tspk_calib_options options = {.is_per_channel = true};
@@ -489,6 +518,7 @@ int main(void)
         cmocka_unit_test(feedback_saves_the_output),
         cmocka_unit_test(dead_zone_widens_silence),
         cmocka_unit_test(bank_fires_as_the_document_says),
+        cmocka_unit_test(units_that_rest_start_at_rest),
         cmocka_unit_test(ecmt_bases_are_quantiles),
         cmocka_unit_test(pooled_channels_share_a_scale),
     };
