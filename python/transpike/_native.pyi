@@ -93,6 +93,7 @@ def validate(
     is_forced: bool,
     is_untimed: bool,
     has_layers: bool,
+    has_site_rates: bool,
     progress: Callable[[str, int, int], object] | None,
 ) -> str: ...
 def spike_open(path: str) -> object: ...
@@ -132,3 +133,15 @@ def session_dump(
 ) -> None: ...
 def session_memory(session: object) -> dict[str, int]: ...
 def step_work_dtype() -> dict[str, Any]: ...
+def report_write(
+    path: str,
+    spike: object,
+    dataset: object,
+    json: str,
+    title: str | None,
+    spike_path: str | None,
+    source_path: str | None,
+    command: str,
+    threads: int,
+) -> None: ...
+def system_describe() -> str: ...

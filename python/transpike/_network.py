@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import numpy
+
 from . import _native, _torch
 from ._data import Path, Shape
 from ._error import usage_error
@@ -66,15 +68,14 @@ def inspect(path: Path) -> dict[str, Any]:
     return described
 
 
-def build_info() -> dict[str, str]:
-    """Versions of what is running, for a report of a problem."""
-    import numpy
-
-    return {
-        "transpike": _native.version(),
-        "extension": str(_native.__file__),
-        "python": platform.python_version(),
+def build_info() -> dict[str, Any]:
+    """What this build and this machine are, for a report of a problem: the JSON of
+    ``transpike doctor`` (docs/cli.md), and under ``"python"`` versions and places of the package."""
+    found: dict[str, Any] = json.loads(_native.system_describe())
+    found["python"] = {
+        "version": platform.python_version(),
         "numpy": numpy.__version__,
-        "machine": platform.machine(),
+        "extension": str(_native.__file__),
         "system": platform.platform(),
     }
+    return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from . import _native, _network, _torch
@@ -15,11 +16,25 @@ from ._error import usage_error
 from ._session import ISAS, POLICIES, index_of
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What an HTML report needs beside the figures."""
+
+    spike: object
+    samples: Samples
+    text: str
+    spike_path: str
+    source_path: str | None
+    call: str
+    threads: int
+
+
 class ValidateReport:
     """What was lost. ``json`` is the whole of ``transpike validate --json`` (docs/cli.md)."""
 
-    def __init__(self, found: dict[str, Any]) -> None:
-        self.json = found
+    def __init__(self, opened: _Opened) -> None:
+        self._opened = opened
+        self.json: dict[str, Any] = json.loads(opened.text)
 
     @property
     def images(self) -> int:
@@ -46,11 +61,37 @@ class ValidateReport:
         """Of every site, the most harmful first; empty without ``layers=True``."""
         return list(self.json["layers"])
 
+    @property
+    def site_rates(self) -> list[dict[str, Any]]:
+        """Firing rate and SNR [dB] of every site by step; empty with ``site_rates=False``."""
+        return list(self.json.get("site_rates", []))
+
     def save(self, path: Path) -> None:
-        """Writes the report as JSON."""
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.json, file, indent=2)
-            file.write("\n")
+        """Writes the report: one HTML file with charts and images where `path` ends in ``.html``, else
+        JSON, schema ``transpike.validate/1``. Arrays that were given as data must not have changed
+        since.
+
+        Raises:
+            Error: ``UNSUPPORTED`` where the library was built without Chart.js.
+        """
+        name = os.fspath(path)
+        if not name.endswith((".html", ".htm")):
+            with open(name, "w", encoding="utf-8") as file:
+                json.dump(self.json, file, indent=2)
+                file.write("\n")
+            return
+        opened = self._opened
+        _native.report_write(
+            name,
+            opened.spike,
+            opened.samples.native,
+            opened.text,
+            f"{os.path.basename(opened.spike_path)} beside its source network",
+            opened.spike_path,
+            opened.source_path,
+            opened.call,
+            opened.threads,
+        )
 
     def __str__(self) -> str:
         top1 = self.ann["top1"]
@@ -89,6 +130,7 @@ def validate(
     merge: bool = True,
     ablation: bool = False,
     layers: bool = False,
+    site_rates: bool = True,
     timing: bool = True,
     force: bool = False,
     batch: int = 16,
@@ -115,6 +157,7 @@ def validate(
         policy, exit, merge: as for `Session.run`, for every mode.
         ablation: what each means of ``balanced`` does alone.
         layers: rank the sites by the damage that each does, on `limit` images or 16.
+        site_rates: firing rate and SNR of every site, on 16 images; for the report's heat map.
         timing: False: no pass for ``ms_per_image``.
         force: accept another source network.
         batch, threads, isa: as for `Session`.
@@ -158,6 +201,16 @@ def validate(
             is_forced=force,
             is_untimed=not timing,
             has_layers=layers,
+            has_site_rates=site_rates,
             progress=progress,
         )
-    return ValidateReport(json.loads(text))
+    source_path = None if _torch.is_module(onnx) else os.fspath(onnx)
+    what = repr(os.fspath(data)) if isinstance(data, (str, os.PathLike)) else "data"
+    call = (
+        f"transpike.validate({os.fspath(spike)!r}, {source_path or 'module'!r}, {what}, "
+        f"skip={skip}, limit={limit}, steps={steps}, mode={mode!r}, policy={policy!r}, exit={exit}, "
+        f"merge={merge}).save('report.html')"
+    )
+    return ValidateReport(
+        _Opened(native, samples, text, os.fspath(spike), source_path, call, threads)
+    )

@@ -42,6 +42,6 @@ typedef struct tspk_py_progress {
 int tspk_py_progress_step(void *context, const char *phase, size_t done, size_t total);
 
 extern PyMethodDef tspk_py_model_methods[], tspk_py_data_methods[], tspk_py_spike_methods[],
-    tspk_py_session_methods[];
+    tspk_py_session_methods[], tspk_py_report_methods[];
 
 #endif

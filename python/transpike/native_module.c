@@ -119,7 +119,8 @@ static int fill(PyObject *module)
         PyModule_AddFunctions(module, tspk_py_model_methods) < 0 ||
         PyModule_AddFunctions(module, tspk_py_data_methods) < 0 ||
         PyModule_AddFunctions(module, tspk_py_spike_methods) < 0 ||
-        PyModule_AddFunctions(module, tspk_py_session_methods) < 0)
+        PyModule_AddFunctions(module, tspk_py_session_methods) < 0 ||
+        PyModule_AddFunctions(module, tspk_py_report_methods) < 0)
         return -1;
     return 0;
 }

@@ -258,14 +258,15 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"spike", "model", "data", "skip", "limit", "steps", "mode", "batch",
                             "threads", "isa", "policy", "exit", "has_ablation", "is_merging_off",
-                            "is_forced", "is_untimed", "has_layers", "progress", NULL};
+                            "is_forced", "is_untimed", "has_layers", "has_site_rates", "progress",
+                            NULL};
     PyObject *spike_capsule, *model_capsule, *data_capsule;
     const tspk_spike *spike;
     const tspk_model *model;
     const tspk_dataset *data;
     tspk_validate_settings s;
     tspk_py_progress progress = {0};
-    int isa, policy, ablation, merging_off, forced, untimed, layers;
+    int isa, policy, ablation, merging_off, forced, untimed, layers, rates;
     Py_ssize_t skip, limit;
     char *json = NULL;
     tspk_error err;
@@ -273,11 +274,11 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
 
     (void)module;
     tspk_validate_default_settings(&s);
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOnnIzIiiidpppppO", names, &spike_capsule,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOnnIzIiiidppppppO", names, &spike_capsule,
                                      &model_capsule, &data_capsule, &skip, &limit, &s.steps,
                                      &s.mode, &s.batch, &s.threads, &isa, &policy, &s.exit,
                                      &ablation, &merging_off, &forced, &untimed, &layers,
-                                     &progress.callable))
+                                     &rates, &progress.callable))
         return NULL;
     spike = take_spike(spike_capsule);
     model = spike ? PyCapsule_GetPointer(model_capsule, TSPK_PY_MODEL) : NULL;
@@ -293,6 +294,7 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
     s.is_forced = forced;
     s.is_untimed = untimed;
     s.has_layers = layers;
+    s.has_site_rates = rates;
     s.progress = tspk_py_progress_step;
     s.progress_context = &progress;
     tspk_error_init(&err);

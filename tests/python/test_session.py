@@ -158,7 +158,9 @@ def test_inspect(spike, onnx):
 def test_version_is_that_of_the_build():
     root = pathlib.Path(__file__).resolve().parents[2]
     assert f"version: '{transpike.__version__}'" in (root / "meson.build").read_text()
-    assert transpike.build_info()["transpike"] == transpike.__version__
+    info = transpike.build_info()
+    assert info["version"] == transpike.__version__
+    assert info["python"]["numpy"] == np.__version__
 
 
 def test_the_module_runs_the_command():

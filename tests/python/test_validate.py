@@ -16,6 +16,7 @@ def test_report_and_its_json(spike, onnx, pixels, tmp_path):
         skip=4,
         limit=10,
         timing=False,
+        site_rates=False,
         progress=lambda *step: phases.append(step) and None,
     )
     assert report.images == 10 and phases
@@ -24,6 +25,19 @@ def test_report_and_its_json(spike, onnx, pixels, tmp_path):
     assert "10 images" in str(report) and "T = 2" in str(report)
     report.save(tmp_path / "v.json")
     assert json.loads((tmp_path / "v.json").read_text()) == report.json
+
+
+def test_html_report(spike, onnx, pixels, tmp_path):
+    report = transpike.validate(spike, onnx, pixels, skip=4, limit=4, timing=False)
+    assert len(report.site_rates[0]["rate"]) == 2
+    try:
+        report.save(tmp_path / "report.html")
+    except transpike.Error as error:
+        assert error.status == "UNSUPPORTED"
+        pytest.skip(str(error))
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    assert "skip=4, limit=4" in page and "data:image/" in page
 
 
 def test_arrays_and_files_give_the_same(spike, onnx, pixels, tmp_path):
