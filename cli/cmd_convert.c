@@ -24,6 +24,7 @@ typedef struct conversion {
     tspk_cli_names names;
     tspk_cli_progress progress;
     tspk_convert_settings settings;
+    char note[TSPK_CLI_NOTE_BYTES]; /* what was guessed of the preprocessing */
     tspk_budget budget;
     uint32_t merged_pairs[2]; /* --merge */
     char *tuning;             /* JSON of the search, or NULL */
@@ -184,10 +185,13 @@ static tspk_status open_data(conversion *job, tspk_error *err)
                              job->args->inputs[0], port.name, port.rank);
     tspk_dataset_default_settings(&settings);
     settings.seed = job->args->seed;
-    TSPK_CLI_TRY(tspk_cli_guess_preprocess(job->args, job->args->data, port.dim + 1,
-                                           &settings.preprocess, err));
+    settings.preprocess.channels = (uint32_t)port.dim[1];
+    TSPK_CLI_TRY(tspk_cli_take_preprocess(job->args, &settings.preprocess, err));
+    TSPK_CLI_TRY(tspk_dataset_open(job->args->data, &settings, &job->data, err));
+    TSPK_CLI_TRY(tspk_cli_guess_preprocess(job->args, job->model, job->data, &settings.preprocess,
+                                           job->note, err));
     job->settings.preprocess = settings.preprocess;
-    return tspk_dataset_open(job->args->data, &settings, &job->data, err);
+    return TSPK_OK;
 }
 
 static tspk_status write_report(const conversion *job, double seconds, tspk_error *err)
@@ -294,6 +298,8 @@ tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
         status = check_names(&job, err);
     if (status == TSPK_OK)
         status = open_data(&job, err);
+    if (status == TSPK_OK && job.note[0])
+        tspk_cli_note(args, "%s", job.note);
     if (status == TSPK_OK)
         status = is_tuned(args) ? tspk_convert_tuned(job.model, job.data, &job.settings,
                                                      &job.budget, &job.spike, &job.tuning, err)

@@ -157,9 +157,9 @@ static const char *const convert_notes[] = {
     "labels), an .npy with its labels beside it, a .tar or .zip of images, an IDX pair (.gz too) "
     "or a CIFAR binary archive. Labels serve --max-loss alone. The samples are ordered by path, "
     "then shuffled by the seed.",
-    "The preprocessing is kept in MODEL.spike. Without --resize and --crop it is guessed: images "
-    "of the input's size are used as they are, others are resized to 256/224 of it and cropped; "
-    "without --mean and --std they are 0 and 1.",
+    "The preprocessing is kept in MODEL.spike. What is not given is guessed and said: images of "
+    "the input's size are used as they are, others are resized to 256/224 of it and cropped; of "
+    "the usual means and standard deviations those are taken with which the network is surest.",
     NULL};
 static const tspk_cli_example convert_examples[] = {
     {"Calibrate on the first 128 of the shuffled photos", "convert model.onnx --data photos/ "
@@ -176,9 +176,8 @@ static const char *const run_notes[] = {
     "or one .npy batch that is preprocessed already, float32 [N, C, H, W]. A source network with "
     "several inputs takes NAME=FILE.npy for each; arrays are converted to the input's type. A "
     "source network with a fixed batch b runs b images at a time.",
-    "A .spike knows its preprocessing; the flags override it. For a source network it is guessed "
-    "when neither --resize nor --crop is given: images of the input's size are used as they are, "
-    "others are resized to 256/224 of it and cropped; mean 0, standard deviation 1.",
+    "A .spike knows its preprocessing; the flags override it. For a source network what is not "
+    "given is guessed and said, as convert does.",
     NULL};
 static const tspk_cli_example run_examples[] = {
     {"The most probable classes of two images", "run model.spike cat.jpg dog.png"},

@@ -230,7 +230,7 @@ static tspk_status feed_images(onnx_run *run, tspk_error *err)
                              port->name, port->dtype == 1 ? "float" : "not float,",
                              shape_text(port->dim, port->rank, shape, sizeof shape), port->name);
     TSPK_CLI_TRY(tspk_cli_source_open(run->args, run->args->inputs + 1, run->args->n_inputs - 1,
-                                      port->dim + 1, NULL, &run->source, err));
+                                      port->dim + 1, NULL, run->model, &run->source, err));
     run->has_images = true;
     if (run->source.n_images % run->batch != 0)
         return tspk_cli_fail(err, TSPK_SHAPE,
@@ -392,6 +392,8 @@ static tspk_status open_all(onnx_run *run, tspk_error *err)
 
 static tspk_status run_all(onnx_run *run, tspk_error *err)
 {
+    if (run->source.note[0])
+        tspk_cli_note(run->args, "%s", run->source.note);
     tspk_cli_progress_init(&run->progress, run->args);
     for (size_t first = 0; first < run->n_runs; first += run->chunk) {
         const size_t here = run->n_runs - first < run->chunk ? run->n_runs - first : run->chunk;

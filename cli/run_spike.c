@@ -81,7 +81,7 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
         dim[i] = run->info.image_dim[i];
     TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, run->mode, run->spike, err));
     TSPK_CLI_TRY(tspk_cli_source_open(args, args->inputs + 1, args->n_inputs - 1, dim,
-                                      &run->info.preprocess, &run->source, err));
+                                      &run->info.preprocess, NULL, &run->source, err));
     if (args->dump_spikes) {
         const size_t most = args->with_products ? PRODUCT_IMAGES : DUMP_IMAGES;
 

@@ -51,59 +51,55 @@ tspk_status tspk_cli_take_preprocess(const tspk_cli_args *args, tspk_preprocess_
     return take_numbers("std", &args->std, settings->channels, settings->std, err);
 }
 
-/* Can the first sample be used as it is, without resizing? */
-static tspk_status try_plain(const char *data, const tspk_preprocess_settings *settings,
-                             const int64_t dim[3], bool *fits_out, tspk_error *err)
+/* "0.5", or "0.485,0.456,0.406" when the channels differ. */
+static void print_channels(const float *value, uint32_t channels, char *buf, size_t size)
 {
-    tspk_dataset_settings dataset_settings;
-    tspk_dataset *dataset = NULL;
-    float *tensor;
-    tspk_status status;
+    size_t used = (size_t)snprintf(buf, size, "%g", (double)value[0]);
+    bool are_equal = true;
 
-    tspk_dataset_default_settings(&dataset_settings);
-    dataset_settings.preprocess = *settings;
-    dataset_settings.is_shuffled = false;
-    TSPK_CLI_TRY(tspk_dataset_open(data, &dataset_settings, &dataset, err));
-    tensor = malloc((size_t)(dim[0] * dim[1] * dim[2]) * sizeof *tensor);
-    status = tensor ? TSPK_OK : tspk_cli_fail(err, TSPK_NOMEM, "no memory for an image");
-    if (tensor)
-        status = tspk_dataset_read(dataset, 0, dim, tensor, NULL, err);
-    free(tensor);
-    tspk_dataset_close(dataset);
-    if (status != TSPK_OK && status != TSPK_SHAPE)
-        return status;
-    *fits_out = status == TSPK_OK;
-    if (status == TSPK_SHAPE)
-        tspk_error_init(err);
-    return TSPK_OK;
+    for (uint32_t c = 1; c < channels && c < 4; c++)
+        are_equal = are_equal && value[c] == value[0];
+    for (uint32_t c = 1; c < channels && c < 4 && !are_equal && used < size; c++)
+        used += (size_t)snprintf(buf + used, size - used, ",%g", (double)value[c]);
 }
 
-tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const char *data,
-                                      const int64_t dim[3], tspk_preprocess_settings *settings_out,
-                                      tspk_error *err)
+static void write_note(const tspk_preprocess_guess *guess, char *note)
 {
-    static const char *const names[] = {"nearest", "bilinear", "bicubic"};
-    tspk_preprocess_settings settings;
+    const tspk_preprocess_settings *settings = &guess->preprocess;
+    char mean[64], std[64], size[96] = "", normalisation[320] = "";
 
-    tspk_preprocess_default_settings(&settings);
-    settings.channels = (uint32_t)dim[0];
-    TSPK_CLI_TRY(tspk_cli_take_preprocess(args, &settings, err));
-    if (args->resize < 0 && args->crop < 0 && dim[1] == dim[2]) {
-        bool fits = true;
+    if (!guess->is_size_given && settings->crop)
+        snprintf(size, sizeof size, "--resize %u --crop %u (from the input's size)",
+                 settings->resize, settings->crop);
+    else if (!guess->is_size_given)
+        snprintf(size, sizeof size, "no resizing (the images are as large as the input)");
+    print_channels(settings->mean, settings->channels, mean, sizeof mean);
+    print_channels(settings->std, settings->channels, std, sizeof std);
+    if (!guess->is_normalisation_given && guess->images)
+        snprintf(normalisation, sizeof normalisation,
+                 "--mean %s --std %s (of those tried, the network is surest with these, on "
+                 "%zu image%s)",
+                 mean, std, guess->images, guess->images == 1 ? "" : "s");
+    else if (!guess->is_normalisation_given)
+        snprintf(normalisation, sizeof normalisation, "--mean %s --std %s", mean, std);
+    snprintf(note, TSPK_CLI_NOTE_BYTES, "preprocessing guessed: %s%s%s", size,
+             size[0] && normalisation[0] ? ", " : "", normalisation);
+}
 
-        TSPK_CLI_TRY(try_plain(data, &settings, dim, &fits, err));
-        if (!fits) {
-            settings.crop = (uint32_t)dim[1];
-            settings.resize = (uint32_t)((dim[1] * 256 + 112) / 224);
-        }
-        if (args->is_verbose)
-            fprintf(stderr,
-                    "preprocessing: resize %u, crop %u (guessed; 0: none), %s, mean %g, "
-                    "std %g\n",
-                    settings.resize, settings.crop, names[settings.interpolation],
-                    (double)settings.mean[0], (double)settings.std[0]);
-    }
-    *settings_out = settings;
+tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const tspk_model *model,
+                                      tspk_dataset *data, tspk_preprocess_settings *settings,
+                                      char *note_out, tspk_error *err)
+{
+    tspk_preprocess_guess guess = {.is_size_given = args->resize >= 0 || args->crop >= 0,
+                                   .is_normalisation_given = args->mean.n > 0 || args->std.n > 0,
+                                   .preprocess = *settings};
+
+    TSPK_CLI_TRY(tspk_dataset_guess_preprocess(
+        data, model, args->threads > 0 ? (int)args->threads : 0, &guess, err));
+    *settings = guess.preprocess;
+    note_out[0] = '\0';
+    if (guess.are_pixels && (!guess.is_size_given || !guess.is_normalisation_given))
+        write_note(&guess, note_out);
     return TSPK_OK;
 }
 
@@ -154,30 +150,52 @@ static tspk_status open_array(const char *path, const int64_t dim[3], tspk_cli_s
     return check_finite(path, array, err);
 }
 
+/* Opens operand i. What is guessed for the first one is said; mean and std hold for all. */
+static tspk_status open_set(const tspk_cli_args *args, const char *operand, size_t i,
+                            const tspk_preprocess_settings *stored, const tspk_model *model,
+                            tspk_preprocess_settings *guessed, tspk_cli_source *source,
+                            tspk_error *err)
+{
+    tspk_dataset_settings settings;
+    tspk_cli_args known = *args;
+    char note[TSPK_CLI_NOTE_BYTES];
+
+    tspk_dataset_default_settings(&settings);
+    settings.is_shuffled = false;
+    if (stored)
+        settings.preprocess = *stored;
+    else
+        settings.preprocess.channels = (uint32_t)source->dim[0];
+    TSPK_CLI_TRY(tspk_cli_take_preprocess(args, &settings.preprocess, err));
+    if (i > 0 && !stored) {
+        memcpy(settings.preprocess.mean, guessed->mean, sizeof guessed->mean);
+        memcpy(settings.preprocess.std, guessed->std, sizeof guessed->std);
+        known.mean.n = known.std.n = 1;
+    }
+    TSPK_CLI_TRY(tspk_dataset_open(operand, &settings, &source->set[i], err));
+    source->n_sets = i + 1;
+    source->n_images += tspk_dataset_count(source->set[i]);
+    if (stored)
+        return TSPK_OK;
+    TSPK_CLI_TRY(tspk_cli_guess_preprocess(&known, model, source->set[i], &settings.preprocess,
+                                           i ? note : source->note, err));
+    *guessed = settings.preprocess;
+    return TSPK_OK;
+}
+
 static tspk_status open_sets(const tspk_cli_args *args, char *const *operands, int n_operands,
-                             const int64_t dim[3], const tspk_preprocess_settings *stored,
+                             const tspk_preprocess_settings *stored, const tspk_model *model,
                              tspk_cli_source *source, tspk_error *err)
 {
+    tspk_preprocess_settings guessed;
+
+    tspk_preprocess_default_settings(&guessed);
     source->set = calloc(n_operands > 0 ? (size_t)n_operands : 1, sizeof(tspk_dataset *));
     if (!source->set)
         return tspk_cli_fail(err, TSPK_NOMEM, "no memory for %d operands", n_operands);
     source->operand = (const char *const *)operands;
-    for (int i = 0; i < n_operands; i++) {
-        tspk_dataset_settings settings;
-
-        tspk_dataset_default_settings(&settings);
-        settings.is_shuffled = false;
-        if (stored) {
-            settings.preprocess = *stored;
-            TSPK_CLI_TRY(tspk_cli_take_preprocess(args, &settings.preprocess, err));
-        } else {
-            TSPK_CLI_TRY(
-                tspk_cli_guess_preprocess(args, operands[i], dim, &settings.preprocess, err));
-        }
-        TSPK_CLI_TRY(tspk_dataset_open(operands[i], &settings, &source->set[i], err));
-        source->n_sets = (size_t)i + 1;
-        source->n_images += tspk_dataset_count(source->set[i]);
-    }
+    for (int i = 0; i < n_operands; i++)
+        TSPK_CLI_TRY(open_set(args, operands[i], (size_t)i, stored, model, &guessed, source, err));
     if (source->n_images == 0)
         return tspk_cli_fail(err, TSPK_RANGE, "%s: no images", operands[0]);
     return TSPK_OK;
@@ -185,7 +203,8 @@ static tspk_status open_sets(const tspk_cli_args *args, char *const *operands, i
 
 tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operands, int n_operands,
                                  const int64_t dim[3], const tspk_preprocess_settings *stored,
-                                 tspk_cli_source *source_out, tspk_error *err)
+                                 const tspk_model *model, tspk_cli_source *source_out,
+                                 tspk_error *err)
 {
     tspk_cli_source source = {0};
     tspk_status status;
@@ -202,7 +221,7 @@ tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operand
                 status = tspk_cli_fail(err, TSPK_USAGE, "%s: a .npy batch must be the only operand",
                                        operands[i]);
         if (status == TSPK_OK)
-            status = open_sets(args, operands, n_operands, dim, stored, &source, err);
+            status = open_sets(args, operands, n_operands, stored, model, &source, err);
     }
     if (status != TSPK_OK) {
         tspk_cli_source_done(&source);

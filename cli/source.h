@@ -10,15 +10,18 @@
 tspk_status tspk_cli_take_preprocess(const tspk_cli_args *args, tspk_preprocess_settings *settings,
                                      tspk_error *err);
 
+enum { TSPK_CLI_NOTE_BYTES = 512 };
+
 /**
- * The preprocessing for images of `data` and a network whose file says nothing about it. Flags win.
- * Without --resize and --crop: none of both when the first sample fits as it is, else crop = side
- * of the input and resize = 256/224 of it, rounded. Said on standard error with -v.
- * @param dim  channels, height, width of the network's input
+ * The preprocessing for the samples of `data`, which are opened with what the flags say, and a
+ * network whose file says nothing about it: tspk_dataset_guess_preprocess(). Flags win.
+ * @param settings what the flags say; in/out
+ * @param note_out [TSPK_CLI_NOTE_BYTES] what was guessed, to be said before the work; "" when
+ * nothing was
  */
-tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const char *data,
-                                      const int64_t dim[3], tspk_preprocess_settings *settings_out,
-                                      tspk_error *err);
+tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const tspk_model *model,
+                                      tspk_dataset *data, tspk_preprocess_settings *settings,
+                                      char *note_out, tspk_error *err);
 
 typedef struct tspk_cli_source {
     size_t n_images;
@@ -28,15 +31,17 @@ typedef struct tspk_cli_source {
     tspk_dataset **set;         /* [n_sets], one an operand */
     const char *const *operand; /* [n_sets] borrowed */
     const char *array_path;
+    char note[TSPK_CLI_NOTE_BYTES]; /* what was guessed of the preprocessing, or "" */
 } tspk_cli_source;
 
 /**
  * Opens the operands: one .npy batch, or any number of images and folders.
- * @param stored  preprocessing that the network's file names; NULL: it is guessed
+ * @param stored  preprocessing that the network's file names; NULL: it is guessed for `model`
  */
 tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operands, int n_operands,
                                  const int64_t dim[3], const tspk_preprocess_settings *stored,
-                                 tspk_cli_source *source_out, tspk_error *err);
+                                 const tspk_model *model, tspk_cli_source *source_out,
+                                 tspk_error *err);
 void tspk_cli_source_done(tspk_cli_source *source);
 
 /** Tensors of images [first, first + n) into out [n, channels, height, width]. */

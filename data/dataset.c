@@ -273,6 +273,39 @@ static void name_sample(const tspk_dataset *dataset, const tspk_source_item *ite
     tspk_in_file(err, status, dataset->path);
 }
 
+tspk_status tspk_dataset_set_preprocess(tspk_dataset *dataset,
+                                        const tspk_preprocess_settings *settings, tspk_error *err)
+{
+    TSPK_TRY(tspk_preprocess_check(settings, err));
+    dataset->preprocess = *settings;
+    return TSPK_OK;
+}
+
+tspk_status tspk_dataset_shape(const tspk_dataset *dataset, size_t i, bool *are_pixels_out,
+                               int64_t dim_out[3], tspk_error *err)
+{
+    const tspk_source_item *item = item_at(dataset, i);
+    tspk_content content = {0};
+    tspk_status status;
+
+    if (!item)
+        return TSPK_FAIL(err, TSPK_USAGE, "sample %zu of %zu", i, dataset->source->n);
+    status = dataset->source->ops->load(dataset->source, dataset->order[i], &content, err);
+    if (status == TSPK_OK) {
+        const int64_t pixels[3] = {content.image.channels, content.image.height,
+                                   content.image.width};
+
+        memcpy(dim_out, content.is_float ? content.dim : pixels, 3 * sizeof dim_out[0]);
+        *are_pixels_out = !content.is_float;
+    }
+    tspk_content_done(&content);
+    if (status != TSPK_OK) {
+        name_sample(dataset, item, status, err);
+        return tspk_in_stage(err, status, "data");
+    }
+    return TSPK_OK;
+}
+
 tspk_status tspk_dataset_read(const tspk_dataset *dataset, size_t i, const int64_t dim[3],
                               float *out, uint8_t hash_out[32], tspk_error *err)
 {

@@ -89,6 +89,22 @@ TSPK_API const char *tspk_dataset_name(const tspk_dataset *dataset, size_t i);
  * are none. */
 TSPK_API const char *tspk_dataset_class_name(const tspk_dataset *dataset, int64_t label);
 
+/** Changes how the samples are preprocessed from now on; to be called before the set is shared.
+ * @errors RANGE */
+TSPK_API tspk_status tspk_dataset_set_preprocess(tspk_dataset *dataset,
+                                                 const tspk_preprocess_settings *settings,
+                                                 tspk_error *err);
+
+/**
+ * What sample i is before preprocessing.
+ * @param are_pixels_out false: floats, which are used as they are
+ * @param dim_out        channels, height, width
+ * @errors as tspk_dataset_read()
+ */
+TSPK_API tspk_status tspk_dataset_shape(const tspk_dataset *dataset, size_t i,
+                                        bool *are_pixels_out, int64_t dim_out[3],
+                                        tspk_error *err);
+
 /**
  * Decodes and preprocesses sample i.
  * @param dim     what the network expects: channels, height, width; a sample of another shape is

@@ -13,8 +13,37 @@ extern "C" {
 /** A calibrated spiking network. Immutable; may be shared by sessions in several threads. */
 typedef struct tspk_spike tspk_spike;
 
+<<<<<<< HEAD
 /** Called now and then during long work, by the thread that started it; a non-zero answer asks to
  * stop (TSPK_INTERRUPTED). */
+=======
+/** What a caller says of the preprocessing; the rest is guessed. */
+typedef struct tspk_preprocess_guess {
+    bool is_size_given;          /**< resize and crop stay as they are set */
+    bool is_normalisation_given; /**< mean and std do */
+    tspk_preprocess_settings preprocess; /**< in: what is given; out: what the set has now */
+    bool are_pixels;      /**< out: false when the samples are used as they are */
+    size_t images;        /**< out: samples on which mean and std were tried; 0: given */
+    double entropy[3];    /**< out: of the answers, mean [nats], for each that was tried, in the
+                               order 0.5 and 0.5, 0 and 1, and those of ImageNet (3 channels) or of
+                               the samples themselves; negative: not tried */
+} tspk_preprocess_guess;
+
+/**
+ * Guesses how samples of pixels become the network's input, and makes the set do so. Size: samples
+ * of the input's size stay as they are, else the centre of the input's side is cut out of the
+ * sample, resized to 256/224 of it. Mean and standard deviation: those of the usual ones with which
+ * the network is surest of its answers, by the mean entropy over the first 16 samples.
+ * @param data in/out; samples that cannot be decoded are passed over
+ * @errors those of the first sample when none can be decoded; NOMEM, SHAPE (an input that is no
+ * image [N, 1 or 3, H, W])
+ */
+TSPK_API tspk_status tspk_dataset_guess_preprocess(tspk_dataset *data, const tspk_model *model,
+                                                   int threads, tspk_preprocess_guess *guess,
+                                                   tspk_error *err);
+
+/** Called now and then during long work; a non-zero answer asks to stop (TSPK_INTERRUPTED). */
+>>>>>>> 5d65035 (calib, cli: the preprocessing that nobody gave is guessed and said)
 typedef int (*tspk_progress_fn)(void *context, const char *phase, size_t done, size_t total);
 
 typedef struct tspk_convert_settings {

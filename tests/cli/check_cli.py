@@ -26,6 +26,9 @@ CASES = os.environ.get("TRANSPIKE_DATA") and pathlib.Path(os.environ["TRANSPIKE_
 MODELS = sorted((ROOT / "samples").glob("*.onnx"))
 if not MODELS and CASES:
     MODELS = sorted(CASES.glob("hand-min__legacy__op17__b1/model.onnx"))
+SHARED = pathlib.Path(os.environ.get("TRANSPIKE_DATA", "/nonexistent"))
+VIT = SHARED / "models" / "vit_tiny_imagenet" / "torchscript_op17.onnx"
+PHOTOS = SHARED / "data" / "imagenet-sample"
 STATUS = {"USAGE": 2, "NOMEM": 3, "IO": 10, "FORMAT": 20, "UNSUPPORTED": 30, "SHAPE": 40,
           "RANGE": 50, "LIMIT": 60, "MISMATCH": 61, "INTERRUPTED": 62}
 try:
@@ -287,6 +290,24 @@ class Network(Case):
                 self.assertEqual(image["steps"], 2 if model == self.spike else None)
             self.assertEqual(read, json.loads(run("run", model, self.data, "--top", "2", "--json",
                                                   "-").stdout))
+
+    def test_preprocessing_is_guessed_and_said(self):
+        image = self.data / "03.png"
+        for words in (["--mean", "0.5", "--resize", "0"], ["-q"]):
+            self.assertEqual(run("run", self.model, image, *words).stderr, "")
+        said = run("run", self.model, self.data).stderr
+        self.assertRegex(said, r"^transpike run: preprocessing guessed: no resizing \([^)]*\), "
+                               r"--mean [0-9.]+ --std [0-9.]+ \([^)]*12 images\)\n$")
+        self.assertEqual(run("run", self.model, self.batch(2)).stderr, "")
+        flags = re.search(r"(--mean) (\S+) (--std) (\S+)", said).groups()
+        self.assertEqual(run("run", self.model, self.data, *flags, "--resize", "0").stdout,
+                         run("run", self.model, self.data, "-q").stdout)
+
+    @unittest.skipUnless(VIT.exists(), "TRANSPIKE_DATA has no ViT-Tiny")
+    def test_guess_is_what_the_network_was_trained_with(self):
+        said = run("run", VIT, *sorted(PHOTOS.glob("*.jpg"))[:2]).stderr
+        self.assertIn("--resize 256 --crop 224 (from the input's size), --mean 0.5 --std 0.5 ",
+                      said)
 
     def test_class_names(self):
         names = self.folder / "names.txt"
