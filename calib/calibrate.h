@@ -18,6 +18,7 @@ typedef struct tspk_calib_settings {
     double first_price[TSPK_SITE_KINDS], later_price[TSPK_SITE_KINDS];
     size_t cache_bytes; /* of all images under way, tspk_frame_fit(); 0: any */
     bool is_mirrored; /* images are fitted on together with their mirror images */
+    bool is_quick;    /* ladders are fitted on fewer samples: enough to compare settings */
     uint64_t seed;
     int threads;
     tspk_progress_fn progress;

@@ -16,6 +16,8 @@
 #define N_MULTIPLES    25
 #define LEAST_MULTIPLE 0.45
 #define MULTIPLE_RATIO 1.08
+/* The error falls and rises once as a rule: every third multiple, then those beside the best. */
+#define COARSE 3
 
 /* Buckets of equal width over a channel's samples, so that looking for a bound is short. */
 #define N_BUCKETS 512u
@@ -103,6 +105,7 @@ typedef struct fit {
     const tspk_ladder_values *ladder;
     double *mass, *moment, *square; /* [channels, n + 1] */
     uint32_t *first;                /* [channels, N_BUCKETS + 1] */
+    double multiple[N_MULTIPLES];
     double *deviation;              /* [channels] root mean square */
     double *scale;                  /* [channels] */
     tspk_ranked *work;              /* [threads, 2, n] for sorting */
@@ -142,23 +145,33 @@ static void prepare_channel(void *context, size_t c, int worker)
     f->deviation[c] = mass > 0 ? sqrt(square / mass) : 0;
 }
 
+static void try_multiple(const fit *f, const channel_sums *s, size_t c, int i, double *best, int *at)
+{
+    const double error = scaled_error(s, f->ladder, f->multiple[i] * f->deviation[c]);
+
+    if (error < *best) {
+        *best = error;
+        *at = i;
+    }
+}
+
 static void scale_channel(void *context, size_t c, int worker)
 {
     fit *const f = context;
     const channel_sums s = sums_of(f, c);
-    double multiple = LEAST_MULTIPLE, best = INFINITY;
+    double best = INFINITY;
+    int at = 0, coarse;
 
     (void)worker;
     if (f->scale[c] <= 0)
         return;
-    for (int i = 0; i < N_MULTIPLES; i++, multiple *= MULTIPLE_RATIO) {
-        const double error = scaled_error(&s, f->ladder, multiple * f->deviation[c]);
-
-        if (error < best) {
-            best = error;
-            f->scale[c] = multiple * f->deviation[c];
-        }
-    }
+    for (int i = 0; i < N_MULTIPLES; i += COARSE)
+        try_multiple(f, &s, c, i, &best, &at);
+    coarse = at;
+    for (int i = coarse - COARSE + 1; i < coarse + COARSE; i++)
+        if (i >= 0 && i < N_MULTIPLES && i != coarse)
+            try_multiple(f, &s, c, i, &best, &at);
+    f->scale[c] = f->multiple[at] * f->deviation[c];
 }
 
 /* The ladder that suits all channels at their present scales. */
@@ -208,6 +221,9 @@ tspk_status tspk_fit_channels(tspk_population *population,
         .population = population, .settings = settings, .ladder = ladder_out, .scale = scale_out};
     tspk_status status = TSPK_OK;
 
+    f.multiple[0] = LEAST_MULTIPLE;
+    for (int i = 1; i < N_MULTIPLES; i++)
+        f.multiple[i] = f.multiple[i - 1] * MULTIPLE_RATIO;
     f.mass = malloc(cells * sizeof(double));
     f.moment = malloc(cells * sizeof(double));
     f.square = malloc(cells * sizeof(double));

@@ -8,6 +8,7 @@
 
 #include "calib/samples.h"
 #include "calib/tune.h"
+#include "calib/tune_exit.h"
 #include "core/compiler.h"
 #include "core/fail.h"
 #include "core/parallel.h"
@@ -158,22 +159,67 @@ static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *da
                            err);
 }
 
+static const char *const merged_names[] = {"balanced", "fast"};
+
+/* The policies of the modes that merge tokens, fitted on half of the images' answers after a fit on
+ * the other half; none is taken unless it is asked for. */
+static tspk_status fit_policies(job *j, tspk_error *err)
+{
+    tspk_calib_settings settings = j->calibration;
+    tspk_split split = {0};
+    tspk_fit fit = {0};
+    tspk_budget budget;
+    tspk_status status;
+
+    tspk_budget_default(&budget);
+    budget.max_loss = 1;
+    settings.is_mirrored = false;
+    settings.is_quick = true;
+    TSPK_TRY(tspk_split_make(&split, &j->frame, j->samples.image, NULL, j->samples.n, 2, 0, true,
+                             &j->calibration, err));
+    status = tspk_frame_fit(&j->frame, split.image, split.n, &settings, &fit, err);
+    for (uint32_t i = 0; i < TSPK_COUNT_OF(merged_names) && status == TSPK_OK; i++) {
+        const tspk_merged_point point = {merged_names[i], settings.n_steps, settings.n_levels,
+                                         j->settings->merged_pairs[i]};
+        tspk_exit_record record = {0};
+        uint32_t index;
+
+        if (!point.pairs)
+            continue;
+        status = tspk_frame_fit_merged(&j->frame, split.image, &settings, &point, &fit, err);
+        if (status == TSPK_OK)
+            status = tspk_exit_record_add(&record, fit.spikes, point.name, &split.held_out,
+                                          settings.threads, err);
+        if (status == TSPK_OK)
+            status = tspk_find_point(j->spikes, point.name, &index, err);
+        if (status == TSPK_OK)
+            status = tspk_fit_exits(&record, &budget, i, false, settings.seed, j->spikes->arena,
+                                    &j->spikes->point[index], err);
+        tspk_exit_record_done(&record);
+    }
+    tspk_spikegraph_free(fit.spikes);
+    tspk_split_done(&split);
+    return status;
+}
+
 /* "exact", and the modes in which tokens merge with the policies that go with them. */
 static tspk_status fit(job *j, tspk_error *err)
 {
-    static const char *const names[] = {"balanced", "fast"};
     tspk_fit fit = {0};
 
     TSPK_TRY(tspk_frame_fit(&j->frame, j->samples.image, j->samples.n, &j->calibration, &fit, err));
     j->spikes = fit.spikes;
-    for (size_t i = 0; i < TSPK_COUNT_OF(names); i++) {
-        const tspk_merged_point point = {names[i], j->settings->steps, j->settings->levels,
+    for (size_t i = 0; i < TSPK_COUNT_OF(merged_names); i++) {
+        const tspk_merged_point point = {merged_names[i], j->settings->steps, j->settings->levels,
                                          j->settings->merged_pairs[i]};
 
         if (point.pairs)
             TSPK_TRY(tspk_frame_fit_merged(&j->frame, j->samples.image, &j->calibration, &point,
                                            &fit, err));
     }
+    if ((j->settings->merged_pairs[0] || j->settings->merged_pairs[1]) && j->settings->steps > 1 &&
+        j->calibration.coding == TSPK_CODING_DIFFERENTIAL && j->samples.n > 1)
+        return fit_policies(j, err);
     return TSPK_OK;
 }
 
@@ -246,7 +292,7 @@ tspk_status tspk_convert_tuned(const tspk_model *model, const tspk_dataset *data
                  : begin(&j, model, data, &options, err);
     if (status == TSPK_OK)
         status = tspk_tune(&j.frame, j.samples.image, j.samples.label, j.samples.n, &j.calibration,
-                           settings->are_levels_pinned, budget, tuning, &j.spikes, err);
+                           settings->are_levels_pinned, settings->merged_pairs, budget, tuning, &j.spikes, err);
     if (status == TSPK_OK)
         status = tspk_tuning_json(tuning, &json, err);
     if (status == TSPK_OK)

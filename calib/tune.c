@@ -110,7 +110,27 @@ static tspk_status try_family(tspk_search *s, uint32_t family, tspk_error *err)
     return confirm(s, err);
 }
 
-static tspk_status search_all(tspk_search *s, bool is_pinned, tspk_error *err)
+/* Merging in one family: the pairs that are asked for, or a row of them and what is between. */
+static tspk_status try_merging(tspk_search *s, uint32_t family, const uint32_t *pairs,
+                               tspk_error *err)
+{
+    const bool is_asked = pairs[0] || pairs[1];
+
+    for (size_t i = 0; is_asked && i < 2; i++)
+        if (pairs[i])
+            TSPK_TRY(tspk_search_judge(s, family, pairs[i], 0, err));
+    for (size_t i = 0; !is_asked && i < TSPK_COUNT_OF(token_shares); i++) {
+        const uint32_t next = tspk_search_pairs(s, token_shares[i]);
+
+        if (next)
+            TSPK_TRY(judge_if_possible(s, family, next, 0, false, err));
+    }
+    TSPK_TRY(confirm(s, err));
+    return is_asked ? TSPK_OK : bisect(s, err);
+}
+
+static tspk_status search_all(tspk_search *s, bool is_pinned, const uint32_t *pairs,
+                              tspk_error *err)
 {
     const double price = s->settings->later_price[TSPK_SITE_LINEAR];
     const uint32_t levels = is_pinned ? s->settings->n_levels : FIRST_LEVELS;
@@ -124,14 +144,7 @@ static tspk_status search_all(tspk_search *s, bool is_pinned, tspk_error *err)
         TSPK_TRY(judge_if_possible(s, family, 0, 0, false, err));
         family = chosen(s, false)->family;
     }
-    for (size_t i = 0; i < TSPK_COUNT_OF(token_shares); i++) {
-        const uint32_t pairs = tspk_search_pairs(s, token_shares[i]);
-
-        if (pairs)
-            TSPK_TRY(judge_if_possible(s, family, pairs, 0, false, err));
-    }
-    TSPK_TRY(confirm(s, err));
-    TSPK_TRY(bisect(s, err));
+    TSPK_TRY(try_merging(s, family, pairs, err));
     for (size_t i = 0; !is_pinned && i < TSPK_COUNT_OF(other_levels); i++)
         TSPK_TRY(try_family(
             s, tspk_search_family(s, other_levels[i], s->family[family].steps, price), err));
@@ -253,7 +266,7 @@ static tspk_spikegraph *take_kept(tspk_search *s)
 
 tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_t *labels,
                       size_t n_images, const tspk_calib_settings *settings, bool is_pinned,
-                      const tspk_budget *budget, tspk_tuning *tuning_out,
+                      const uint32_t *pairs, const tspk_budget *budget, tspk_tuning *tuning_out,
                       tspk_spikegraph **spikes_out, tspk_error *err)
 {
     tspk_search *const s = calloc(1, sizeof *s);
@@ -271,7 +284,7 @@ tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_
                        .budget = budget,
                        .tuning = tuning_out};
     s->started = tspk_search_seconds(s);
-    status = search_all(s, is_pinned, err);
+    status = search_all(s, is_pinned, pairs, err);
     if (status == TSPK_OK)
         status = fit_chosen(s, &spikes, err);
     if (status == TSPK_INTERRUPTED && tuning_out->n_trades && (spikes = take_kept(s))) {

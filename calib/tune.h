@@ -24,12 +24,13 @@
  *
  * @param labels   [n_images], −1 unknown, or NULL
  * @param settings n_levels is tried alone where is_pinned
+ * @param pairs    [2] that merge a layer: the only ones tried; zeros: the search chooses
  * @errors those of tspk_search_judge(). An interruption after the first candidate is none: the best
  * so far is returned, is_partial.
  */
 tspk_status tspk_tune(const tspk_frame *frame, const float *images, const int64_t *labels,
                       size_t n_images, const tspk_calib_settings *settings, bool is_pinned,
-                      const tspk_budget *budget, tspk_tuning *tuning_out,
+                      const uint32_t *pairs, const tspk_budget *budget, tspk_tuning *tuning_out,
                       tspk_spikegraph **spikes_out, tspk_error *err);
 
 /** The table as JSON: tspk_convert_tuned(). @param json_out freed with tspk_text_free() @errors

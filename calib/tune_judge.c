@@ -195,6 +195,7 @@ static tspk_calib_settings start_phase(const tspk_search *search, uint32_t famil
              TSPK_TUNE_FOLDS);
     settings.n_steps = f->steps;
     settings.is_mirrored = false;
+    settings.is_quick = true;
     if (settings.progress) {
         settings.progress = report;
         settings.progress_context = named;

@@ -14,7 +14,8 @@
 #include "core/parallel.h"
 
 /* Samples a channel for a ladder's fit, at most. */
-#define MAX_SAMPLES 4096u
+#define MAX_SAMPLES       4096u
+#define MAX_QUICK_SAMPLES 1024u
 /* The exponent of donors is chosen on so many samples a fold, where there are few. */
 #define MAX_TRIAL_SAMPLES 256u
 #define MAX_TRIED         2048u
@@ -165,7 +166,8 @@ static tspk_status draw_samples(tspk_site_samples *s, const tspk_calib *calib, u
                                 uint32_t row_class, const float *state, tspk_error *err)
 {
     const tspk_calib_options *options = &calib->settings.options;
-    tspk_sample_plan plan = {.max_samples = MAX_SAMPLES,
+    tspk_sample_plan plan = {.max_samples =
+                                 calib->settings.is_quick ? MAX_QUICK_SAMPLES : MAX_SAMPLES,
                              .has_donors = options->has_site_ladders && options->is_per_channel,
                              .donor_exponent = 1};
 

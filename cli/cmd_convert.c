@@ -110,9 +110,6 @@ static tspk_status take_merging(conversion *job, tspk_error *err)
         if (!*end)
             break;
     }
-    if (is_tuned(job->args))
-        return tspk_cli_fail(err, TSPK_USAGE,
-                             "--merge: with --max-loss or --max-energy the search chooses it");
     return TSPK_OK;
 }
 
@@ -244,6 +241,21 @@ static bool is_true(const char *text, const char *name)
     return is;
 }
 
+static tspk_status print_modes(const tspk_spike *spike, tspk_error *err)
+{
+    char *text = NULL;
+    cJSON *json;
+
+    TSPK_CLI_TRY(tspk_spike_describe(spike, &text, err));
+    json = cJSON_Parse(text);
+    tspk_text_free(text);
+    if (!json)
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the description");
+    tspk_cli_print_modes(json);
+    cJSON_Delete(json);
+    return TSPK_OK;
+}
+
 static tspk_status finish(const conversion *job, double started, tspk_error *err)
 {
     const tspk_cli_args *args = job->args;
@@ -263,6 +275,8 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
                info.calibration_images, seconds);
     if (job->tuning && !tspk_cli_is_stdout(args->json))
         TSPK_CLI_TRY(tspk_cli_print_tuning(job->tuning, &job->budget, err));
+    if ((job->tuning || args->merge_pairs) && !tspk_cli_is_stdout(args->json))
+        TSPK_CLI_TRY(print_modes(job->spike, err));
     TSPK_CLI_TRY(tspk_cli_flush(err));
     if (job->tuning && !is_true(job->tuning, "met"))
         tspk_cli_note(args, "the budget is not met; %s holds the nearest", args->output);

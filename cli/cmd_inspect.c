@@ -122,12 +122,7 @@ static void print_spike(const cJSON *json, const char *path)
     cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "analog"))
         printf("  %-17s %5.0f  %s\n", tspk_cli_json_text(entry, "op", ""),
                tspk_cli_json_number(entry, "count", 0), tspk_cli_json_text(entry, "why", ""));
-    printf("\nModes\n");
-    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(json, "modes")) printf(
-        "  %-16s %.0f steps, %.0f levels, exit policy %s, %.0f pairs of tokens merge\n",
-        tspk_cli_json_text(entry, "mode", ""), tspk_cli_json_number(entry, "steps", 0),
-        tspk_cli_json_number(entry, "levels", 0), tspk_cli_json_text(entry, "policy", "none"),
-        tspk_cli_json_number(entry, "merged_pairs", 0));
+    tspk_cli_print_modes(json);
     printf("\nMemory of a session (one image at a time, one thread)\n");
     cJSON_ArrayForEach(entry, memory) printf(
         "  %-16s %s\n", entry->string, tspk_cli_bytes_text(entry->valuedouble, text, sizeof text));

@@ -51,11 +51,12 @@ static void print_modes(const cJSON *modes)
     const cJSON *mode;
 
     if (cJSON_GetArraySize(modes) > 0)
-        printf("\n%-9s  %-10s  %5s\n", "mode", "policy", "steps");
+        printf("\n%-9s  %-10s  %5s  %6s\n", "mode", "policy", "steps", "tokens");
     cJSON_ArrayForEach(mode, modes)
     {
-        printf("%-9s  %-10s  %5.2f", tspk_cli_json_text(mode, "mode", ""),
-               tspk_cli_json_text(mode, "policy", ""), tspk_cli_json_number(mode, "mean_steps", 0));
+        printf("%-9s  %-10s  %5.2f  %6.3f", tspk_cli_json_text(mode, "mode", ""),
+               tspk_cli_json_text(mode, "policy", ""), tspk_cli_json_number(mode, "mean_steps", 0),
+               tspk_cli_json_number(mode, "mean_tokens", 1));
         print_share(mode, "top1");
         print_share(mode, "top5");
         print_share(mode, "agreement");
@@ -220,11 +221,32 @@ static tspk_status open_all(const tspk_cli_args *args, validation *job, tspk_err
     return tspk_dataset_open(args->data, &settings, &job->data, err);
 }
 
+/* --merge on wants a mode that merges tokens among those that will run. */
+static tspk_status check_merging(const tspk_cli_args *args, const tspk_spike *spike,
+                                 tspk_error *err)
+{
+    static const char *const modes[] = {"balanced", "fast"};
+    const char *const only = args->mode >= 0 ? tspk_cli_validate_modes[args->mode] : "all";
+    bool is_merging = false;
+
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        is_merging |= (!strcmp(only, "all") || !strcmp(only, modes[i])) &&
+                      tspk_spike_merges_tokens(spike, modes[i]);
+    if (args->merge == 0 && !is_merging)
+        return tspk_cli_fail(err, TSPK_UNSUPPORTED,
+                             "--merge on: no mode of %s that runs merges tokens (convert --merge)",
+                             args->inputs[0]);
+    if (args->merge == 1 && is_merging)
+        tspk_cli_warn(args, "modes of %s were fitted with merged tokens", args->inputs[0]);
+    return TSPK_OK;
+}
+
 static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_error *err)
 {
     tspk_validate_settings settings;
 
     TSPK_CLI_TRY(open_all(args, job, err));
+    TSPK_CLI_TRY(check_merging(args, job->spike, err));
     tspk_validate_default_settings(&settings);
     settings.skip = args->skip > 0 ? (size_t)args->skip : 0;
     settings.limit = args->limit > 0 ? (size_t)args->limit : 0;

@@ -57,7 +57,7 @@ const tspk_cli_option tspk_cli_options[] = {
      "of the shuffle (default 0); kept in the file"},
     {CONVERT, TSPK_CLI_MAIN, "merge", 0, TSPK_CLI_TEXT, ARG(merge_pairs), 0, 0, NULL, "N[,M]",
      "adds the mode balanced, in which N pairs of tokens merge a layer, in the mean (and fast, in "
-     "which M do)"},
+     "which M do); with a search: it chooses among none, N and M"},
     {CONVERT, TSPK_CLI_MAIN, "deterministic", 0, TSPK_CLI_RESERVED, 0, 0, 0, NULL, NULL, NULL},
 
     {CONVERT, TSPK_CLI_SEARCH, "max-loss", 0, TSPK_CLI_REAL, ARG(max_loss), 0, 100, NULL, "POINTS",

@@ -196,6 +196,18 @@ const char *tspk_cli_json_text(const cJSON *object, const char *name, const char
     return cJSON_IsString(item) ? item->valuestring : fallback;
 }
 
+void tspk_cli_print_modes(const cJSON *json)
+{
+    const cJSON *mode;
+
+    printf("\nModes\n");
+    cJSON_ArrayForEach(mode, cJSON_GetObjectItemCaseSensitive(json, "modes"))
+        printf("  %-16s %.0f steps, %.0f levels, exit policy %s, %.0f pairs of tokens merge\n",
+               tspk_cli_json_text(mode, "mode", ""), tspk_cli_json_number(mode, "steps", 0),
+               tspk_cli_json_number(mode, "levels", 0), tspk_cli_json_text(mode, "policy", "none"),
+               tspk_cli_json_number(mode, "merged_pairs", 0));
+}
+
 char *tspk_cli_bytes_text(double bytes, char *buf, size_t size)
 {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};

@@ -50,6 +50,9 @@ void tspk_cli_names_done(tspk_cli_names *names);
 double tspk_cli_json_number(const cJSON *object, const char *name, double fallback);
 const char *tspk_cli_json_text(const cJSON *object, const char *name, const char *fallback);
 
+/** The modes of a .spike, a line each. @param json schema "transpike.inspect/1" */
+void tspk_cli_print_modes(const cJSON *json);
+
 /** "1.5 MiB", "812 B" into buf; returns buf. */
 char *tspk_cli_bytes_text(double bytes, char *buf, size_t size);
 

@@ -35,55 +35,55 @@ static tspk_status open_mode(tspk_modes *modes, const tspk_spike *spike,
     return TSPK_OK;
 }
 
-/* The policy on a score that the point would take, else its first one. */
-static tspk_exit_kind find_score(const tspk_point *point)
+/* The policy on a score that is asked for, else the one that the point would take, else its first
+ * one. */
+static tspk_policy find_score(const tspk_point *point, const tspk_validate_settings *settings)
 {
+    if (settings->policy >= TSPK_POLICY_CONFIDENCE && settings->policy <= TSPK_POLICY_MARGIN)
+        return settings->policy;
     if (point->exit_kind != TSPK_EXIT_NONE && point->exit_kind != TSPK_EXIT_NET)
-        return point->exit_kind;
+        return (tspk_policy)(TSPK_POLICY_NONE + point->exit_kind);
     for (uint32_t i = 0; i < point->n_exits; i++)
         if (point->exit[i].kind != TSPK_EXIT_NET)
-            return point->exit[i].kind;
-    return TSPK_EXIT_NONE;
+            return (tspk_policy)(TSPK_POLICY_NONE + point->exit[i].kind);
+    return TSPK_POLICY_NONE;
 }
 
 static tspk_status open_ablation(tspk_modes *modes, const tspk_spike *spike,
+                                 const tspk_validate_settings *settings,
                                  const tspk_session_settings *shared, tspk_error *err)
 {
     const tspk_point *point;
     uint32_t index;
-    tspk_exit_kind score;
+    tspk_policy score;
+    tspk_mode_run run;
 
     TSPK_TRY(tspk_find_point(spike->graph, "balanced", &index, err));
     point = &spike->graph->point[index];
-    score = find_score(point);
-    if (score != TSPK_EXIT_NONE)
-        TSPK_TRY(open_mode(modes, spike, shared,
-                           (tspk_mode_run){.label = "exit",
-                                           .name = point->name,
-                                           .policy = (tspk_policy)(TSPK_POLICY_NONE + score),
-                                           .exit = -1,
-                                           .is_merging_off = true},
-                           err));
-    if (tspk_find_exit(point, TSPK_EXIT_NET))
-        TSPK_TRY(open_mode(modes, spike, shared,
-                           (tspk_mode_run){.label = "net",
-                                           .name = point->name,
-                                           .policy = TSPK_POLICY_NET,
-                                           .exit = -1,
-                                           .is_merging_off = true},
-                           err));
+    score = find_score(point, settings);
+    run = (tspk_mode_run){.name = point->name, .is_merging_off = true};
+    if (score != TSPK_POLICY_NONE) {
+        run.label = "exit";
+        run.policy = score;
+        run.exit = settings->exit;
+        TSPK_TRY(open_mode(modes, spike, shared, run, err));
+    }
+    run.exit = -1;
+    if (tspk_find_exit(point, TSPK_EXIT_NET)) {
+        run.label = "net";
+        run.policy = TSPK_POLICY_NET;
+        TSPK_TRY(open_mode(modes, spike, shared, run, err));
+    }
     if (!point->merging.n_attentions)
         return TSPK_OK;
-    TSPK_TRY(open_mode(
-        modes, spike, shared,
-        (tspk_mode_run){
-            .label = "merge", .name = point->name, .policy = TSPK_POLICY_NONE, .exit = -1},
-        err));
-    return open_mode(
-        modes, spike, shared,
-        (tspk_mode_run){
-            .label = "all", .name = point->name, .policy = TSPK_POLICY_OF_MODE, .exit = -1},
-        err);
+    run.is_merging_off = false;
+    run.label = "merge";
+    run.policy = TSPK_POLICY_NONE;
+    TSPK_TRY(open_mode(modes, spike, shared, run, err));
+    run.label = "all";
+    run.policy = settings->policy;
+    run.exit = settings->exit;
+    return open_mode(modes, spike, shared, run, err);
 }
 
 tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike,
@@ -106,7 +106,7 @@ tspk_status tspk_modes_open(tspk_modes *modes, const tspk_spike *spike,
                                                .exit = settings->exit},
                                err));
     if (settings->has_ablation)
-        TSPK_TRY(open_ablation(modes, spike, session, err));
+        TSPK_TRY(open_ablation(modes, spike, settings, session, err));
     for (uint32_t m = 0; m < modes->n; m++)
         most = modes->run[m].steps > most ? modes->run[m].steps : most;
     modes->logits = malloc(chunk * most * classes * sizeof *modes->logits);

@@ -34,9 +34,9 @@ typedef struct tspk_modes {
 
 /**
  * Opens a session for each operating point behind "exact", or for the one that the settings name;
- * with a policy in the settings for "exact" too; with an ablation the entries "exit" and "net" as
- * far as "balanced" has such policies, on all tokens, and where it merges tokens "merge", which
- * takes all steps, and "all".
+ * with a policy in the settings for "exact" too; with an ablation the entries "exit" (the policy
+ * on a score that the settings name, else the point's) and "net" as far as "balanced" has such
+ * policies, on all tokens, and where it merges tokens "merge", which takes all steps, and "all".
  * @param settings mode: NULL or "all": every one
  * @param session  what the sessions share
  * @param chunk    images of a call of tspk_modes_add(), at most

@@ -186,7 +186,6 @@ class Line(Case):
         line = ["convert", "m.onnx", "--data", "d", "-o", "x.spike"]
         for text in ("0", "x", "3,", "3,4,5", "-1", "99999"):
             self.refused("USAGE", *line, "--merge", text, naming="--merge")
-        self.refused("USAGE", *line, "--merge", "3", "--max-loss", "1", naming="--merge")
         self.refused("USAGE", "run", "m", "a", "--merge", "maybe", naming="--merge")
 
     def test_full_standard_output(self):

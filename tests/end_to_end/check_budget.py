@@ -107,6 +107,40 @@ def check_unmet(checks, transpike, onnx, data, folder):
                          "--time-budget", "1m"), "a time without a budget is refused")
 
 
+def check_merge(checks, transpike, onnx, data, folder):
+    """convert --merge without a search: the modes, their policies, and what is refused."""
+    spike, plain = folder / "merge.spike", folder / "plain.spike"
+    line = [transpike, "convert", onnx, "--data", data / "train-images-idx3-ubyte.gz", *PREPROCESS,
+            "--calib-images", 8, "--steps", 2, "--levels", 4, "-o"]
+    said = call(*line, spike, "--merge", "6")
+    checks.check("balanced" in said and "pairs of tokens merge" in said,
+                 "convert --merge says its modes")
+    judge = [transpike, "validate", spike, "--onnx", onnx, "--data", folder / "images-idx3-ubyte",
+             "--json", "-"]
+    for policy in ("margin", "net"):
+        entry = json.loads(call(*judge, "--mode", "balanced", "--policy", policy))["snn"]["adaptive"][-1]
+        checks.check(entry["policy"] == policy and 1 <= entry["mean_steps"] <= 2,
+                     f"a mode that merges has a fitted {policy}")
+    modes = {entry["mode"]: entry for entry in
+             json.loads(call(*judge, "--ablation", "--policy", "margin", "--exit", "1"))
+             ["snn"]["adaptive"]}
+    checks.check(all(modes[name]["policy"] == "margin" and modes[name]["mean_steps"] == 2
+                     for name in ("exit", "all")) and modes["merge"]["policy"] == "none",
+                 "--ablation takes --policy and --exit")
+    checks.check(modes["exit"]["mean_tokens"] == 1 > modes["merge"]["mean_tokens"],
+                 "--ablation: tokens merge in merge, not in exit")
+    checks.check("tokens" in call(*judge[:-2]), "validate's table has tokens")
+    checks.check(refused("UNSUPPORTED", transpike, "validate", plain, "--onnx", onnx, "--data",
+                         folder / "images-idx3-ubyte", "--merge", "on"),
+                 "validate --merge on is refused where nothing merges")
+    checks.check(refused("RANGE", *line, spike, "--merge", "40"),
+                 "more pairs than there are tokens are refused")
+    report = convert(transpike, onnx, data, folder / "asked.spike", "--levels", 4, "--max-loss", 3,
+                     "--merge", "5", "--time-budget", "1s")
+    checks.check({row["settings"]["merge"] for row in report["pareto"]} <= {0, 5},
+                 "a search takes the pairs that are asked for")
+
+
 def check_cache(checks, transpike, onnx, data, folder):
     """Mirror images are left out first, then images, then all is refused."""
     line = [transpike, "convert", onnx, "--data", data / "train-images-idx3-ubyte.gz", *PREPROCESS,
@@ -140,6 +174,7 @@ def main():
         write_inputs(folder, data)
         check_met(checks, transpike, onnx, data, folder)
         check_unmet(checks, transpike, onnx, data, folder)
+        check_merge(checks, transpike, onnx, data, folder)
         check_cache(checks, transpike, onnx, data, folder)
     sys.exit(checks.failed > 0)
 
