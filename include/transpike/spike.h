@@ -13,10 +13,6 @@ extern "C" {
 /** A calibrated spiking network. Immutable; may be shared by sessions in several threads. */
 typedef struct tspk_spike tspk_spike;
 
-<<<<<<< HEAD
-/** Called now and then during long work, by the thread that started it; a non-zero answer asks to
- * stop (TSPK_INTERRUPTED). */
-=======
 /** What a caller says of the preprocessing; the rest is guessed. */
 typedef struct tspk_preprocess_guess {
     bool is_size_given;          /**< resize and crop stay as they are set */
@@ -42,8 +38,8 @@ TSPK_API tspk_status tspk_dataset_guess_preprocess(tspk_dataset *data, const tsp
                                                    int threads, tspk_preprocess_guess *guess,
                                                    tspk_error *err);
 
-/** Called now and then during long work; a non-zero answer asks to stop (TSPK_INTERRUPTED). */
->>>>>>> 5d65035 (calib, cli: the preprocessing that nobody gave is guessed and said)
+/** Called now and then during long work, by the thread that started it; a non-zero answer asks to
+ * stop (TSPK_INTERRUPTED). */
 typedef int (*tspk_progress_fn)(void *context, const char *phase, size_t done, size_t total);
 
 typedef struct tspk_convert_settings {
