@@ -135,9 +135,9 @@ int main(int argc, char **argv)
         read_prices(argv[14], settings.later_price);
     }
     for (int i = 15; i < argc && n_points < MAX_POINTS; i++, n_points++) {
-        point[n_points] = (tspk_merged_point){name[n_points + 1], settings.n_steps,
-                                              settings.n_levels,
-                                              count_of(argv[i], "PAIRS", 1, MAX_IMAGES)};
+        point[n_points] =
+            (tspk_merged_point){name[n_points + 1], settings.n_steps, settings.n_levels,
+                                count_of(argv[i], "PAIRS", 1, MAX_IMAGES)};
         snprintf(name[n_points + 1], sizeof *name, "merge %u", point[n_points].pairs);
     }
     images = read_images(model, argv + 2, &n_images, &labels);

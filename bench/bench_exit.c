@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Steps against answers: fits every exit policy on some images for a row of targets and plays it on
- * others, beside fixed numbers of steps. The .spike's preprocessing and seed are used; the answers of
- * all steps are recorded once, and policies decide on them as a session would.
+ * others, beside fixed numbers of steps. The .spike's preprocessing and seed are used; the answers
+ * of all steps are recorded once, and policies decide on them as a session would.
  *
  *   bench_exit MODEL.onnx MODEL.spike FIT_DATA FIT_IMAGES JUDGE_DATA SKIP [STEPS [JUDGED [MODE]]]
  *

@@ -41,8 +41,9 @@ static tspk_status check_settings(const tspk_convert_settings *settings, size_t 
         return TSPK_FAIL(err, TSPK_RANGE, "%" PRIu32 " levels, expected 1 to %u", settings->levels,
                          TSPK_MAX_LEVELS);
     if (settings->is_ecmt && (settings->merged_pairs[0] || settings->merged_pairs[1]))
-        return TSPK_FAIL(err, TSPK_USAGE, "ECMT's rule has no class of special tokens, which merging "
-                                          "must leave alone");
+        return TSPK_FAIL(err, TSPK_USAGE,
+                         "ECMT's rule has no class of special tokens, which merging "
+                         "must leave alone");
     if (settings->is_ecmt && settings->levels > 8)
         return TSPK_FAIL(err, TSPK_RANGE,
                          "%" PRIu32
@@ -292,7 +293,8 @@ tspk_status tspk_convert_tuned(const tspk_model *model, const tspk_dataset *data
                  : begin(&j, model, data, &options, err);
     if (status == TSPK_OK)
         status = tspk_tune(&j.frame, j.samples.image, j.samples.label, j.samples.n, &j.calibration,
-                           settings->are_levels_pinned, settings->merged_pairs, budget, tuning, &j.spikes, err);
+                           settings->are_levels_pinned, settings->merged_pairs, budget, tuning,
+                           &j.spikes, err);
     if (status == TSPK_OK)
         status = tspk_tuning_json(tuning, &json, err);
     if (status == TSPK_OK)

@@ -10,10 +10,10 @@
 #include "core/spike_handle.h"
 #include "runtime/ann/ann_exec.h"
 
-#define CHUNK        16u  /* images that a session runs at a time */
-#define ENOUGH       512u /* views, for which images are copied */
-#define MOST_VIEWS   4u
-#define MOST_SHIFT   16 /* a side is moved by one part in so many at most */
+#define CHUNK      16u  /* images that a session runs at a time */
+#define ENOUGH     512u /* views, for which images are copied */
+#define MOST_VIEWS 4u
+#define MOST_SHIFT 16 /* a side is moved by one part in so many at most */
 
 /* Index into a row of n that is continued by reflection without repeating its ends. */
 static size_t reflect(int64_t i, int64_t n)
@@ -44,7 +44,7 @@ static void copy_changed(const tspk_shape *shape, const float *image, int64_t do
 
 /* View 1 is the mirror image; later ones are moved, and mirrored by chance. */
 static void change_images(const tspk_frame *frame, const float *images, size_t n_images,
-                         uint32_t view, bool is_mirrored, tspk_rng *rng, float *out)
+                          uint32_t view, bool is_mirrored, tspk_rng *rng, float *out)
 {
     const tspk_graph *const graph = frame->source;
     const tspk_shape *const shape = &graph->value[graph->input[0]].shape;
@@ -135,8 +135,8 @@ static tspk_status grow(tspk_exit_record *record, size_t n, tspk_error *err)
     bool has_memory = true;
 
     record->image = enlarge(record->image, all * sizeof *record->image, &has_memory);
-    record->logits = enlarge(record->logits, cells * record->classes * sizeof *record->logits,
-                             &has_memory);
+    record->logits =
+        enlarge(record->logits, cells * record->classes * sizeof *record->logits, &has_memory);
     record->agrees = enlarge(record->agrees, cells * sizeof *record->agrees, &has_memory);
     record->lost = enlarge(record->lost, cells * sizeof *record->lost, &has_memory);
     record->kl = enlarge(record->kl, cells * sizeof *record->kl, &has_memory);
@@ -179,8 +179,7 @@ static tspk_status record_views(tspk_exit_record *record, tspk_session *session,
 
             record->image[record->n] = (uint32_t)(first_image + image);
             for (size_t t = 0; t < steps; t++)
-                record_answer(record, record->n * steps + t,
-                              views->source + (from + i) * classes,
+                record_answer(record, record->n * steps + t, views->source + (from + i) * classes,
                               logits + (i * steps + t) * classes, views->label[image],
                               work[i * steps + t].energy_synaptic);
         }

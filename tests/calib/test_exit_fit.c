@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "calib/policy_net.h"
+#include "calib/tune_exit.h"
 #include "core/rng.h"
 #include "runtime/spike/exit_policy.h"
 
@@ -215,6 +216,73 @@ static void the_seed_makes_the_net(void **state)
     tspk_arena_free(arena);
 }
 
+/* Copies of an image say little new: of a quarter of the images in four views each the agreement is
+ * less sure than of as many images. */
+static void copies_are_not_independent(void **state)
+{
+    const tspk_exit_target none = {0};
+    tspk_exit_record record;
+    tspk_exit_chances chances;
+    double apart;
+
+    (void)state;
+    make(&record, 9);
+    assert_int_equal(tspk_exit_chances_new(&record, &chances, NULL), TSPK_OK);
+    apart = tspk_exit_fixed(&chances, 1, &none).error;
+    tspk_exit_chances_done(&chances);
+    for (size_t i = 0; i < N; i++) { /* views of the same answer */
+        const size_t from = i - i % 4;
+
+        record.image[i] = (uint32_t)(i / 4);
+        memcpy(record.logits + i * STEPS * CLASSES, record.logits + from * STEPS * CLASSES,
+               STEPS * CLASSES * sizeof *record.logits);
+        memcpy(record.agrees + i * STEPS, record.agrees + from * STEPS, STEPS);
+    }
+    record.n_images = N / 4;
+    assert_int_equal(tspk_exit_chances_new(&record, &chances, NULL), TSPK_OK);
+    assert_true(tspk_exit_fixed(&chances, 1, &none).error > 1.5 * apart);
+    tspk_exit_chances_done(&chances);
+    tspk_exit_record_done(&record);
+}
+
+/* A line a number of steps, policies between them, and a loss that labels move. */
+static void a_record_becomes_trades(void **state)
+{
+    const tspk_budget budget = {.max_loss = 1, .min_agreement = 0.9};
+    const tspk_trade like = {.family = 3, .levels = 16, .pairs = 5};
+    tspk_tuning *const tuning = calloc(1, sizeof *tuning);
+    tspk_exit_record record;
+    uint32_t n_fixed = 0, n_policies = 0;
+    double unlabelled = 0;
+
+    (void)state;
+    assert_non_null(tuning);
+    make(&record, 10);
+    assert_int_equal(tspk_add_trades(tuning, &record, &like, &budget, NULL), TSPK_OK);
+    for (uint32_t i = 0; i < tuning->n_trades; i++) {
+        const tspk_trade *const trade = &tuning->trade[i];
+
+        assert_true(trade->id == i && trade->family == 3 && trade->levels == 16 &&
+                    trade->pairs == 5);
+        if (trade->exit == TSPK_EXIT_NONE) {
+            n_fixed++;
+            assert_true(trade->mean_steps == trade->steps);
+            assert_true(fabs(trade->loss - 25 * (1 - trade->agreement)) < 1e-9);
+        } else {
+            n_policies++;
+            assert_true(trade->mean_steps > 1 && trade->mean_steps < trade->steps);
+        }
+    }
+    assert_true(n_fixed == STEPS && n_policies > 0);
+    unlabelled = tuning->trade[0].loss;
+    tuning->n_trades = 0;
+    record.is_labelled = true; /* and no answer is lost */
+    assert_int_equal(tspk_add_trades(tuning, &record, &like, &budget, NULL), TSPK_OK);
+    assert_true(tuning->trade[0].loss > 0 && tuning->trade[0].loss < unlabelled);
+    tspk_exit_record_done(&record);
+    free(tuning);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +290,8 @@ int main(void)
         cmocka_unit_test(policies_hold_on_other_answers),
         cmocka_unit_test(what_cannot_be_reached_is_said),
         cmocka_unit_test(the_seed_makes_the_net),
+        cmocka_unit_test(copies_are_not_independent),
+        cmocka_unit_test(a_record_becomes_trades),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

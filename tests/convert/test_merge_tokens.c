@@ -104,13 +104,31 @@ static void shapes_narrow(void **state)
     (void)state;
     x = block(&f, block(&f, x, TSPK_ID_NONE), TSPK_ID_NONE);
     fixture_output(&f, fixture_slice(&f, x, 1, 0, 1));
-    tspk_merging_spread(f.graph, 1, 3, pairs);
+    assert_false(tspk_merging_spread(f.graph, 1, 3, pairs));
     assert_int_equal(pairs[0], 2);
     assert_int_equal(pairs[1], 3); /* half of the six patches that are left */
     assert_int_equal(merge(&f, 1, pairs[0], pairs[1], &err), TSPK_OK);
     assert_int_equal(f.graph->value[fixture_find(&f, TSPK_OP_ATTENTION, 1)->out[0]].shape.dim[1],
                      7);
     assert_int_equal(fixture_find(&f, TSPK_OP_ATTENTION, 1)->n_in, 4);
+    fixture_free(&f);
+}
+
+static void too_many_pairs_are_told(void **state)
+{
+    fixture f = fixture_new(4);
+    tspk_value_id x = fixture_input(&f, DIMS(1, TOKENS, WIDTH));
+    uint32_t pairs[2];
+    uint32_t most;
+
+    (void)state;
+    x = block(&f, block(&f, x, TSPK_ID_NONE), TSPK_ID_NONE);
+    fixture_output(&f, fixture_slice(&f, x, 1, 0, 1));
+    most = tspk_merging_most(f.graph, 1, pairs);
+    assert_true(most >= 1 && tspk_merging_spread(f.graph, 1, most, pairs));
+    assert_false(tspk_merging_spread(f.graph, 1, most + 1, pairs));
+    assert_false(tspk_merging_spread(f.graph, 1, 100, pairs));
+    assert_true(pairs[0] <= (TOKENS - 1) / 2); /* and what merges is what there is */
     fixture_free(&f);
 }
 
@@ -161,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_tokens_merge_without_loss),
         cmocka_unit_test(shapes_narrow),
+        cmocka_unit_test(too_many_pairs_are_told),
         cmocka_unit_test(what_mixes_tokens_is_refused),
     };
 
