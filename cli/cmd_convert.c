@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/convert_result.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
 #include "cli/refuse.h"
 #include "cli/source.h"
-#include "cli/tuning.h"
 
 #define MOST_PAIRS 65535
 
 /* Everything that one `convert` holds. */
 typedef struct conversion {
-    const tspk_cli_args *args;
+    tspk_cli_args args; /* with the output chosen */
+    char *output;       /* that was chosen, or NULL */
     tspk_model *model;
     tspk_dataset *data;
     tspk_spike *spike;
@@ -41,8 +41,6 @@ static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
 {
     if (!args->data)
         return tspk_cli_fail(err, TSPK_USAGE, "--data DATA is missing");
-    if (!args->output)
-        return tspk_cli_fail(err, TSPK_USAGE, "-o MODEL.spike is missing");
     if (tspk_cli_is_stdout(args->output))
         return tspk_cli_fail(err, TSPK_USAGE, "-o -: a .spike needs a file");
     if (!is_tuned(args) && (args->min_agreement >= 0 || args->time_budget >= 0))
@@ -57,13 +55,14 @@ static tspk_status check_args(const tspk_cli_args *args, tspk_error *err)
     if (args->preset == 1 && args->coding == 0)
         return tspk_cli_fail(err, TSPK_USAGE, "--preset ecmt means --coding rate");
     TSPK_CLI_TRY(tspk_cli_check_writable(args->output, err));
+    TSPK_CLI_TRY(tspk_cli_refuse_strange_file(args->output, err));
     return tspk_cli_check_writable(args->json, err);
 }
 
 /* Splits --keep-analog at its commas. */
 static tspk_status take_kept(conversion *job, tspk_error *err)
 {
-    const char *text = job->args->keep_analog;
+    const char *text = job->args.keep_analog;
     char *at;
     size_t n = 1;
 
@@ -92,7 +91,7 @@ static tspk_status take_kept(conversion *job, tspk_error *err)
 /* --merge N or N,M */
 static tspk_status take_merging(conversion *job, tspk_error *err)
 {
-    const char *const text = job->args->merge_pairs;
+    const char *const text = job->args.merge_pairs;
     char *end;
 
     if (!text)
@@ -115,7 +114,7 @@ static tspk_status take_merging(conversion *job, tspk_error *err)
 
 static void take_settings(conversion *job)
 {
-    const tspk_cli_args *args = job->args;
+    const tspk_cli_args *args = &job->args;
     tspk_convert_settings *settings = &job->settings;
 
     tspk_convert_default_settings(settings);
@@ -153,7 +152,7 @@ static tspk_status check_names(const conversion *job, tspk_error *err)
 {
     int64_t classes = 0;
 
-    if (!job->args->classes)
+    if (!job->args.classes)
         return TSPK_OK;
     for (size_t i = 0; i < tspk_model_count_outputs(job->model); i++) {
         tspk_port port;
@@ -167,7 +166,7 @@ static tspk_status check_names(const conversion *job, tspk_error *err)
             classes = port.dim[1];
     }
     return tspk_cli_fail(err, TSPK_RANGE, "%s: %zu class names, the network has %lld classes",
-                         job->args->classes, job->names.n, (long long)classes);
+                         job->args.classes, job->names.n, (long long)classes);
 }
 
 static tspk_status open_data(conversion *job, tspk_error *err)
@@ -179,34 +178,16 @@ static tspk_status open_data(conversion *job, tspk_error *err)
     if (port.rank != 4)
         return tspk_cli_fail(err, TSPK_SHAPE,
                              "%s: input \"%s\" has %d dimensions, expected [N, C, H, W]",
-                             job->args->inputs[0], port.name, port.rank);
+                             job->args.inputs[0], port.name, port.rank);
     tspk_dataset_default_settings(&settings);
-    settings.seed = job->args->seed;
+    settings.seed = job->args.seed;
     settings.preprocess.channels = (uint32_t)port.dim[1];
-    TSPK_CLI_TRY(tspk_cli_take_preprocess(job->args, &settings.preprocess, err));
-    TSPK_CLI_TRY(tspk_dataset_open(job->args->data, &settings, &job->data, err));
-    TSPK_CLI_TRY(tspk_cli_guess_preprocess(job->args, job->model, job->data, &settings.preprocess,
+    TSPK_CLI_TRY(tspk_cli_take_preprocess(&job->args, &settings.preprocess, err));
+    TSPK_CLI_TRY(tspk_dataset_open(job->args.data, &settings, &job->data, err));
+    TSPK_CLI_TRY(tspk_cli_guess_preprocess(&job->args, job->model, job->data, &settings.preprocess,
                                            job->note, err));
     job->settings.preprocess = settings.preprocess;
     return TSPK_OK;
-}
-
-static tspk_status write_report(const conversion *job, double seconds, tspk_error *err)
-{
-    cJSON *json = job->tuning ? cJSON_Parse(job->tuning) : cJSON_CreateObject();
-    tspk_status status;
-
-    if (!json || !cJSON_AddStringToObject(json, "schema", "transpike.convert/1") ||
-        !cJSON_AddNumberToObject(json, "seconds", seconds) ||
-        (!job->tuning &&
-         (!cJSON_AddTrueToObject(json, "met") || !cJSON_AddObjectToObject(json, "chosen") ||
-          !cJSON_AddArrayToObject(json, "pareto")))) {
-        cJSON_Delete(json);
-        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the JSON text");
-    }
-    status = tspk_cli_write_json(job->args->json, json, err);
-    cJSON_Delete(json);
-    return status;
 }
 
 /* Those of --classes, else the folders' names when there is one for every class. */
@@ -217,7 +198,7 @@ static tspk_status set_class_names(conversion *job, tspk_error *err)
     tspk_status status = TSPK_OK;
     uint32_t n = 0;
 
-    if (job->args->classes)
+    if (job->args.classes)
         return tspk_spike_set_class_names(job->spike, (const char *const *)job->names.name,
                                           (uint32_t)job->names.n, err);
     tspk_spike_info_get(job->spike, &info);
@@ -232,68 +213,60 @@ static tspk_status set_class_names(conversion *job, tspk_error *err)
     return status;
 }
 
-static bool is_true(const char *text, const char *name)
-{
-    cJSON *json = cJSON_Parse(text);
-    const bool is = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, name));
-
-    cJSON_Delete(json);
-    return is;
-}
-
-static tspk_status print_modes(const tspk_spike *spike, tspk_error *err)
-{
-    char *text = NULL;
-    cJSON *json;
-
-    TSPK_CLI_TRY(tspk_spike_describe(spike, &text, err));
-    json = cJSON_Parse(text);
-    tspk_text_free(text);
-    if (!json)
-        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the description");
-    tspk_cli_print_modes(json);
-    cJSON_Delete(json);
-    return TSPK_OK;
-}
-
 static tspk_status finish(const conversion *job, double started, tspk_error *err)
 {
-    const tspk_cli_args *args = job->args;
-    tspk_spike_info info;
-    double seconds;
+    const tspk_cli_args *args = &job->args;
+    tspk_cli_convert_result result = {.spike = job->spike,
+                                      .is_rate = job->settings.is_rate,
+                                      .has_modes = job->tuning || args->merge_pairs,
+                                      .search = job->tuning,
+                                      .budget = &job->budget};
 
     if (tspk_cli_is_interrupted() && !job->tuning)
         return tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped before %s was written", args->output);
     TSPK_CLI_TRY(tspk_spike_save(job->spike, args->output, err));
-    seconds = tspk_cli_seconds() - started;
-    tspk_spike_info_get(job->spike, &info);
-    if (args->json)
-        TSPK_CLI_TRY(write_report(job, seconds, err));
-    if (!tspk_cli_is_stdout(args->json))
-        printf("%s: %u steps, %u levels, %s coding, %zu calibration images, %.1f s\n", args->output,
-               info.steps, info.levels, job->settings.is_rate ? "rate" : "differential",
-               info.calibration_images, seconds);
-    if (job->tuning && !tspk_cli_is_stdout(args->json))
-        TSPK_CLI_TRY(tspk_cli_print_tuning(job->tuning, &job->budget, err));
-    if ((job->tuning || args->merge_pairs) && !tspk_cli_is_stdout(args->json))
-        TSPK_CLI_TRY(print_modes(job->spike, err));
-    TSPK_CLI_TRY(tspk_cli_flush(err));
-    if (job->tuning && !is_true(job->tuning, "met"))
-        tspk_cli_note(args, "the budget is not met; %s holds the nearest", args->output);
-    if (job->tuning && is_true(job->tuning, "partial"))
-        return tspk_cli_fail(err, TSPK_INTERRUPTED,
-                             "stopped while searching; %s holds the best so far, fitted on half of "
-                             "the samples",
-                             args->output);
-    return TSPK_OK;
+    result.seconds = tspk_cli_seconds() - started;
+    return tspk_cli_report_convert(args, &result, err);
+}
+
+/* MODEL.spike beside MODEL.onnx, when -o names no other. */
+static tspk_status choose_output(conversion *job, tspk_error *err)
+{
+    const char *const model = job->args.inputs[0];
+    const size_t length = strlen(model);
+    const bool has_end = length > 5 && strcmp(model + length - 5, ".onnx") == 0;
+
+    if (job->args.output)
+        return TSPK_OK;
+    job->output = malloc(length + sizeof ".spike");
+    if (!job->output)
+        return tspk_cli_fail(err, TSPK_NOMEM, "%s: no memory for a path", model);
+    memcpy(job->output, model, length + 1);
+    strcpy(job->output + (has_end ? length - 5 : length), ".spike");
+    job->args.output = job->output;
+    return tspk_cli_refuse_overlap(&job->args, err);
+}
+
+static tspk_status open_model(conversion *job, tspk_error *err)
+{
+    const char *const path = job->args.inputs[0];
+
+    if (tspk_cli_has_spike_head(path))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "%s is a .spike already; convert takes the .onnx that it was made of",
+                             path);
+    TSPK_CLI_TRY(tspk_cli_name_file(err, tspk_model_open(path, NULL, &job->model, err), path));
+    return tspk_cli_name_file(err, tspk_model_check_convertible(job->model, err), path);
 }
 
 tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
 {
     const double started = tspk_cli_seconds();
-    conversion job = {.args = args};
-    tspk_status status = check_args(args, err);
+    conversion job = {.args = *args};
+    tspk_status status = choose_output(&job, err);
 
+    if (status == TSPK_OK)
+        status = check_args(&job.args, err);
     tspk_cli_progress_init(&job.progress, args);
     if (status == TSPK_OK)
         status = take_merging(&job, err);
@@ -303,11 +276,7 @@ tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
     if (status == TSPK_OK && args->classes)
         status = tspk_cli_names_read(args->classes, &job.names, err);
     if (status == TSPK_OK)
-        status = tspk_cli_name_file(err, tspk_model_open(args->inputs[0], NULL, &job.model, err),
-                                    args->inputs[0]);
-    if (status == TSPK_OK)
-        status =
-            tspk_cli_name_file(err, tspk_model_check_convertible(job.model, err), args->inputs[0]);
+        status = open_model(&job, err);
     if (status == TSPK_OK)
         status = check_names(&job, err);
     if (status == TSPK_OK)
@@ -330,5 +299,6 @@ tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
     tspk_cli_names_done(&job.names);
     free(job.kept);
     free(job.kept_text);
+    free(job.output);
     return status;
 }

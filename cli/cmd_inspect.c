@@ -89,9 +89,10 @@ static void print_model(const cJSON *json, const char *path)
     printf("  %-11s %s\n", "SHA-256", tspk_cli_json_text(json, "source_sha256", ""));
     print_ports(json, "inputs");
     print_ports(json, "outputs");
-    printf("  %-11s %.0f%s\n", "batch", tspk_cli_json_number(json, "batch", 1),
-           cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "is_batch_fixed")) ? " (fixed)"
-                                                                                  : "");
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "is_batch_fixed")))
+        printf("  %-11s %.0f (fixed)\n", "batch", tspk_cli_json_number(json, "batch", 1));
+    else
+        printf("  %-11s any\n", "batch");
     printf("\nAttention blocks: %d\n", cJSON_GetArraySize(blocks));
     printf("  %-40s %6s %6s %7s\n", "name", "heads", "width", "tokens");
     cJSON_ArrayForEach(entry, blocks)

@@ -49,6 +49,10 @@ tspk_status tspk_cli_run(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_fail(err, TSPK_USAGE, "--dump-products needs --dump-spikes FILE.npz");
     if (tspk_cli_is_stdout(args->output) || tspk_cli_is_stdout(args->dump_spikes))
         return tspk_cli_fail(err, TSPK_USAGE, "-: arrays need a file to be written to");
+    if (args->explain && !ends_with(args->explain, ".png"))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "--explain %s: the picture is a PNG; let its name end in .png",
+                             args->explain);
     TSPK_CLI_TRY(tspk_cli_is_spike(model, &is_spike, err));
     if (is_spike)
         return tspk_cli_run_spike(args, args->mode >= 0 ? tspk_cli_run_modes[args->mode] : "exact",

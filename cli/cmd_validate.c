@@ -74,8 +74,11 @@ static void print_table(const cJSON *json)
     const cJSON *snn = cJSON_GetObjectItemCaseSensitive(json, "snn");
     const cJSON *step;
 
-    printf("%.0f images, %.0f threads, batch %.0f\n\n", tspk_cli_json_number(json, "images", 0),
-           tspk_cli_json_number(json, "threads", 0), tspk_cli_json_number(json, "batch", 0));
+    const double images = tspk_cli_json_number(json, "images", 0);
+    const double threads = tspk_cli_json_number(json, "threads", 0);
+
+    printf("%.0f image%s, %.0f thread%s, batch %.0f\n\n", images, images == 1 ? "" : "s", threads,
+           threads == 1 ? "" : "s", tspk_cli_json_number(json, "batch", 0));
     printf("%4s  %7s  %7s  %9s  %8s  %24s  %7s  %8s\n", "", "", "", "", "", "energy / ANN's energy",
            "firing", "ms per");
     printf("%4s  %7s  %7s  %9s  %8s  %8s%8s%8s  %7s  %8s\n", "t", "top-1", "top-5", "agreement",

@@ -34,7 +34,7 @@ const tspk_cli_option tspk_cli_options[] = {
     {VALIDATE, TSPK_CLI_MAIN, "data", 0, TSPK_CLI_PATH, ARG(data), 0, 0, NULL, "DATA",
      "samples, as convert takes them (needed)"},
     {CONVERT, TSPK_CLI_MAIN, "output", 'o', TSPK_CLI_PATH, ARG(output), 0, 0, NULL, "MODEL.spike",
-     "file to write (needed)"},
+     "file to write (default: beside MODEL.onnx); what is there must be a .spike"},
     {CONVERT, TSPK_CLI_MAIN, "calib-images", 0, TSPK_CLI_WHOLE, ARG(calib_images), 1, 1000000, NULL,
      "N", "calibrate on the first N of the shuffled samples (default 128)"},
     {CONVERT, TSPK_CLI_MAIN, "steps", 0, TSPK_CLI_WHOLE, ARG(steps), 1, 16, NULL, "N",
@@ -146,7 +146,7 @@ const tspk_cli_option tspk_cli_options[] = {
     {EVERY, TSPK_CLI_OUTPUT, "quiet", 'q', TSPK_CLI_FLAG, ARG(is_quiet), 0, 0, NULL, NULL,
      "nothing on standard error but refusals: no progress, notes or warnings"},
     {EVERY, TSPK_CLI_OUTPUT, "verbose", 'v', TSPK_CLI_FLAG, ARG(is_verbose), 0, 0, NULL, NULL,
-     "say on standard error what is assumed"},
+     "say more of what was guessed, on standard error"},
     {EVERY, TSPK_CLI_OUTPUT, "help", 'h', TSPK_CLI_FLAG, ARG(is_help), 0, 0, NULL, NULL,
      "this text"},
 };
@@ -162,8 +162,8 @@ static const char *const convert_notes[] = {
     "the usual means and standard deviations those are taken with which the network is surest.",
     NULL};
 static const tspk_cli_example convert_examples[] = {
-    {"Calibrate on the first 128 of the shuffled photos", "convert model.onnx --data photos/ "
-                                                          "-o model.spike"},
+    {"Calibrate on the first 128 of the shuffled photos; writes vit.spike",
+     "convert vit.onnx --data photos/"},
     {"Two steps, with the preprocessing of timm's ViTs",
      "convert vit.onnx --data imagenet/ -o vit.spike --steps 2 --levels 16 \\\n"
      "    --resize 248 --crop 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic"},
@@ -234,7 +234,7 @@ static const tspk_cli_example doctor_examples[] = {
 const tspk_cli_command tspk_cli_commands[] = {
     {TSPK_CLI_CONVERT, "convert",
      "Calibrates a Vision Transformer on samples and writes it as a spiking network.",
-     "MODEL.onnx --data DATA -o MODEL.spike [options]", 1, 1, "one MODEL.onnx", convert_notes,
+     "MODEL.onnx --data DATA [-o MODEL.spike] [options]", 1, 1, "one MODEL.onnx", convert_notes,
      convert_examples},
     {TSPK_CLI_RUN, "run", "Runs a spiking network, or its source network in float, over images.",
      "MODEL.spike|MODEL.onnx INPUT... [options]", 2, INT32_MAX,

@@ -2,6 +2,7 @@
 #include "cli/paths.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +11,7 @@
 #include "cli/output.h"
 #include "cli/refuse.h"
 
-#define N_OUTPUTS 4
+#define N_OUTPUTS 5
 
 /* One plain file under both paths? Devices may be written twice. */
 static bool is_same_file(const char *a, const char *b)
@@ -33,9 +34,10 @@ static tspk_status refuse_input(const char *flag, const char *output, const char
 
 tspk_status tspk_cli_refuse_overlap(const tspk_cli_args *args, tspk_error *err)
 {
-    static const char *const flags[N_OUTPUTS] = {"--output", "--json", "--dump-spikes", "--report"};
+    static const char *const flags[N_OUTPUTS] = {"--output", "--json", "--dump-spikes", "--report",
+                                                 "--explain"};
     const char *const outputs[N_OUTPUTS] = {args->output, args->json, args->dump_spikes,
-                                              args->report};
+                                            args->report, args->explain};
 
     for (int i = 0; i < N_OUTPUTS; i++) {
         if (!outputs[i] || tspk_cli_is_stdout(outputs[i]))
@@ -91,5 +93,32 @@ tspk_status tspk_cli_check_writable(const char *path, tspk_error *err)
     free(folder);
     if (!is_writable)
         return tspk_cli_fail(err, TSPK_IO, "%s: cannot be created: %s", path, strerror(number));
+    return TSPK_OK;
+}
+
+bool tspk_cli_has_spike_head(const char *path)
+{
+    static const char member[] =
+        "transpike.pb"; /* the first one, behind 30 bytes of a ZIP's header */
+    char head[30 + sizeof member - 1];
+    FILE *file = fopen(path, "rb");
+    size_t n = 0;
+
+    if (file) {
+        n = fread(head, 1, sizeof head, file);
+        fclose(file);
+    }
+    return n == sizeof head && memcmp(head, "PK\003\004", 4) == 0 &&
+           memcmp(head + 30, member, sizeof member - 1) == 0;
+}
+
+tspk_status tspk_cli_refuse_strange_file(const char *path, tspk_error *err)
+{
+    struct stat found;
+
+    if (stat(path, &found) == 0 && S_ISREG(found.st_mode) && found.st_size > 0 &&
+        !tspk_cli_has_spike_head(path))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "%s is there and is no .spike: give another name with -o", path);
     return TSPK_OK;
 }

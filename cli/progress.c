@@ -34,26 +34,56 @@ void tspk_cli_progress_init(tspk_cli_progress *progress, const tspk_cli_args *ar
     progress->started = tspk_cli_seconds();
 }
 
+/* "12 s", "3:05", "2:07:09" into buf; returns buf. */
+static char *time_text(double seconds, char *buf, size_t size)
+{
+    const long all = seconds < 359999 ? (long)(seconds + 0.5) : 359999; /* 99:59:59 */
+
+    if (all < 60)
+        snprintf(buf, size, "%ld s", all);
+    else if (all < 3600)
+        snprintf(buf, size, "%ld:%02ld", all / 60, all % 60);
+    else
+        snprintf(buf, size, "%ld:%02ld:%02ld", all / 3600, all / 60 % 60, all % 60);
+    return buf;
+}
+
+static void draw(tspk_cli_progress *progress, size_t done, size_t total, double now)
+{
+    static const char full[] = "##############################";
+    static const char empty[] = "..............................";
+    const int cells =
+        (int)((double)BAR_CELLS * (double)(done < total ? done : total) / (double)total);
+    const double rate = (double)(done - progress->first) / (now - progress->since);
+
+    fprintf(stderr, "\r\033[K%-12s [%s%.*s%s%.*s] %zu/%zu", progress->phase,
+            progress->has_colour ? "\033[32m" : "", cells, full,
+            progress->has_colour ? "\033[0m" : "", BAR_CELLS - cells, empty, done, total);
+    if (rate > 0 && done <= total) {
+        char left[32];
+
+        fprintf(stderr, "  %.*f/s  %s left", rate < 10 ? 2 : 0, rate,
+                time_text((double)(total - done) / rate, left, sizeof left));
+    }
+    fflush(stderr);
+    progress->drawn = now;
+    progress->is_drawn = true;
+}
+
 int tspk_cli_progress_step(void *context, const char *phase, size_t done, size_t total)
 {
     tspk_cli_progress *progress = context;
     const double now = tspk_cli_seconds();
 
-    if (progress->is_shown && total > 0 && now - progress->started > FIRST_AFTER &&
-        now - progress->drawn > REDRAW_AFTER) {
-        static const char full[] = "##############################";
-        static const char empty[] = "..............................";
-        const int cells =
-            (int)((double)BAR_CELLS * (double)(done < total ? done : total) / (double)total);
-
-        fprintf(stderr, "\r\033[K%-12s [%s%.*s%s%.*s] %zu/%zu  %.0f s", phase,
-                progress->has_colour ? "\033[32m" : "", cells, full,
-                progress->has_colour ? "\033[0m" : "", BAR_CELLS - cells, empty, done, total,
-                now - progress->started);
-        fflush(stderr);
-        progress->drawn = now;
-        progress->is_drawn = true;
+    if (strncmp(phase, progress->phase, sizeof progress->phase - 1) != 0 ||
+        done < progress->first) {
+        snprintf(progress->phase, sizeof progress->phase, "%s", phase);
+        progress->since = now;
+        progress->first = done;
     }
+    if (progress->is_shown && total > 0 && now - progress->started > FIRST_AFTER &&
+        now - progress->drawn > REDRAW_AFTER)
+        draw(progress, done, total, now);
     return tspk_cli_is_interrupted();
 }
 

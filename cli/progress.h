@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A bar on a terminal for work that takes longer than a moment. */
+/* A bar on a terminal for work that takes longer than a moment, with rate and remaining time. */
 #ifndef TSPK_CLI_PROGRESS_H
 #define TSPK_CLI_PROGRESS_H
 
@@ -14,6 +14,9 @@ typedef struct tspk_cli_progress {
     bool is_drawn;   /* a bar stands on the terminal */
     double started;  /* [s] monotonic */
     double drawn;    /* [s] when the bar was last drawn */
+    char phase[32];  /* that is under way */
+    double since;    /* [s] its start */
+    size_t first;    /* items that were done then */
 } tspk_cli_progress;
 
 /** Nothing is drawn with --quiet, with --json -, and where standard error is no terminal. */

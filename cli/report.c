@@ -42,6 +42,15 @@ void tspk_cli_report_done(tspk_cli_report *report)
     memset(report, 0, sizeof *report);
 }
 
+tspk_status tspk_cli_report_check_names(const tspk_cli_report *report, const tspk_cli_args *args,
+                                        size_t classes, tspk_error *err)
+{
+    if (args->classes && report->names.n != classes)
+        return tspk_cli_fail(err, TSPK_RANGE, "%s: %zu class names, the network has %zu classes",
+                             args->classes, report->names.n, classes);
+    return TSPK_OK;
+}
+
 static const char *class_name(const tspk_cli_report *report, int64_t index)
 {
     if (report->names.n > 0)
@@ -96,8 +105,9 @@ static void print_image(const cJSON *image)
 
     printf("%s", tspk_cli_json_text(image, "name", ""));
     if (cJSON_IsNumber(energy))
-        printf("  (%.0f steps, synaptic energy %.3f of the ANN's)",
-               tspk_cli_json_number(image, "steps", 0), energy->valuedouble);
+        printf("  (%.0f step%s, synaptic energy %.3f of the ANN's)",
+               tspk_cli_json_number(image, "steps", 0),
+               tspk_cli_json_number(image, "steps", 0) == 1 ? "" : "s", energy->valuedouble);
     printf("\n");
     if (cJSON_GetArraySize(top) == 0)
         printf("  no finite logits\n");

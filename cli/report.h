@@ -21,6 +21,10 @@ tspk_status tspk_cli_report_init(tspk_cli_report *report, const tspk_cli_args *a
                                  const char *mode, const tspk_spike *spike, tspk_error *err);
 void tspk_cli_report_done(tspk_cli_report *report);
 
+/** Refuses --classes with another number of names than classes. @errors RANGE */
+tspk_status tspk_cli_report_check_names(const tspk_cli_report *report, const tspk_cli_args *args,
+                                        size_t classes, tspk_error *err);
+
 /** Adds an image. @param work of its last step; NULL for a source network (null in the JSON) */
 tspk_status tspk_cli_report_add(tspk_cli_report *report, const char *name, const float *logits,
                                 size_t classes, const tspk_step_work *work, tspk_error *err);

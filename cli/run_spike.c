@@ -77,9 +77,15 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
         err, tspk_spike_mode_steps(run->spike, run->mode, &run->steps, err), path));
     if (args->steps > 0)
         run->steps = (uint32_t)args->steps;
+    if (args->policy > 0 && run->steps == 1)
+        return tspk_cli_fail(err, TSPK_UNSUPPORTED,
+                             "--policy: one step of %s is run: there is none that an image could "
+                             "leave out",
+                             path);
     for (int i = 0; i < 3; i++)
         dim[i] = run->info.image_dim[i];
     TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, run->mode, run->spike, err));
+    TSPK_CLI_TRY(tspk_cli_report_check_names(&run->report, args, run->info.classes, err));
     TSPK_CLI_TRY(tspk_cli_source_open(args, args->inputs + 1, args->n_inputs - 1, dim,
                                       &run->info.preprocess, NULL, &run->source, err));
     if (args->dump_spikes) {

@@ -86,6 +86,20 @@ static void write_note(const tspk_preprocess_guess *guess, char *note)
              size[0] && normalisation[0] ? ", " : "", normalisation);
 }
 
+/* What --verbose adds: how sure the network is with each mean and standard deviation tried. */
+static void add_entropies(const tspk_preprocess_guess *guess, char *note)
+{
+    const char *const names[3] = {"0.5 and 0.5", "0 and 1",
+                                  guess->preprocess.channels == 1 ? "the samples'" : "ImageNet's"};
+    size_t used = strlen(note);
+
+    for (size_t i = 0, n = 0; i < 3 && used < TSPK_CLI_NOTE_BYTES; i++)
+        if (guess->entropy[i] >= 0)
+            used +=
+                (size_t)snprintf(note + used, TSPK_CLI_NOTE_BYTES - used, "%s %.3f nats with %s",
+                                 n++ ? "," : "; mean entropy", guess->entropy[i], names[i]);
+}
+
 tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const tspk_model *model,
                                       tspk_dataset *data, tspk_preprocess_settings *settings,
                                       char *note_out, tspk_error *err)
@@ -100,6 +114,8 @@ tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const tspk_mode
     note_out[0] = '\0';
     if (guess.are_pixels && (!guess.is_size_given || !guess.is_normalisation_given))
         write_note(&guess, note_out);
+    if (args->is_verbose && guess.images)
+        add_entropies(&guess, note_out);
     return TSPK_OK;
 }
 

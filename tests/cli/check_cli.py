@@ -151,7 +151,7 @@ class Line(Case):
         self.refused("USAGE", "run", "m.onnx", naming="INPUT")
         self.refused("USAGE", "inspect", "a", "b", naming='"b"')
         self.refused("USAGE", "convert", "m.onnx", "-o", "x.spike", naming="--data")
-        self.refused("USAGE", "convert", "m.onnx", "--data", "d", naming="-o MODEL.spike")
+        self.refused("USAGE", "run", "m", "a", "--explain", "x.jpg", naming="end in .png")
         self.refused("USAGE", "validate", "m.spike", "--data", "d", naming="--onnx")
         self.refused("USAGE", "run", "m", "a", "--dump-products", naming="--dump-spikes")
         self.refused("USAGE", "run", "m", "a", "--isa", "sse9", naming="scalar, avx2")
@@ -316,6 +316,35 @@ class Network(Case):
         top = read["images"][0]["top"][0]
         self.assertEqual(top["name"], f"class {top['class']}")
         self.assertEqual(read["images"][0]["name"], str(image))
+
+    def test_number_of_class_names(self):
+        names = self.folder / "names.txt"
+        names.write_text("one\ntwo\n")
+        for model in (self.model, self.spike):
+            self.refused("RANGE", "run", model, self.data / "03.png", "-q", "--classes", names,
+                         naming=f"{names}: 2 class names, the network has 10 classes")
+
+    def test_default_output(self):
+        model = self.folder / "vit.onnx"
+        model.write_bytes(self.model.read_bytes())
+        out = self.folder / "vit.spike"
+        line = ["convert", model, "--data", self.data, "--calib-images", "4", "--steps", "1"]
+        for _ in range(2):      # the second time over the first
+            result = run(*line)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertRegex(result.stderr, r"^transpike convert: preprocessing guessed: [^\n]*\n$")
+            self.assertTrue(result.stdout.startswith(f"{out}: 1 step"))
+        kept = b"PK\x03\x04 of something else"
+        out.write_bytes(kept)
+        for words in ([], ["-o", out]):
+            self.refused("USAGE", *line, *words, naming=f"{out} is there and is no .spike")
+        self.assertEqual(out.read_bytes(), kept)
+        out.write_bytes(b"")
+        self.assertEqual(run(*line, "-q").stderr, "")
+        self.refused("USAGE", "convert", out, "--data", self.data, "-o", self.folder / "y.spike",
+                     naming=f"{out} is a .spike already")
+        self.refused("UNSUPPORTED", "run", out, self.data, "--policy", "margin", "--exit", "0.5",
+                     naming="one step")
 
     def test_kernels_that_this_build_lacks_are_named(self):
         self.refused("UNSUPPORTED", "run", self.spike, self.data, "--isa", "neon",
@@ -555,7 +584,7 @@ class Network(Case):
             os.close(ours)
             if is_over:
                 self.skipTest("it was over before a bar is drawn")
-            self.assertIn(b"/4096", text)
+            self.assertRegex(text, rb"[1-9][0-9]*/4096  [0-9.]+/s  [0-9:]+( s)? left")
             self.assertEqual(b"\x1b[32m" in text, not colour)
 
     def test_interrupt_leaves_nothing(self):
