@@ -132,6 +132,22 @@ static void check_base(const tspk_spikegraph *graph)
     }
 }
 
+static const char usage[] =
+    "Converts a network with some ingredients of calibration and validates it: a row of the table "
+    "of\n"
+    "bench/ablation.sh for each step.\n"
+    "\n"
+    "  bench_ablation BASE.spike MODEL.onnx DATA LABEL INGREDIENTS [LIMIT]\n"
+    "\n"
+    "BASE.spike, made by `transpike convert`, gives levels, steps, seed, preprocessing and the "
+    "number\n"
+    "of calibration images, which validation leaves out. INGREDIENTS are names joined by commas, "
+    "or\n"
+    "\"none\", which is ECMT's published rule, or \"all\", which is `convert` itself. LIMIT 0: all "
+    "images.\n"
+    "A BASE.spike of another coding, preset or search, without mirror images or with layers kept\n"
+    "analog is refused: the rows would not have these in common with it.\n";
+
 int main(int argc, char **argv)
 {
     tspk_convert_settings convert;
@@ -144,6 +160,7 @@ int main(int argc, char **argv)
     tspk_dataset *data = NULL;
     char *text = NULL;
 
+    tspk_bench_help(argc, argv, usage);
     if (argc < 6 || argc > 7) {
         fprintf(stderr, "usage: bench_ablation BASE.spike MODEL.onnx DATA LABEL INGREDIENTS "
                         "[LIMIT]\n");

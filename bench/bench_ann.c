@@ -47,12 +47,21 @@ static options parse(int argc, char **argv)
             o.model = NULL;
     }
     if (!o.model || !o.images || o.rounds < 1 || o.threads < 1)
-        tspk_bench_fail("the head of bench_ann.c tells how to call it");
+        tspk_bench_fail("`bench_ann --help` tells how to call it");
     return o;
 }
 
+static const char usage[] =
+    "Times the float executor: milliseconds an image, of wall and of processor.\n"
+    "\n"
+    "  bench_ann MODEL.onnx [--threads N] [--images N] [--rounds N] [--by-kind]\n"
+    "\n"
+    "Inputs are random. --by-kind adds the processor time of every kind of operator (one thread).\n";
+
 int main(int argc, char **argv)
 {
+    tspk_bench_help(argc, argv, usage);
+
     const options o = parse(argc, argv);
     tspk_profile kinds = {.n = 0};
     const tspk_ann_trace trace = {tspk_profile_enter, tspk_profile_leave, &kinds};
@@ -64,7 +73,6 @@ int main(int argc, char **argv)
     tspk_error err;
     size_t in_elems, out_elems;
     float *in, *out;
-
     tspk_error_init(&err);
     tspk_bench_must(tspk_model_open(o.model, NULL, &model, &err), &err);
     graph = model->graph;

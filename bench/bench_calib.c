@@ -100,6 +100,16 @@ static void print_record(const tspk_exit_record *record, const char *name)
     fflush(stdout);
 }
 
+static const char usage[] =
+    "Cross-validates a calibration on the calibration images alone: each fold is judged by a network\n"
+    "that was fitted on the others. Prints KL, agreement and synaptic energy per step.\n"
+    "\n"
+    "  bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS\n"
+    "              [FIRST_FOLD LAST_FOLD [FIRST_PRICES LATER_PRICES [PAIRS ...]]]\n"
+    "\n"
+    "PRICES: five numbers and commas, of linear, query, key, value and numerator sites, at step 1 and\n"
+    "from step 2 on; \"-\": those of convert. PAIRS: of tokens that merge a layer.\n";
+
 int main(int argc, char **argv)
 {
     tspk_calib_settings settings = {.coding = TSPK_CODING_DIFFERENTIAL,
@@ -116,6 +126,7 @@ int main(int argc, char **argv)
     float *images;
     int64_t *labels;
 
+    tspk_bench_help(argc, argv, usage);
     if (argc < 11) {
         fprintf(stderr, "bench_calib MODEL.onnx DATA RESIZE CROP MEAN STD LEVELS STEPS IMAGES FOLDS"
                         " [FIRST_FOLD LAST_FOLD [FIRST_PRICES LATER_PRICES [PAIRS ...]]]\n");

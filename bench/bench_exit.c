@@ -170,6 +170,15 @@ static void play_policies(const samples *fitted, const samples *judged, uint32_t
     tspk_exit_chances_done(&chances);
 }
 
+static const char usage[] =
+    "Steps against answers: fits every exit policy on some images for a row of targets and plays it on\n"
+    "others, beside fixed numbers of steps. The .spike's preprocessing and seed are used; the answers\n"
+    "of all steps are recorded once, and policies decide on them as a session would.\n"
+    "\n"
+    "  bench_exit MODEL.onnx MODEL.spike FIT_DATA FIT_IMAGES JUDGE_DATA SKIP [STEPS [JUDGED [MODE]]]\n"
+    "\n"
+    "STEPS: most steps of an image; 0: all. JUDGED: images at most; 0: all. MODE: exact by default.\n";
+
 int main(int argc, char **argv)
 {
     const int threads = tspk_parallel_max_threads();
@@ -180,6 +189,7 @@ int main(int argc, char **argv)
     const char *const mode = argc > 9 ? argv[9] : "exact";
     uint32_t n_steps = 0, most;
 
+    tspk_bench_help(argc, argv, usage);
     if (argc < 7) {
         fprintf(stderr, "bench_exit MODEL.onnx MODEL.spike FIT_DATA FIT_IMAGES JUDGE_DATA SKIP "
                         "[STEPS [JUDGED [MODE]]]\n");

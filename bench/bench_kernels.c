@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/command.h"
 #include "bench/int_peak.h"
 #include "core/compiler.h"
 #include "core/cpu.h"
@@ -354,8 +355,21 @@ static settings read_arguments(int argc, char **argv)
     return use;
 }
 
+static const char usage[] =
+    "Times the integer products: every instruction set on the block shapes of ViT-Tiny/16 and ViT-B/16\n"
+    "(197 tokens), in multiply-accumulates a second and as a share of a peak that a loop over\n"
+    "registers reaches between two measurements; then events against dense over firing rates.\n"
+    "\n"
+    "  bench_kernels [--csv] [--isa NAME] [--rounds N]\n"
+    "\n"
+    "Time is processor time, the best of the rounds. A Linear is cut into jobs as a session cuts it;\n"
+    "a product of planes includes packing its right operand. The crossover is the rate at which events\n"
+    "take as long as dense products; the event rates of each instruction set's table are not above it.\n";
+
 int main(int argc, char **argv)
 {
+    tspk_bench_help(argc, argv, usage);
+
     const settings use = read_arguments(argc, argv);
 
     for (int isa = TSPK_ISA_SCALAR; isa <= TSPK_ISA_NEON; isa++) {

@@ -58,7 +58,7 @@ static options parse(int argc, char **argv)
             o.path = NULL;
     }
     if (!o.path || o.threads < 1 || o.rounds < 1 || o.rounds > MOST_ROUNDS)
-        tspk_bench_fail("the head of bench_open.c tells how to call it");
+        tspk_bench_fail("`bench_open --help` tells how to call it");
     return o;
 }
 
@@ -141,8 +141,19 @@ static void print_row(const options *o, const char *what, double value, const ch
         printf("%-34s %8.2f %s\n", what, value, unit);
 }
 
+static const char usage[] =
+    "What it takes to begin: milliseconds to open a file and a session (medians), and the most memory\n"
+    "that a process held that opened both and ran one image.\n"
+    "\n"
+    "  bench_open MODEL.spike [--steps T] [--threads N] [--rounds N] [--source BYTES] [--csv]\n"
+    "\n"
+    "--source: size of the float network's file, to which memory and file are compared. --csv prints\n"
+    "rows for bench/record.py.\n";
+
 int main(int argc, char **argv)
 {
+    tspk_bench_help(argc, argv, usage);
+
     const options o = parse(argc, argv);
     opening *const found = calloc(1, sizeof *found);
     struct stat file;

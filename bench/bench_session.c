@@ -75,7 +75,7 @@ static options parse(int argc, char **argv)
                     tspk_bench_fail("--isa: expected auto, scalar, avx2, avx512vnni or neon");
             }
         else
-            tspk_bench_fail("unknown option; the head of bench_session.c lists them");
+            tspk_bench_fail("unknown option; `bench_session --help` lists them");
     }
     if (!o.steps || !o.images || o.rounds < 1 || o.threads < 1)
         tspk_bench_fail("--steps, --images, --rounds and --threads are at least 1");
@@ -269,8 +269,26 @@ static void print_kinds(const options *o, tspk_session *session, const input *in
     tspk_profile_print(&kinds, (double)o->images);
 }
 
+static const char usage[] =
+    "Times sessions: milliseconds an image, of wall and of processor, and where they go.\n"
+    "\n"
+    "  bench_session [--network tiny|base|FILE.spike] [--steps T] [--threads N] [--images N] [--isa I]\n"
+    "                [--rounds N] [--pass STEPS] [--by-kind] [--csv] [--save FILE.spike]\n"
+    "\n"
+    "tiny and base are networks of random weights with the sizes of ViT-Tiny/16 and ViT-B/16. Images\n"
+    "run side by side when there are as many as threads, else their layers are split. --pass: steps\n"
+    "that a layer executes before the next layer (default: all). --by-kind adds the processor time of\n"
+    "every kind of operator (one thread).\n"
+    "\n"
+    "With several threads a session of one thread and the register-only loop of int_peak.h, by one\n"
+    "thread and by all, take turns with it: what threads gain is compared with what they gain there,\n"
+    "and the processor time of one thread with that of all, which says more where others work too.\n"
+    "--csv prints rows for bench/record.py.\n";
+
 int main(int argc, char **argv)
 {
+    tspk_bench_help(argc, argv, usage);
+
     const options o = parse(argc, argv);
     tspk_spike made = {NULL};
     tspk_spike *const spike = load(&o, &made);

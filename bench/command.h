@@ -5,6 +5,9 @@
 
 #include "transpike/error.h"
 
+/** When a word of the command line is --help or -h: prints `usage` and exits with 0. */
+void tspk_bench_help(int argc, char **argv, const char *usage);
+
 /** Prints "BENCH: WHAT" on standard error, where BENCH is the name of the program; exits with 1. */
 _Noreturn void tspk_bench_fail(const char *what);
 

@@ -6,8 +6,12 @@
 """
 import sys
 
-import torch
-from torch import nn
+if __name__ == "__main__" and (len(sys.argv) != 5 or {"-h", "--help"} & set(sys.argv)):
+    print(__doc__)
+    sys.exit(0 if {"-h", "--help"} & set(sys.argv) else 2)
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
 
 
 class Network(nn.Module):

@@ -44,9 +44,15 @@ def read_ledger():
 
 
 def main():
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(__doc__)
+        return
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    out = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, text=True).stdout
+    try:
+        out = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"record.py: {error}")
     rows = [dict(zip(COLUMNS, [*fields, processor(), commit()]))
             for fields in csv.reader(out.splitlines()) if fields]
     broken = [row for row in rows if len(row) != len(COLUMNS)]

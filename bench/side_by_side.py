@@ -28,10 +28,14 @@ PASSIVE = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0"}
 if any(os.environ.get(name) != value for name, value in PASSIVE.items()):
     os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PASSIVE})
 
-import numpy as np  # noqa: E402
-import onnx  # noqa: E402
-import onnxruntime as ort  # noqa: E402
-from PIL import Image  # noqa: E402
+try:
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+    from PIL import Image
+    MISSING = None
+except ImportError as error:
+    MISSING = error
 
 ISA = {"auto": 0, "scalar": 1, "avx2": 2, "avx512vnni": 3, "neon": 4}
 
@@ -109,8 +113,11 @@ def quantised(path, folder):
 
 
 def torch_network(width, heads, blocks, threads):
-    import torch
-    from made_vit import made_vit
+    try:
+        import torch
+        from made_vit import made_vit
+    except ImportError as error:
+        sys.exit(f"side_by_side: {error}; --torch '' leaves PyTorch out")
     torch.set_num_threads(threads)
     network = made_vit(width, heads, blocks)
 
@@ -121,12 +128,17 @@ def torch_network(width, heads, blocks, threads):
 
 
 def load_images(options, count):
-    with open(options.data / "labels.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(options.data / "labels.csv", newline="", encoding="utf-8") as file:
+            rows = [(row["file"], int(row["label"])) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError) as error:
+        sys.exit(f"side_by_side: {options.data}/labels.csv: expected rows file,label: {error}")
+    if not rows:
+        sys.exit(f"side_by_side: {options.data}/labels.csv: no rows")
     rows = rows[::max(1, len(rows) // count)][:count]
     images = np.empty((len(rows), 3, options.crop, options.crop), np.float32)
-    for i, row in enumerate(rows):
-        image = Image.open(options.data / row["file"]).convert("RGB")
+    for i, (name, _) in enumerate(rows):
+        image = Image.open(options.data / name).convert("RGB")
         scale = options.resize / min(image.size)
         image = image.resize([max(options.resize, int(side * scale)) for side in image.size],
                              Image.Resampling.BICUBIC)
@@ -134,7 +146,7 @@ def load_images(options, count):
         image = image.crop((left, top, left + options.crop, top + options.crop))
         pixels = np.asarray(image, np.float32).transpose(2, 0, 1) / 255
         images[i] = (pixels - options.mean) / options.std
-    return images, np.array([int(row["label"]) for row in rows])
+    return images, np.array([label for _, label in rows])
 
 
 def measure(runners, images, rounds):
@@ -172,6 +184,9 @@ def main():
     parser.add_argument("--csv", action="store_true")
     options = parser.parse_args()
 
+    if MISSING:
+        sys.exit(f"side_by_side: {MISSING}; it needs numpy, onnx, onnxruntime and Pillow "
+                 "(tests/requirements.txt)")
     library = ctypes.CDLL(os.path.abspath(options.lib))
     classes = onnx.load(options.onnx, load_external_data=False).graph.output[0] \
         .type.tensor_type.shape.dim[-1].dim_value
