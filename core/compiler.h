@@ -65,4 +65,7 @@
 #define TSPK_VECTOR_CLONES
 #endif
 
+/* A function that runs when the program or library is loaded. */
+#define TSPK_AT_LOAD __attribute__((constructor))
+
 #endif

@@ -3,6 +3,22 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#include <pthread.h>
+
+#include "core/compiler.h"
+
+/* A child of fork() has none of its parent's threads, and GNU's OpenMP would wait for them forever:
+ * the forking thread's team goes before it forks, and either side makes a new one when it needs
+ * one. */
+static void leave_team(void)
+{
+    (void)omp_pause_resource_all(omp_pause_soft);
+}
+
+TSPK_AT_LOAD static void watch_forks(void)
+{
+    (void)pthread_atfork(leave_team, NULL, NULL);
+}
 #endif
 
 #define MOST_OPENING_THREADS 4

@@ -26,10 +26,10 @@
 #include "tests/trust/zip_parts.h"
 #include "transpike/spike.h"
 
-#define TIME_LIMIT    30u                    /* [s] of one case */
-#define MEMORY_LIMIT  ((size_t)512 << 20)    /* [bytes] */
-#define BOMB_BYTES    ((size_t)16 << 20)     /* [bytes] of zeros */
-#define LEAK_LIMIT    ((size_t)256 << 10)    /* [bytes] of all cases together */
+#define TIME_LIMIT    30u                 /* [s] of one case */
+#define MEMORY_LIMIT  ((size_t)512 << 20) /* [bytes] */
+#define BOMB_BYTES    ((size_t)16 << 20)  /* [bytes] of zeros */
+#define LEAK_LIMIT    ((size_t)256 << 10) /* [bytes] of all cases together */
 #define N_RANDOM      1000
 #define N_TENSOR_BITS 2000
 #define MOST_REPORTS  20
@@ -348,8 +348,9 @@ static void bomb(harness *h, const zip_entry *entry, size_t n, zip_entry *change
 
 static void go_outside(harness *h, const zip_entry *entry, size_t n, zip_entry *changed)
 {
-    static const char *const names[] = {"../transpike.pb", "/etc/passwd", "a/../../b.npy", "..",
-                                        "C:\\x.npy", "transpike.pb/", "./transpike.pb", "a\nb.npy"};
+    static const char *const names[] = {
+        "../transpike.pb", "/etc/passwd",   "a/../../b.npy",  "..",
+        "C:\\x.npy",       "transpike.pb/", "./transpike.pb", "a\nb.npy"};
     static const uint32_t modes[] = {0100644, 0120777, 0040755, 0020666, 0010644};
     const size_t at[] = {0, 2, n - 1, n};
 
@@ -374,7 +375,8 @@ static void go_outside(harness *h, const zip_entry *entry, size_t n, zip_entry *
 static void rearrange(harness *h)
 {
     const size_t n = h->parts.n_members;
-    zip_entry *const entry = calloc(n + 2, sizeof *entry), *const changed = calloc(n + 2, sizeof *entry);
+    zip_entry *const entry = calloc(n + 2, sizeof *entry), *const changed =
+                                                               calloc(n + 2, sizeof *entry);
 
     if (!entry || !changed)
         die("no memory");

@@ -63,8 +63,8 @@ static tspk_status take_all(const char *path, const zip_entry *entry, const uint
         tensor.shape = &dim;
         tensor.sha256.data = digest;
         tensor.sha256.len = sizeof digest;
-        status = tspk_container_take(container, &tensor, "t", TSPK_NPY_U1, &shape, arena, &data,
-                                     err);
+        status =
+            tspk_container_take(container, &tensor, "t", TSPK_NPY_U1, &shape, arena, &data, err);
         if (status != TSPK_OK)
             break;
     }

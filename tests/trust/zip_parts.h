@@ -33,7 +33,7 @@ void zip_parts_done(zip_parts *parts);
 typedef struct zip_entry {
     const char *name;
     const uint8_t *data;
-    size_t n;              /* [bytes] */
+    size_t n; /* [bytes] */
     bool is_deflated;
     uint32_t mode;         /* file type and permissions of Unix; 0: a plain file, 0644 */
     uint32_t claimed_size; /* uncompressed size that the headers give; 0: the true one */
