@@ -5,6 +5,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +46,9 @@ static tspk_status fail_archive(tspk_npz_writer *writer, tspk_error *err)
 
     if (writer->error.status != TSPK_OK)
         return TSPK_FAIL(err, writer->error.status, "%s", writer->error.message);
-    return TSPK_FAIL(err, TSPK_IO, "%s: cannot be written: %s", writer->path,
-                     text ? text : "archive error");
+    if (!text || archive_errno(writer->archive) == ENOMEM)
+        return TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory to write it", writer->path);
+    return TSPK_FAIL(err, TSPK_IO, "%s: cannot be written: %s", writer->path, text);
 }
 
 static void destroy(tspk_npz_writer *writer)

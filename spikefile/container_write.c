@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <string.h>
 
 #include "core/atomic_file.h"
@@ -175,10 +176,11 @@ tspk_status tspk_container_write(const char *path, const uint8_t *description, s
     is_written = put_all(archive, &to, description, n_bytes, members);
     if (to.error.status != TSPK_OK)
         status = TSPK_FAIL(err, to.error.status, "%s", to.error.message);
+    else if (!is_written && (!archive_error_string(archive) || archive_errno(archive) == ENOMEM))
+        status = TSPK_FAIL(err, TSPK_NOMEM, "%s: no memory to write it", path);
     else if (!is_written)
         status = TSPK_FAIL(err, TSPK_IO, "%s: cannot be written: %s", path,
-                           archive_error_string(archive) ? archive_error_string(archive)
-                                                         : "archive error");
+                           archive_error_string(archive));
     archive_write_free(archive);
     if (status == TSPK_OK)
         return tspk_atomic_file_close(to.file, true, err);

@@ -3,7 +3,10 @@
 # The long forms of the trust checks, one table at the end: what was tried, how many, how many
 # survived. Short forms of most are in the suite `trust` of `meson test`.
 #
-#   tests/trust.sh [PART...]        all parts, or: damage
+#   tests/trust.sh [PART...]    parts: damage allocations writes same_bytes sharing tsan soak api
+#                               valgrind mutation; without one: all
+#
+# TRUST_SOAK_SECONDS (1800) bounds the soak.
 #
 # Reports of the parts stay in build-test/trust/reports; docs/reliability.md holds a table.
 set -eu
@@ -37,7 +40,69 @@ run_damage() {
   part damage python3 tests/trust/check_damage.py "$transpike" "$tools/damage" --long
 }
 
-[ $# -gt 0 ] || set -- damage
+run_allocations() {
+  part allocations python3 tests/trust/check_allocations.py "$transpike" "$tools/allocations" --long
+}
+
+run_writes() {
+  part writes python3 tests/trust/check_writes.py "$transpike" "$tools/libfailing_write.so" --long
+}
+
+# Other builds: gcc and clang, without and with optimisation.
+run_same_bytes() {
+  others=
+  for other in gcc-0 gcc-3 clang-0 clang-3; do
+    compiler=${other%-*}
+    command -v "$compiler" >/dev/null || continue
+    folder=build-test/trust-$other
+    [ -f "$folder/build.ninja" ] ||
+      CC=$compiler $meson setup "$folder" -Dtests=false -Ddefault_library=static \
+        --optimization="${other#*-}" -Dwerror=false >/dev/null
+    ninja -C "$folder" cli/transpike >/dev/null
+    others="$others $root/$folder/cli/transpike"
+  done
+  # shellcheck disable=SC2086
+  part same_bytes python3 tests/trust/check_same_bytes.py "$transpike" --long $others
+}
+
+run_sharing() {
+  part sharing python3 tests/trust/with_tiny.py "$transpike" "$tools/sharing"
+}
+
+# ThreadSanitizer knows the threads of pthread; OpenMP's runtime is not built with it, so the
+# library runs without, in eight threads of the program.
+run_tsan() {
+  folder=build-test/trust-tsan
+  [ -f "$folder/build.ninja" ] ||
+    CC=clang $meson setup "$folder" -Db_sanitize=thread -Db_lundef=false -Dopenmp=disabled \
+      --buildtype=debugoptimized -Dwerror=false >/dev/null
+  ninja -C "$folder" cli/transpike tests/trust/sharing >/dev/null
+  part tsan env TSAN_OPTIONS=halt_on_error=1 python3 tests/trust/with_tiny.py "$transpike" \
+    "$root/$folder/tests/trust/sharing"
+  sed -i 's/^TRUST|/TRUST|ThreadSanitizer: /' "$reports/tsan.txt"
+}
+
+# Half of the corpus are damaged files.
+run_soak() {
+  part soak python3 tests/trust/with_tiny.py "$transpike" "$tools/soak" \
+    "${TRUST_SOAK_SECONDS:-1800}" tests/fuzz/corpus/*/*
+}
+
+run_api() {
+  part api sh -c 'python3 tests/trust/check_symbols.py "$1"/libtranspike.so tests/trust/symbols.txt &&
+    python3 tests/trust/check_security_doc.py .' sh "$build"
+}
+
+run_valgrind() {
+  part valgrind python3 tests/trust/check_valgrind.py "$transpike"
+}
+
+run_mutation() {
+  part mutation python3 tests/mutation/mutate.py --build "$root/build-test/mutation"
+}
+
+[ $# -gt 0 ] ||
+  set -- damage allocations writes same_bytes sharing tsan soak api valgrind mutation
 for name; do
   "run_$name"
 done

@@ -10,7 +10,7 @@ import tempfile
 from trust_common import TINY, environment, write_data, write_spike
 
 TRANSPIKE, ALLOCATIONS = sys.argv[1:3]
-MOST = "0" if "--long" in sys.argv[3:] else "12"
+MOST = "0" if "--long" in sys.argv[3:] else "8"
 
 with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
     folder = pathlib.Path(name)
