@@ -73,6 +73,7 @@ int main(int argc, char **argv)
     tspk_error err;
     size_t in_elems, out_elems;
     float *in, *out;
+
     tspk_error_init(&err);
     tspk_bench_must(tspk_model_open(o.model, NULL, &model, &err), &err);
     graph = model->graph;

@@ -9,8 +9,13 @@
 #include <stdint.h>
 
 /* Commands, as bits of tspk_cli_option.commands. */
-enum { TSPK_CLI_CONVERT = 1, TSPK_CLI_RUN = 2, TSPK_CLI_VALIDATE = 4, TSPK_CLI_INSPECT = 8,
-    TSPK_CLI_DOCTOR = 16 };
+enum {
+    TSPK_CLI_CONVERT = 1,
+    TSPK_CLI_RUN = 2,
+    TSPK_CLI_VALIDATE = 4,
+    TSPK_CLI_INSPECT = 8,
+    TSPK_CLI_DOCTOR = 16
+};
 
 typedef enum tspk_cli_kind {
     TSPK_CLI_FLAG,     /* bool */

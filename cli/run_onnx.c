@@ -385,8 +385,8 @@ static tspk_status open_all(onnx_run *run, tspk_error *err)
     TSPK_CLI_TRY(read_ports(run, err));
     TSPK_CLI_TRY(tspk_cli_report_init(&run->report, args, "float", NULL, err));
     if (run->shown < run->n_outputs)
-        TSPK_CLI_TRY(tspk_cli_report_check_names(
-            &run->report, args, (size_t)run->output[run->shown].dim[1], err));
+        TSPK_CLI_TRY(tspk_cli_report_check_names(&run->report, args,
+                                                 (size_t)run->output[run->shown].dim[1], err));
     TSPK_CLI_TRY(feed(run, err));
     TSPK_CLI_TRY(
         tspk_ann_open(run->model, args->threads > 0 ? (int)args->threads : 0, &run->ann, err));
