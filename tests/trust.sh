@@ -6,20 +6,27 @@
 #   tests/trust.sh [PART...]    parts: damage allocations writes same_bytes sharing tsan soak api
 #                               valgrind mutation; without one: all
 #
-# TRUST_SOAK_SECONDS (1800) bounds the soak.
+# TRUST_SOAK_SECONDS (1800) bounds the soak. TRUST_FORM=short takes the short forms, those of the
+# suite, and leaves out other builds. TRUST_BUILD names a finished build folder to use.
 #
-# Reports of the parts stay in build-test/trust/reports; docs/reliability.md holds a table.
+# Reports of the parts stay in build-test/trust-reports; docs/reliability.md holds a table.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
-build=$root/build-test/trust
-reports=$build/reports
+build=${TRUST_BUILD:-$root/build-test/trust}
+reports=$root/build-test/trust-reports
+form=${TRUST_FORM:-long}
+long=--long
+[ "$form" = long ] || long=
+# shellcheck disable=SC2086 # $long is one word or none
 OMP_WAIT_POLICY=passive
 export OMP_WAIT_POLICY
 [ ! -x build-test/venv/bin/python3 ] || PATH=$root/build-test/venv/bin:$PATH
 meson=/usr/bin/meson
-[ -f "$build/build.ninja" ] || $meson setup "$build" --buildtype=release
-ninja -C "$build"
+if [ -z "${TRUST_BUILD:-}" ]; then
+  [ -f "$build/build.ninja" ] || $meson setup "$build" --buildtype=release
+  ninja -C "$build"
+fi
 mkdir -p "$reports"
 transpike=$build/cli/transpike
 tools=$build/tests/trust
@@ -37,21 +44,22 @@ part() {
 }
 
 run_damage() {
-  part damage python3 tests/trust/check_damage.py "$transpike" "$tools/damage" --long
+  part damage python3 tests/trust/check_damage.py "$transpike" "$tools/damage" $long
 }
 
 run_allocations() {
-  part allocations python3 tests/trust/check_allocations.py "$transpike" "$tools/allocations" --long
+  part allocations python3 tests/trust/check_allocations.py "$transpike" "$tools/allocations" $long
 }
 
 run_writes() {
-  part writes python3 tests/trust/check_writes.py "$transpike" "$tools/libfailing_write.so" --long
+  part writes python3 tests/trust/check_writes.py "$transpike" "$tools/libfailing_write.so" $long
 }
 
 # Other builds: gcc and clang, without and with optimisation.
 run_same_bytes() {
   others=
   for other in gcc-0 gcc-3 clang-0 clang-3; do
+    [ "$form" = long ] || continue
     compiler=${other%-*}
     command -v "$compiler" >/dev/null || continue
     folder=build-test/trust-$other
@@ -62,7 +70,7 @@ run_same_bytes() {
     others="$others $root/$folder/cli/transpike"
   done
   # shellcheck disable=SC2086
-  part same_bytes python3 tests/trust/check_same_bytes.py "$transpike" --long $others
+  part same_bytes python3 tests/trust/check_same_bytes.py "$transpike" $long $others
 }
 
 run_sharing() {
@@ -75,7 +83,7 @@ run_tsan() {
   folder=build-test/trust-tsan
   [ -f "$folder/build.ninja" ] ||
     CC=clang $meson setup "$folder" -Db_sanitize=thread -Db_lundef=false -Dopenmp=disabled \
-      --buildtype=debugoptimized -Dwerror=false >/dev/null
+      -Dsimd=false --buildtype=debugoptimized -Dwerror=false >/dev/null
   ninja -C "$folder" cli/transpike tests/trust/sharing >/dev/null
   part tsan env TSAN_OPTIONS=halt_on_error=1 python3 tests/trust/with_tiny.py "$transpike" \
     "$root/$folder/tests/trust/sharing"

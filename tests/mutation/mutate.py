@@ -49,7 +49,7 @@ def prepare(build):
         shutil.copy2(ROOT / name, target)
     if not (build / "build" / "build.ninja").exists():
         subprocess.run(["/usr/bin/meson", "setup", str(build / "build"), str(source),
-                        "--buildtype=debugoptimized", "-Dwerror=false"], check=True,
+                        "--buildtype=release", "-Dwerror=false"], check=True,
                        capture_output=True)
     return source
 
