@@ -38,8 +38,8 @@ part() {
   shift
   echo "== $name" >&2
   "$@" >"$reports/$name.txt" 2>&1 || {
-    status=1
     echo "trust.sh: $name: exit $?: $reports/$name.txt" >&2
+    status=1
   }
 }
 

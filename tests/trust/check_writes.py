@@ -18,7 +18,7 @@ TRANSPIKE, PRELOAD = sys.argv[1:3]
 IS_LONG = "--long" in sys.argv[3:]
 N_KILLS = 200 if IS_LONG else 10
 SEED = 12
-OLD = b"what was there before"
+OLD = b""  # what was there before: another spike graph, for convert replaces nothing else
 rng = random.Random(SEED)
 
 
@@ -136,6 +136,7 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") els
     folder.chmod(0o755)
     (folder / "target").mkdir()
     data, batch = write_data(folder)
+    OLD = write_spike(TRANSPIKE, folder, data, "--merge", "1").read_bytes()
     spike = write_spike(TRANSPIKE, folder, data)
     out, commands = jobs(folder, data, batch, spike)
     if PRELOAD:
