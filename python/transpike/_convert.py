@@ -85,8 +85,8 @@ def convert(
     threads: int = 0,
     resize: int | None = None,
     crop: int | None = None,
-    mean: float | Sequence[float] = 0.0,
-    std: float | Sequence[float] = 1.0,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     interpolation: str = "bilinear",
     progress: Progress | None = None,
 ) -> ConvertReport:
@@ -121,7 +121,7 @@ def convert(
         seed: of the shuffle; kept in the file.
         threads: 0: all cores.
         resize, crop, mean, std, interpolation: see `Preprocess`; kept in the file. Without `resize`
-            and `crop` they are guessed, with a warning.
+            and `crop`, or `mean` and `std`, these are guessed, with a warning.
         progress: called now and then.
 
     Raises:
@@ -155,6 +155,8 @@ def convert(
             Preprocess(resize, crop, mean, std, interpolation),
             seed,
             calib_images,
+            source,
+            threads,
         )
         spike, search, stopped = _native.convert(
             source,

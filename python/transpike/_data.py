@@ -6,14 +6,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
-from ._error import Error, usage_error
+from ._error import usage_error
 
 Path: TypeAlias = "str | os.PathLike[str]"
 Shape: TypeAlias = "tuple[int, int, int]"
@@ -33,20 +33,17 @@ class Preprocess:
     Attributes:
         resize: length of the short side [pixels]; 0: no resizing; None: guessed.
         crop: side of the centre crop [pixels]; 0: no crop; None: guessed.
-        mean: subtracted from pixels in [0, 1]; one number, or one a channel.
+        mean: subtracted from pixels in [0, 1]; one number, or one a channel; None, with `std` None
+            too: guessed.
         std: divides after it.
         interpolation: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``.
     """
 
     resize: int | None = None
     crop: int | None = None
-    mean: float | Sequence[float] = 0.0
-    std: float | Sequence[float] = 1.0
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
     interpolation: str = "bilinear"
-
-    @property
-    def is_guessed(self) -> bool:
-        return self.resize is None and self.crop is None
 
     def to_native(self, channels: int) -> _native.Preprocess:
         if self.interpolation not in _INTERPOLATIONS:
@@ -58,8 +55,8 @@ class Preprocess:
             self.crop or 0,
             _INTERPOLATIONS.index(self.interpolation),
             channels,
-            _four("mean", self.mean, channels),
-            _four("std", self.std, channels),
+            _four("mean", 0.0 if self.mean is None else self.mean, channels),
+            _four("std", 1.0 if self.std is None else self.std, channels),
         )
 
     @classmethod
@@ -164,6 +161,8 @@ class Samples:
         preprocess: of pixels.
         seed: of the shuffle; None keeps the order. A loader's order is kept in any case.
         most: images to take from a loader; 0: all.
+        source, threads: the network, by which the preprocessing that is not given is guessed; None: nothing
+            is.
     """
 
     def __init__(
@@ -173,6 +172,8 @@ class Samples:
         preprocess: Preprocess,
         seed: int | None = 0,
         most: int = 0,
+        source: object = None,
+        threads: int = 0,
     ) -> None:
         self.shape = shape
         self._path: str | None = None
@@ -194,8 +195,8 @@ class Samples:
                 images, labels = data, None
             self._images = _images(images)
             self._labels = _labels(labels, len(self._images))
-        self.preprocess = self._guess(preprocess) if preprocess.is_guessed else preprocess
-        self.native = self._open(self.preprocess, seed)
+        self.native = self._open(preprocess, seed)
+        self.preprocess = preprocess if source is None else self._guess(preprocess, source, threads)
 
     def __len__(self) -> int:
         return _native.dataset_count(self.native)
@@ -217,32 +218,27 @@ class Samples:
             seed or 0,
         )
 
-    def _fits(self, preprocess: Preprocess) -> bool:
-        """Can the first sample be used without resizing?"""
-        first = np.empty((1, *self.shape), np.float32)
-        try:
-            _native.dataset_read(self._open(preprocess, None), 0, 1, self.shape, first)
-        except Error as error:
-            if error.status != "SHAPE":
-                raise
-            return False
-        return True
-
-    def _guess(self, preprocess: Preprocess) -> Preprocess:
+    def _guess(self, given: Preprocess, source: object, threads: int) -> Preprocess:
         """The command's rule: docs/cli.md, Preprocessing."""
-        side = self.shape[1]
-        plain = replace(preprocess, resize=0, crop=0)
-        if self.shape[1] != self.shape[2] or self._fits(plain):
-            return plain
-        if self._images is not None and self._images.dtype == np.float32:
-            return plain
-        guess = replace(preprocess, resize=(side * 256 + 112) // 224, crop=side)
-        warnings.warn(
-            f"preprocessing guessed from the network's input: resize={guess.resize}, "
-            f"crop={guess.crop}, interpolation={guess.interpolation!r}",
-            stacklevel=4,
+        has_size = given.resize is not None or given.crop is not None
+        has_normalisation = given.mean is not None or given.std is not None
+        native, are_pixels = _native.dataset_guess(
+            self.native,
+            source,
+            given.to_native(self.shape[0]),
+            has_size,
+            has_normalisation,
+            threads,
         )
-        return guess
+        found = Preprocess.from_native(native)
+        is_resized = not has_size and bool(found.resize or found.crop)
+        if are_pixels and (is_resized or not has_normalisation):
+            warnings.warn(
+                f"preprocessing guessed: resize={found.resize}, crop={found.crop}, "
+                f"mean={found.mean}, std={found.std}, interpolation={found.interpolation!r}",
+                stacklevel=4,
+            )
+        return found
 
     def read(self) -> NDArray[np.float32]:
         """All samples, preprocessed: [N, C, H, W]."""

@@ -49,6 +49,14 @@ def dataset_from_arrays(
     is_shuffled: bool,
     seed: int,
 ) -> object: ...
+def dataset_guess(
+    dataset: object,
+    model: object,
+    preprocess: Preprocess,
+    is_size_given: bool,
+    is_normalisation_given: bool,
+    threads: int,
+) -> tuple[Preprocess, bool]: ...
 def dataset_count(dataset: object) -> int: ...
 def dataset_class_name(dataset: object, label: int) -> str | None: ...
 def dataset_read(

@@ -89,6 +89,44 @@ static PyObject *dataset_from_arrays(PyObject *module, PyObject *args)
     return capsule;
 }
 
+/* Guesses what is not given, and makes the set preprocess so. */
+static PyObject *dataset_guess(PyObject *module, PyObject *args)
+{
+    PyObject *capsule, *model_capsule;
+    tspk_preprocess_guess guess = {0};
+    tspk_preprocess_settings *const p = &guess.preprocess;
+    int interpolation, is_size_given, is_normalisation_given, threads;
+    tspk_dataset *dataset;
+    const tspk_model *model;
+    tspk_error err;
+    tspk_status status;
+
+    (void)module;
+    tspk_preprocess_default_settings(p);
+    if (!PyArg_ParseTuple(args, "OO" TSPK_PY_PREPROCESS "ppi", &capsule, &model_capsule,
+                          TSPK_PY_PREPROCESS_ARGS(*p, interpolation), &is_size_given,
+                          &is_normalisation_given, &threads))
+        return NULL;
+    dataset = PyCapsule_GetPointer(capsule, TSPK_PY_DATASET);
+    model = dataset ? PyCapsule_GetPointer(model_capsule, TSPK_PY_MODEL) : NULL;
+    if (!model)
+        return NULL;
+    p->interpolation = (tspk_interpolation)interpolation;
+    guess.is_size_given = is_size_given;
+    guess.is_normalisation_given = is_normalisation_given;
+    tspk_error_init(&err);
+    Py_BEGIN_ALLOW_THREADS
+    status = tspk_dataset_guess_preprocess(dataset, model, threads, &guess, &err);
+    Py_END_ALLOW_THREADS
+    if (status != TSPK_OK)
+        return tspk_py_raise(&err);
+    return Py_BuildValue(TSPK_PY_PREPROCESS "N", p->resize, p->crop, (int)p->interpolation,
+                         p->channels, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
+                         (double)p->mean[3], (double)p->std[0], (double)p->std[1],
+                         (double)p->std[2], (double)p->std[3],
+                         PyBool_FromLong(guess.are_pixels));
+}
+
 static PyObject *dataset_count(PyObject *module, PyObject *capsule)
 {
     const tspk_dataset *const dataset = PyCapsule_GetPointer(capsule, TSPK_PY_DATASET);
@@ -165,6 +203,9 @@ PyMethodDef tspk_py_data_methods[] = {
     {"dataset_from_arrays", dataset_from_arrays, METH_VARARGS,
      "(images, labels or None, are_floats, n, dimensions, preprocess, is_shuffled, seed) -> "
      "dataset"},
+    {"dataset_guess", dataset_guess, METH_VARARGS,
+     "(dataset, model, preprocess, is_size_given, is_normalisation_given, threads) -> "
+     "(preprocess, are_pixels)"},
     {"dataset_count", dataset_count, METH_O, "(dataset) -> samples"},
     {"dataset_class_name", dataset_class_name, METH_VARARGS, "(dataset, label) -> str or None"},
     {"dataset_read", dataset_read, METH_VARARGS, "(dataset, first, n, dimensions, out)"},
