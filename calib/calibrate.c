@@ -172,18 +172,20 @@ static tspk_status fit_merged(const tspk_calib *exact, const tspk_merged_point *
     calib.settings.n_steps = wanted->n_steps;
     calib.settings.n_levels = wanted->n_levels;
     status = make_point(spikes, &calib.settings, wanted->name, &calib.point, err);
-    if (status == TSPK_OK)
+    if (status == TSPK_OK && wanted->pairs)
         status = keep_merging(spikes, wanted->pairs, calib.point, err);
-    if (status == TSPK_OK)
+    if (status == TSPK_OK && wanted->pairs)
         status = tspk_point_graph(spikes, &calib.point->merging, &derived, err);
-    if (status == TSPK_OK)
+    if (status == TSPK_OK && wanted->pairs)
         status = tspk_graph_clone(exact->source, &source, err);
-    if (status == TSPK_OK)
+    if (status == TSPK_OK && wanted->pairs)
         status = tspk_merge_tokens(source, &calib.point->merging, NULL, err);
     if (status == TSPK_OK) {
         calib.has_weights = true;
-        calib.spikes = derived;
-        calib.source = source;
+        if (wanted->pairs) {
+            calib.spikes = derived;
+            calib.source = source;
+        }
         status = walk(&calib, wanted->name, images, n_images, err);
     }
     tspk_graph_free(source);

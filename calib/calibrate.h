@@ -59,7 +59,7 @@ tspk_status tspk_calibrate(tspk_spikegraph *spikes, const tspk_graph *source, co
 typedef struct tspk_merged_point {
     const char *name;
     uint32_t n_steps, n_levels;
-    uint32_t pairs; /* that merge after an Attention in the mean: tspk_merging_spread() */
+    uint32_t pairs; /* that merge after an Attention in the mean: tspk_merging_spread(); 0: none */
 } tspk_merged_point;
 
 /**

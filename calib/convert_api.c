@@ -44,6 +44,13 @@ static tspk_status check_settings(const tspk_convert_settings *settings, size_t 
         return TSPK_FAIL(err, TSPK_USAGE,
                          "ECMT's rule has no class of special tokens, which merging "
                          "must leave alone");
+    for (size_t i = 0; i < TSPK_COUNT_OF(settings->refine_share); i++)
+        if (!(settings->refine_share[i] >= 0.0 && settings->refine_share[i] < 1.0))
+            return TSPK_FAIL(err, TSPK_RANGE,
+                             "%g of the patches are to be refined, expected 0 to below 1",
+                             settings->refine_share[i]);
+        else if (settings->refine_share[i] > 0.0 && (settings->is_rate || settings->is_ecmt))
+            return TSPK_FAIL(err, TSPK_USAGE, "tokens cannot be refined in rate coding");
     if (settings->is_ecmt && settings->levels > 8)
         return TSPK_FAIL(err, TSPK_RANGE,
                          "%" PRIu32
@@ -160,9 +167,27 @@ static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *da
                            err);
 }
 
-static const char *const merged_names[] = {"balanced", "fast"};
+static const char *const mode_names[] = {"balanced", "fast"};
 
-/* The policies of the modes that merge tokens, fitted on half of the images' answers after a fit on
+static bool has_mode(const tspk_convert_settings *settings, size_t i)
+{
+    return settings->merged_pairs[i] || settings->refine_share[i] > 0.0;
+}
+
+/* Appends a mode that merges or refines tokens. */
+static tspk_status fit_mode(const job *j, size_t i, const tspk_calib_settings *settings,
+                            const float *images, tspk_fit *fit, tspk_error *err)
+{
+    const tspk_merged_point point = {mode_names[i], settings->n_steps, settings->n_levels,
+                                     j->settings->merged_pairs[i]};
+
+    TSPK_TRY(tspk_frame_fit_merged(&j->frame, images, settings, &point, fit, err));
+    fit->spikes->point[fit->spikes->n_points - 1].refine_share =
+        (float)j->settings->refine_share[i];
+    return TSPK_OK;
+}
+
+/* The policies of the modes that merge or refine tokens, fitted on half of the images' answers after a fit on
  * the other half; none is taken unless it is asked for. */
 static tspk_status fit_policies(job *j, tspk_error *err)
 {
@@ -179,20 +204,18 @@ static tspk_status fit_policies(job *j, tspk_error *err)
     TSPK_TRY(tspk_split_make(&split, &j->frame, j->samples.image, NULL, j->samples.n, 2, 0, true,
                              &j->calibration, err));
     status = tspk_frame_fit(&j->frame, split.image, split.n, &settings, &fit, err);
-    for (uint32_t i = 0; i < TSPK_COUNT_OF(merged_names) && status == TSPK_OK; i++) {
-        const tspk_merged_point point = {merged_names[i], settings.n_steps, settings.n_levels,
-                                         j->settings->merged_pairs[i]};
+    for (uint32_t i = 0; i < TSPK_COUNT_OF(mode_names) && status == TSPK_OK; i++) {
         tspk_exit_record record = {0};
         uint32_t index;
 
-        if (!point.pairs)
+        if (!has_mode(j->settings, i))
             continue;
-        status = tspk_frame_fit_merged(&j->frame, split.image, &settings, &point, &fit, err);
+        status = fit_mode(j, i, &settings, split.image, &fit, err);
         if (status == TSPK_OK)
-            status = tspk_exit_record_add(&record, fit.spikes, point.name, &split.held_out,
+            status = tspk_exit_record_add(&record, fit.spikes, mode_names[i], &split.held_out,
                                           settings.threads, err);
         if (status == TSPK_OK)
-            status = tspk_find_point(j->spikes, point.name, &index, err);
+            status = tspk_find_point(j->spikes, mode_names[i], &index, err);
         if (status == TSPK_OK)
             status = tspk_fit_exits(&record, &budget, i, false, settings.seed, j->spikes->arena,
                                     &j->spikes->point[index], err);
@@ -203,24 +226,37 @@ static tspk_status fit_policies(job *j, tspk_error *err)
     return status;
 }
 
-/* "exact", and the modes in which tokens merge with the policies that go with them. */
+/* "exact", and the modes in which tokens merge or are refined, with the policies that go with them. */
 static tspk_status fit(job *j, tspk_error *err)
 {
     tspk_fit fit = {0};
 
     TSPK_TRY(tspk_frame_fit(&j->frame, j->samples.image, j->samples.n, &j->calibration, &fit, err));
     j->spikes = fit.spikes;
-    for (size_t i = 0; i < TSPK_COUNT_OF(merged_names); i++) {
-        const tspk_merged_point point = {merged_names[i], j->settings->steps, j->settings->levels,
-                                         j->settings->merged_pairs[i]};
-
-        if (point.pairs)
-            TSPK_TRY(tspk_frame_fit_merged(&j->frame, j->samples.image, &j->calibration, &point,
-                                           &fit, err));
-    }
-    if ((j->settings->merged_pairs[0] || j->settings->merged_pairs[1]) && j->settings->steps > 1 &&
+    for (size_t i = 0; i < TSPK_COUNT_OF(mode_names); i++)
+        if (has_mode(j->settings, i))
+            TSPK_TRY(fit_mode(j, i, &j->calibration, j->samples.image, &fit, err));
+    if (j->spikes->n_points > 1 && j->settings->steps > 1 &&
         j->calibration.coding == TSPK_CODING_DIFFERENTIAL && j->samples.n > 1)
         return fit_policies(j, err);
+    return TSPK_OK;
+}
+
+/* A session says whether the network lets tokens be refined. */
+static tspk_status check_refining(const tspk_spike *spike, tspk_error *err)
+{
+    tspk_session_settings settings;
+    tspk_session *session;
+
+    tspk_session_default_settings(&settings);
+    settings.threads = 1;
+    for (uint32_t i = 0; i < spike->graph->n_points; i++) {
+        if (!(spike->graph->point[i].refine_share > 0.0f))
+            continue;
+        settings.mode = spike->graph->point[i].name;
+        TSPK_TRY(tspk_session_open(spike, &settings, &session, err));
+        tspk_session_close(session);
+    }
     return TSPK_OK;
 }
 
@@ -228,6 +264,7 @@ static tspk_status finish(job *j, const tspk_tuning *tuning, tspk_spike **spike_
                           tspk_error *err)
 {
     tspk_spike *spike;
+    tspk_status status;
 
     if (tuning && tuning->is_partial) /* fitted on every other one */
         j->spikes->provenance.n_calibration = (uint32_t)j->samples.n;
@@ -239,6 +276,11 @@ static tspk_status finish(job *j, const tspk_tuning *tuning, tspk_spike **spike_
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the spike graph");
     spike->graph = j->spikes;
     j->spikes = NULL;
+    status = check_refining(spike, err);
+    if (status != TSPK_OK) {
+        tspk_spike_close(spike);
+        return status;
+    }
     *spike_out = spike;
     return TSPK_OK;
 }

@@ -19,11 +19,11 @@ typedef struct tspk_cli_args {
     const char *command; /* its name; static */
     bool is_help, is_verbose, is_quiet, is_forced, with_products, has_layers, has_ablation;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog, *merge_pairs,
-        *explain, *report;
+        *refine_shares, *explain, *report;
     int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize,
         crop;
     int64_t coding, preset, isa, interpolation, mode, mirror, policy,
-        merge; /* index into the option's choices */
+        merge, refine; /* index into the option's choices */
     uint64_t seed;
     double max_loss, min_agreement, max_energy, time_budget, exit;
     tspk_cli_numbers mean, std;

@@ -27,6 +27,7 @@ typedef struct conversion {
     char note[TSPK_CLI_NOTE_BYTES]; /* what was guessed of the preprocessing */
     tspk_budget budget;
     uint32_t merged_pairs[2]; /* --merge */
+    double refine_share[2];   /* --refine */
     char *tuning;             /* JSON of the search, or NULL */
     char *kept_text;          /* --keep-analog with its commas replaced */
     const char **kept;        /* [settings.n_keep_analog] */
@@ -112,6 +113,27 @@ static tspk_status take_merging(conversion *job, tspk_error *err)
     return TSPK_OK;
 }
 
+/* --refine SHARE or SHARE,SHARE */
+static tspk_status take_refining(conversion *job, tspk_error *err)
+{
+    const char *at = job->args->refine_shares;
+    char *end;
+
+    for (int i = 0; at && i < 2; i++, at = *end ? end + 1 : NULL) {
+        const double share = strtod(at, &end);
+
+        if (end == at || !(share > 0.0 && share < 1.0) || (*end && (i || *end != ',')))
+            return tspk_cli_fail(err, TSPK_USAGE,
+                                 "--refine %s: expected one or two shares between 0 and 1",
+                                 job->args->refine_shares);
+        job->refine_share[i] = share;
+    }
+    if (job->args->refine_shares && is_tuned(job->args))
+        return tspk_cli_fail(err, TSPK_USAGE,
+                             "--refine: with --max-loss or --max-energy the search chooses it");
+    return TSPK_OK;
+}
+
 static void take_settings(conversion *job)
 {
     const tspk_cli_args *args = &job->args;
@@ -132,8 +154,10 @@ static void take_settings(conversion *job)
     settings->seed = args->seed;
     settings->threads = args->threads > 0 ? (int)args->threads : 0;
     settings->are_levels_pinned = args->levels > 0;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         settings->merged_pairs[i] = job->merged_pairs[i];
+        settings->refine_share[i] = job->refine_share[i];
+    }
     tspk_budget_default(&job->budget);
     if (args->max_loss >= 0)
         job->budget.max_loss = args->max_loss;
@@ -270,6 +294,8 @@ tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
     tspk_cli_progress_init(&job.progress, args);
     if (status == TSPK_OK)
         status = take_merging(&job, err);
+    if (status == TSPK_OK)
+        status = take_refining(&job, err);
     take_settings(&job);
     if (status == TSPK_OK)
         status = take_kept(&job, err);

@@ -58,11 +58,12 @@ tspk_status tspk_cli_run(const tspk_cli_args *args, tspk_error *err)
         return tspk_cli_run_spike(args, args->mode >= 0 ? tspk_cli_run_modes[args->mode] : "exact",
                                   err);
     if (args->mode >= 0 || args->steps >= 0 || args->dump_spikes || args->isa >= 0 ||
-        args->policy >= 0 || args->exit >= 0 || args->merge >= 0 || args->explain)
+        args->policy >= 0 || args->exit >= 0 || args->merge >= 0 || args->refine >= 0 ||
+        args->explain)
         return tspk_cli_fail(
             err, TSPK_USAGE,
-            "%s is a source network: --mode, --steps, --policy, --exit, --merge, --isa, --explain "
-            "and --dump-spikes need a .spike",
+            "%s is a source network: --mode, --steps, --policy, --exit, --merge, --refine, --isa, "
+            "--explain and --dump-spikes need a .spike",
             model);
     return tspk_cli_run_onnx(args, err);
 }

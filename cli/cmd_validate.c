@@ -260,6 +260,7 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.mode = args->mode >= 0 ? tspk_cli_validate_modes[args->mode] : NULL;
     settings.isa = tspk_cli_isa(args);
     settings.is_merging_off = args->merge == 1;
+    settings.is_refining_off = args->refine == 1;
     settings.is_forced = args->is_forced;
     settings.has_layers = args->has_layers;
     settings.has_site_rates = args->report && !args->has_layers;

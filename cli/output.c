@@ -202,10 +202,17 @@ void tspk_cli_print_modes(const cJSON *json)
 
     printf("\nModes\n");
     cJSON_ArrayForEach(mode, cJSON_GetObjectItemCaseSensitive(json, "modes"))
-        printf("  %-16s %.0f steps, %.0f levels, exit policy %s, %.0f pairs of tokens merge\n",
+    {
+        const double share = tspk_cli_json_number(mode, "refine_share", 0);
+
+        printf("  %-16s %.0f steps, %.0f levels, exit policy %s, %.0f pairs of tokens merge",
                tspk_cli_json_text(mode, "mode", ""), tspk_cli_json_number(mode, "steps", 0),
                tspk_cli_json_number(mode, "levels", 0), tspk_cli_json_text(mode, "policy", "none"),
                tspk_cli_json_number(mode, "merged_pairs", 0));
+        if (share > 0.0)
+            printf(", %.3g of the patches from step 2 on", share);
+        printf("\n");
+    }
 }
 
 char *tspk_cli_bytes_text(double bytes, char *buf, size_t size)

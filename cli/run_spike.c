@@ -116,6 +116,12 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     } else if (args->merge == 1) {
         tspk_cli_warn(args, "mode %s was fitted with merged tokens", run->mode);
     }
+    settings.is_refining_off = args->refine == 1;
+    if (args->refine == 0 && !tspk_spike_refines_tokens(run->spike, run->mode))
+        return tspk_cli_fail(err, TSPK_UNSUPPORTED,
+                             "--refine on: mode %s of %s computes all tokens at every step (convert "
+                             "--refine)",
+                             run->mode, path);
     TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
     return allocate(run, err);
 }

@@ -141,6 +141,7 @@ typedef struct tspk_point {
     tspk_exit_policy *exit;   /* [n_exits] one a kind */
     tspk_exit_kind exit_kind; /* the one that is taken unless another is asked for */
     tspk_merging merging; /* tokens that merge: core/point_graph.h; n_attentions 0: none */
+    float refine_share; /* of the patches that are computed from step 2 on, in (0, 1); 0: all */
 } tspk_point;
 
 /* Multiply-accumulates of one image in the source network, before anything was left out. */

@@ -176,6 +176,11 @@ static tspk_status verify_head(const tspk_spikegraph *spikes, uint32_t index, ts
     if (!point->n_levels || point->n_levels > TSPK_MAX_LEVELS)
         return TSPK_FAIL(err, TSPK_LIMIT, "%u levels, expected 1 to %u", point->n_levels,
                          TSPK_MAX_LEVELS);
+    if (!(point->refine_share >= 0.0f && point->refine_share < 1.0f))
+        return TSPK_FAIL(err, TSPK_RANGE, "%g of the patches are refined, expected 0 to below 1",
+                         (double)point->refine_share);
+    if (point->refine_share > 0.0f && point->coding == TSPK_CODING_RATE)
+        return TSPK_FAIL(err, TSPK_FORMAT, "tokens cannot be refined in rate coding");
     if (!point->site && spikes->n_sites)
         return TSPK_FAIL(err, TSPK_FORMAT, "parameters of its sites are missing");
     return TSPK_OK;

@@ -259,7 +259,8 @@ static bool add_modes(cJSON *modes, const tspk_spikegraph *spikes)
             !cJSON_AddNumberToObject(json, "levels", spikes->point[i].n_levels) ||
             !cJSON_AddStringToObject(json, "policy",
                                      tspk_exit_kind_name(spikes->point[i].exit_kind)) ||
-            !cJSON_AddNumberToObject(json, "merged_pairs", merges))
+            !cJSON_AddNumberToObject(json, "merged_pairs", merges) ||
+            !cJSON_AddNumberToObject(json, "refine_share", (double)spikes->point[i].refine_share))
             return false;
     }
     return true;

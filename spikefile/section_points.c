@@ -160,6 +160,7 @@ static tspk_status write_point(const tspk_spikegraph *spikes, uint32_t p, tspk_m
     to->n_merged_pairs = point->merging.n_attentions;
     to->merged_pairs = tspk_unconst(point->merging.n_pairs);
     to->special_tokens = point->merging.n_special;
+    to->refine_share = point->refine_share;
     to->n_sites = spikes->n_sites;
     to->sites = tspk_arena_array(members->arena, spikes->n_sites, sizeof *to->sites);
     to->n_biases = spikes->n_linears;
@@ -355,6 +356,7 @@ static tspk_status read_point(const reader *r, const Spike__Point *from, tspk_er
     point->n_steps = from->steps;
     point->n_levels = from->levels;
     TSPK_TRY(read_merging(r, from, &point->merging, err));
+    point->refine_share = from->refine_share;
     point->site = tspk_arena_array(spikes->arena, spikes->n_sites, sizeof *point->site);
     point->bias = tspk_arena_array(spikes->arena, spikes->n_linears, sizeof *point->bias);
     if (!point->site || !point->bias)

@@ -89,6 +89,14 @@ bool tspk_spike_merges_tokens(const tspk_spike *spike, const char *mode)
            spike->graph->point[index].merging.n_attentions > 0;
 }
 
+bool tspk_spike_refines_tokens(const tspk_spike *spike, const char *mode)
+{
+    uint32_t index;
+
+    return tspk_find_point(spike->graph, mode, &index, NULL) == TSPK_OK &&
+           spike->graph->point[index].refine_share > 0.0f;
+}
+
 const char *tspk_spike_class_name(const tspk_spike *spike, uint32_t i)
 {
     return i < spike->graph->n_class_names ? spike->graph->class_name[i] : NULL;

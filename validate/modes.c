@@ -29,6 +29,7 @@ static tspk_status open_mode(tspk_modes *modes, const tspk_spike *spike,
     own.policy = run->policy;
     own.exit = run->exit;
     own.is_merging_off |= run->is_merging_off;
+    own.is_refining_off |= run->is_refining_off;
     own.steps = 0;
     TSPK_TRY(tspk_session_open(spike, &own, &run->session, err));
     modes->n++;
@@ -61,7 +62,7 @@ static tspk_status open_ablation(tspk_modes *modes, const tspk_spike *spike,
     TSPK_TRY(tspk_find_point(spike->graph, "balanced", &index, err));
     point = &spike->graph->point[index];
     score = find_score(point, settings);
-    run = (tspk_mode_run){.name = point->name, .is_merging_off = true};
+    run = (tspk_mode_run){.name = point->name, .is_merging_off = true, .is_refining_off = true};
     if (score != TSPK_POLICY_NONE) {
         run.label = "exit";
         run.policy = score;
@@ -74,13 +75,22 @@ static tspk_status open_ablation(tspk_modes *modes, const tspk_spike *spike,
         run.policy = TSPK_POLICY_NET;
         TSPK_TRY(open_mode(modes, spike, shared, run, err));
     }
-    if (!point->merging.n_attentions)
-        return TSPK_OK;
-    run.is_merging_off = false;
-    run.label = "merge";
     run.policy = TSPK_POLICY_NONE;
-    TSPK_TRY(open_mode(modes, spike, shared, run, err));
+    if (point->merging.n_attentions) {
+        run.label = "merge";
+        run.is_merging_off = false;
+        TSPK_TRY(open_mode(modes, spike, shared, run, err));
+    }
+    if (point->refine_share > 0.0f) {
+        run.label = "refine";
+        run.is_merging_off = true;
+        run.is_refining_off = false;
+        TSPK_TRY(open_mode(modes, spike, shared, run, err));
+    }
+    if (!point->merging.n_attentions && !(point->refine_share > 0.0f))
+        return TSPK_OK;
     run.label = "all";
+    run.is_merging_off = run.is_refining_off = false;
     run.policy = settings->policy;
     run.exit = settings->exit;
     return open_mode(modes, spike, shared, run, err);

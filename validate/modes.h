@@ -17,7 +17,7 @@ typedef struct tspk_mode_run {
     const char *name;  /* of the operating point, borrowed from the spike graph */
     tspk_policy policy;
     double exit; /* as in tspk_session_settings */
-    bool is_merging_off;
+    bool is_merging_off, is_refining_off;
     uint32_t steps;
     uint32_t histogram[TSPK_MAX_STEPS]; /* images by the number of steps that they took */
     tspk_session *session;
@@ -36,7 +36,8 @@ typedef struct tspk_modes {
  * Opens a session for each operating point behind "exact", or for the one that the settings name;
  * with a policy in the settings for "exact" too; with an ablation the entries "exit" (the policy
  * on a score that the settings name, else the point's) and "net" as far as "balanced" has such
- * policies, on all tokens, and where it merges tokens "merge", which takes all steps, and "all".
+ * policies, on all tokens, where it merges tokens "merge" and where it refines some "refine", which
+ * take all steps, and "all".
  * @param settings mode: NULL or "all": every one
  * @param session  what the sessions share
  * @param chunk    images of a call of tspk_modes_add(), at most

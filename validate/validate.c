@@ -141,6 +141,7 @@ static tspk_session_settings session_settings(const job *j, uint32_t steps)
     settings.isa = j->settings->isa;
     settings.steps = steps;
     settings.is_merging_off = j->settings->is_merging_off;
+    settings.is_refining_off = j->settings->is_refining_off;
     return settings;
 }
 
@@ -269,6 +270,7 @@ static tspk_status time_all(job *j, float *images, float *source, size_t n, tspk
 
         settings.mode = run->name;
         settings.is_merging_off |= run->is_merging_off;
+        settings.is_refining_off |= run->is_refining_off;
         settings.policy = run->policy;
         settings.exit = run->exit;
         TSPK_TRY(tspk_time_session(j->spike, &settings, images, n, j->info.classes, &run->ms, err));

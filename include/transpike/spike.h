@@ -59,6 +59,8 @@ typedef struct tspk_convert_settings {
     size_t n_keep_analog; /**< default 0 */
     uint32_t merged_pairs[2]; /**< pairs of tokens that merge a layer, in the mean, in the modes
                                    balanced and fast, which tspk_convert() adds; 0: no such mode */
+    double refine_share[2]; /**< of the patches that these modes compute from step 2 on, below 1;
+                                 0: all. A mode without merged pairs is added for it too */
     int threads;          /**< 0: all cores */
     tspk_preprocess_settings preprocess; /**< kept in the file */
     tspk_progress_fn progress;           /**< or NULL */
@@ -139,6 +141,9 @@ TSPK_API tspk_status tspk_spike_mode_steps(const tspk_spike *spike, const char *
 /** Does this operating point merge tokens? false where there is none of that name. */
 TSPK_API bool tspk_spike_merges_tokens(const tspk_spike *spike, const char *mode);
 
+/** Does this operating point compute some tokens alone from step 2 on? */
+TSPK_API bool tspk_spike_refines_tokens(const tspk_spike *spike, const char *mode);
+
 /** Instruction sets of the kernels. Every one gives the same bytes. */
 typedef enum tspk_isa {
     TSPK_ISA_AUTO = 0,
@@ -171,6 +176,8 @@ typedef struct tspk_session_settings {
                              for it and `exit` gives none */
     double exit;        /**< threshold of every step, 0 … 1; negative: the operating point's own */
     bool is_merging_off; /**< run all tokens where the operating point merges some */
+    bool is_refining_off; /**< compute all tokens at every step where the operating point computes
+                               some alone from step 2 on */
 } tspk_session_settings;
 TSPK_API void tspk_session_default_settings(tspk_session_settings *settings);
 
@@ -243,6 +250,7 @@ typedef struct tspk_validate_settings {
     double exit;        /**< threshold of the policies; negative (default): those of the file */
     bool has_ablation;  /**< what "balanced" is with one of its means alone */
     bool is_merging_off; /**< as in tspk_session_settings */
+    bool is_refining_off;
     bool is_forced;  /**< accept another source network than the .spike's */
     bool is_untimed; /**< no pass for ms_per_image */
     bool has_layers; /**< what each site does alone and with those before it; on `limit` images, or

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/compiler.h"
-#include "runtime/spike/spike_exec.h"
+#include "runtime/spike/token_rows.h"
 
 static const float LN_4 = 1.38629436f; /* docs/spikefile.md: the fixed maximum moves beyond it */
 
@@ -18,6 +18,8 @@ typedef struct attention_job {
     tspk_run_rows bias;         /* additive, or NULL */
     size_t bias_head, bias_row; /* its strides, 0 where it broadcasts */
     tspk_run_rows out;          /* [queries, heads * width] */
+    size_t queries, keys;       /* rows that are computed now */
+    const uint32_t *place;      /* [queries] where they lay at step 1; NULL: where they lie */
     tspk_site_record *record;
 } attention_job;
 
@@ -128,7 +130,7 @@ static void fire_block_of_operand(void *context, size_t block, int worker)
     const attention_job *const job = context;
 
     for (int operand = 0; operand < TSPK_OPERANDS; operand++) {
-        const size_t rows = operand == TSPK_QUERY ? job->at->queries : job->at->keys;
+        const size_t rows = operand == TSPK_QUERY ? job->queries : job->keys;
         const size_t blocks = (rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS;
         const size_t first = block * TSPK_CHAIN_ROWS;
 
@@ -144,14 +146,14 @@ static void fire_block_of_operand(void *context, size_t block, int worker)
     }
 }
 
-static size_t operand_blocks(const tspk_attention_plan *at)
+static size_t operand_blocks(const attention_job *job)
 {
     size_t blocks = 0;
 
     for (int operand = 0; operand < TSPK_OPERANDS; operand++) {
-        const size_t rows = operand == TSPK_QUERY ? at->queries : at->keys;
+        const size_t rows = operand == TSPK_QUERY ? job->queries : job->keys;
 
-        if (!at->is_fired[operand])
+        if (!job->at->is_fired[operand])
             blocks += (rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS;
     }
     return blocks;
@@ -205,6 +207,14 @@ static void add_logits(const query_block *block, uint32_t t, float *logit)
     job->run->plan->kernels->product(&args);
 }
 
+/* The row's place at step 1. */
+static size_t place_of(const query_block *block, size_t r)
+{
+    const uint32_t *const place = block->job->place;
+
+    return place ? place[block->first + r] : block->first + r;
+}
+
 /* What the query adds to the logits of special keys. */
 static void add_special(const query_block *block, uint32_t t, size_t row, float *x)
 {
@@ -235,7 +245,8 @@ static void soften_row(const query_block *block, uint32_t t, size_t r, const flo
     const float count = steps_so_far(job, t), factor = units * kappa / (count * count);
     float *const special = block->memory.special + r * plan->n_classes;
     const float *const bias = job->bias.at ? job->bias.at + (t - job->run->first) * job->bias.step +
-                                                 block->head * job->bias_head + row * job->bias_row
+                                                 block->head * job->bias_head +
+                                                 place_of(block, r) * job->bias_row
                                            : NULL;
     float max;
 
@@ -268,7 +279,7 @@ static void record_row(const query_block *block, uint32_t t, size_t r, const flo
     const tspk_attention_plan *const at = block->job->at;
     const tspk_site_record *const record = block->job->record;
     const size_t to =
-        (((t - 1) * at->heads + block->head) * at->queries + block->first + r) * at->keys;
+        (((t - 1) * at->heads + block->head) * at->queries + place_of(block, r)) * at->keys;
 
     for (size_t j = 0; record->code && j < at->keys; j++)
         record->code[to + j] = tspk_code_of_level(at->numerator->params->code_form, level[j]);
@@ -452,6 +463,26 @@ static void write_row(const query_block *block, uint32_t t, size_t r, const floa
             at->value_offset + ((size_t)(t - 1) * plan->n_classes + k) * channels + first, out);
 }
 
+/* What keys receive from special queries, or from all where none are special: of these rows and
+ * this head. */
+static void give_relevance(const query_block *block)
+{
+    const tspk_spike_run *const run = block->job->run;
+    const tspk_attention_plan *const at = block->job->at;
+    const size_t n_special = run->plan->tokens.n_special;
+    float *const part =
+        tspk_relevance_part(run, at, block->head, block->first / TSPK_ATTENTION_ROWS);
+
+    memset(part, 0, at->keys * sizeof *part);
+    for (size_t r = 0; r < block->rows && (!n_special || block->first + r < n_special); r++) {
+        const float *const x = block->memory.x + r * at->keys_padded;
+        const float share = at->attention->is_quotient ? 1.0f : 1.0f / block->memory.sum[r];
+
+        for (size_t j = 0; j < at->keys; j++)
+            part[j] += x[j] * share;
+    }
+}
+
 static void attend_step(const query_block *block, uint32_t t, float *logit, float *acc)
 {
     const tspk_attention_plan *const at = block->job->at;
@@ -460,6 +491,8 @@ static void attend_step(const query_block *block, uint32_t t, float *logit, floa
     add_logits(block, t, logit);
     for (size_t r = 0; r < block->rows; r++)
         soften_row(block, t, r, logit + r * keys, block->memory.x + r * keys);
+    if (t == 1 && block->job->run->plan->tokens.n_spaces)
+        give_relevance(block);
     fire_block(block, t);
     add_values(block, t, acc);
     for (size_t r = 0; r < block->rows; r++)
@@ -472,8 +505,8 @@ static void attend_block(void *context, size_t index, int worker)
     const attention_job *const job = context;
     const tspk_attention_plan *const at = job->at;
     const tspk_spike_run *const run = job->run;
-    const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
-    const size_t first = index % blocks * TSPK_ATTENTION_ROWS, left = at->queries - first;
+    const size_t blocks = (job->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
+    const size_t first = index % blocks * TSPK_ATTENTION_ROWS, left = job->queries - first;
     query_block block = {.job = job,
                          .head = index / blocks,
                          .first = first,
@@ -508,9 +541,11 @@ void tspk_bias_strides(const tspk_shape *shape, size_t *head_out, size_t *row_ou
 
 void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_plan *at)
 {
-    const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
     attention_job job = {.run = run,
                          .at = at,
+                         .queries = tspk_rows_now(run, at->query->space, at->queries),
+                         .keys = tspk_rows_now(run, at->key->space, at->keys),
+                         .place = tspk_places_now(run, at->query->space),
                          .out = tspk_rows_of(run, at->node->out[0], 0, run->worker),
                          .record = run->record ? &run->record[at->numerator_id] : NULL};
 
@@ -519,7 +554,12 @@ void tspk_run_spike_attention(const tspk_spike_run *run, const tspk_attention_pl
         tspk_bias_strides(&run->plan->graph->value[at->node->in[3]].shape, &job.bias_head,
                           &job.bias_row);
     }
-    tspk_run_blocks(run, operand_blocks(at), fire_block_of_operand, &job);
+    tspk_run_blocks(run, operand_blocks(&job), fire_block_of_operand, &job);
+    tspk_hold_operands(run, at);
     tspk_run_blocks(run, (run->last - run->first + 1) * at->heads, pack_head, &job);
-    tspk_run_blocks(run, at->heads * blocks, attend_block, &job);
+    tspk_run_blocks(run,
+                    at->heads * ((job.queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS),
+                    attend_block, &job);
+    if (run->first == 1 && run->plan->tokens.n_spaces)
+        tspk_add_relevance(run, at);
 }

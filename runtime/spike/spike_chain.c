@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains: a block of rows goes through nodes that work row by row while it is near. */
 #include "runtime/ann/op_eval.h"
-#include "runtime/spike/spike_exec.h"
+#include "runtime/spike/token_rows.h"
 
 typedef struct chain_job {
     const tspk_spike_run *run;
     const tspk_segment *segment;
-    size_t block; /* rows of a block */
+    size_t rows, block; /* in all, of a block */
 } chain_job;
 
 typedef struct chain_block {
@@ -98,7 +98,7 @@ static void run_block(void *context, size_t index, int worker)
 {
     const chain_job *const job = context;
     const tspk_spike_plan *const plan = job->run->plan;
-    const size_t first = index * job->block, left = job->segment->rows - first;
+    const size_t first = index * job->block, left = job->rows - first;
     const chain_block block = {job->run, job->segment, first, left < job->block ? left : job->block,
                                worker};
 
@@ -120,11 +120,10 @@ static void run_block(void *context, size_t index, int worker)
 }
 
 /* Rows of a block: as many blocks for every thread. */
-static size_t block_rows(const tspk_segment *segment, size_t threads)
+static size_t block_rows(const tspk_segment *segment, size_t all, size_t threads)
 {
-    const size_t rounds =
-        (segment->rows + segment->block * threads - 1) / (segment->block * threads);
-    size_t rows = (segment->rows + rounds * threads - 1) / (rounds * threads);
+    const size_t rounds = (all + segment->block * threads - 1) / (segment->block * threads);
+    size_t rows = (all + rounds * threads - 1) / (rounds * threads);
 
     rows = (rows + TSPK_CHAIN_UNIT - 1) / TSPK_CHAIN_UNIT * TSPK_CHAIN_UNIT;
     return rows < segment->block ? rows : segment->block;
@@ -132,13 +131,14 @@ static size_t block_rows(const tspk_segment *segment, size_t threads)
 
 void tspk_run_chain(const tspk_spike_run *run, const tspk_segment *segment)
 {
-    chain_job job = {run, segment, segment->block};
+    chain_job job = {run, segment, tspk_rows_now(run, segment->space, segment->rows),
+                     segment->block};
 
     if (run->threads > 1) {
-        job.block = block_rows(segment, (size_t)run->threads);
+        job.block = block_rows(segment, job.rows, (size_t)run->threads);
         tspk_enter_phase(run, "chain");
     }
-    tspk_run_blocks(run, (segment->rows + job.block - 1) / job.block, run_block, &job);
+    tspk_run_blocks(run, (job.rows + job.block - 1) / job.block, run_block, &job);
     if (run->threads > 1)
         tspk_leave_phase(run);
 }

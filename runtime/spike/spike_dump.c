@@ -146,28 +146,52 @@ static void gather_step(const dump *d, uint32_t id, const void *from, size_t byt
     }
 }
 
-/* 0 at images that have stopped. The same for all images, unless each stops by itself or has merged
- * other tokens. */
+/* What fires at a row of image i at step t reaches; `rows` numbers. */
+static void fan_outs(const dump *d, uint32_t id, size_t i, uint32_t t, uint32_t *fan_out)
+{
+    const tspk_site_plan *const plan = &d->session->plan.site[id];
+    uint32_t others = 0;
+
+    for (uint32_t r = 0; plan->other_space != TSPK_NO_SPACE &&
+                         r < d->session->plan.tokens.rows[plan->other_space];
+         r++)
+        others += tspk_is_row_computed(&d->places, plan->other_space, i, t, r);
+    for (uint32_t r = 0; r < plan->site->rows; r++)
+        fan_out[r] = !tspk_is_row_computed(&d->places, plan->space, i, t, r) ? 0
+                     : plan->other_space != TSPK_NO_SPACE                    ? others
+                                                                             : plan->fan_out[r];
+}
+
+/* 0 at images that have stopped. The same for all images, unless each stops by itself, or has merged
+ * or refined other tokens. */
 static tspk_status add_fan_out(dump *d, uint32_t id, uint32_t t, uint32_t *buffer, tspk_error *err)
 {
     const tspk_site_plan *const plan = &d->session->plan.site[id];
     const int64_t rows = tspk_site_source_rows(whole_site(d, id));
-    const bool is_own = d->session->exit || tspk_site_places(&d->places, id, 0);
+    const bool is_own =
+        d->session->exit || d->places.n_spaces || tspk_site_places(&d->places, id, 0);
     const int64_t images = is_own ? (int64_t)d->n : 1;
     const tspk_shape shape = plan->site->kind == TSPK_SITE_NUMERATOR
                                  ? (tspk_shape){4, {images, 1, rows, 1}}
                                  : (tspk_shape){3, {images, rows, 1}};
+    uint32_t *const own = malloc(((size_t)plan->site->rows + 1) * sizeof *own);
+    tspk_status status;
 
+    if (!own)
+        return NO_MEMORY(err);
     for (int64_t i = 0; i < images; i++) {
         const spreading s =
             spreading_of(d, id, UINT32_MAX, (size_t)i, 1, 1, sizeof *plan->fan_out);
 
+        fan_outs(d, id, (size_t)i, t, own);
         if (d->work[(size_t)i * d->session->plan.steps + t - 1].steps == t)
-            spread(&s, plan->fan_out, buffer + i * rows);
+            spread(&s, own, buffer + i * rows);
         else
             memset(buffer + i * rows, 0, (size_t)rows * sizeof *buffer);
     }
-    return add(d, plan->site, t, "fan_out", TSPK_NPY_I4, &shape, buffer, err);
+    status = add(d, plan->site, t, "fan_out", TSPK_NPY_I4, &shape, buffer, err);
+    free(own);
+    return status;
 }
 
 static tspk_status add_arrays(dump *d, uint32_t id, uint32_t t, void *buffer, tspk_error *err)
@@ -231,6 +255,16 @@ static tspk_status add_linear_product(dump *d, uint32_t id, uint32_t t, tspk_err
     return status;
 }
 
+/* Rows that are not computed have no product. */
+static void clear_rows(const dump *d, const tspk_attention_plan *at, size_t image, uint32_t t,
+                       size_t width, int64_t *product)
+{
+    for (size_t h = 0; h < at->heads; h++)
+        for (uint32_t r = 0; r < at->queries; r++)
+            if (!tspk_is_row_computed(&d->places, at->query->space, image, t, r))
+                memset(product + (h * at->queries + r) * width, 0, width * sizeof *product);
+}
+
 static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error *err)
 {
     const tspk_spike_plan *const plan = &d->session->plan;
@@ -263,6 +297,7 @@ static tspk_status add_pair_product(dump *d, uint32_t id, uint32_t t, tspk_error
                                    d->code[a] + i * plan->steps * site_elems(plan->site[a].site),
                                    d->code[b] + i * plan->steps * site_elems(plan->site[b].site),
                                    product + i * an_image, &grid, err);
+        clear_rows(d, at, i, t, width, product + i * an_image);
     }
     if (status == TSPK_OK)
         status = add_product(d, site, at->query_id, is_logit ? at->key_id : UINT32_MAX, t,
@@ -336,7 +371,8 @@ static tspk_status run_group(dump *d, uint32_t first, uint32_t end, tspk_error *
                                         d->images + i * d->session->image_elems,
                                         d->logits + i * plan->steps * d->session->logit_elems,
                                         d->work + i * plan->steps, d->record, err));
-        tspk_token_places_take(&d->places, d->session, 0, i);
+        tspk_token_places_take(&d->places, d->session, 0, i,
+                               d->work[(i + 1) * plan->steps - 1].steps);
     }
     for (uint32_t s = first; s < end; s++)
         TSPK_TRY(write_site(d, s, err));
@@ -374,6 +410,25 @@ static tspk_status dump_groups(dump *d, tspk_error *err)
         first = end;
     }
     return status == TSPK_OK && d->session->exit ? add_decisions(d, err) : status;
+}
+
+/* decisions/refine: tokens that are computed from step 2 on. */
+static tspk_status add_refined(dump *d, tspk_error *err)
+{
+    const tspk_shape shape = {2, {(int64_t)d->n, d->places.n_tokens}};
+    int32_t *refined;
+    tspk_status status;
+
+    if (!d->places.n_spaces)
+        return TSPK_OK;
+    refined = calloc(d->n * d->places.n_tokens + 1, sizeof *refined);
+    if (!refined)
+        return NO_MEMORY(err);
+    for (size_t i = 0; i < d->n; i++)
+        tspk_refined_tokens(&d->places, i, refined + i * d->places.n_tokens);
+    status = tspk_npz_writer_add(d->writer, "decisions/refine", TSPK_NPY_I4, &shape, refined, err);
+    free(refined);
+    return status;
 }
 
 /* decisions/merge/NODE: after each merge, where in the unreduced network each token stands. */
@@ -423,6 +478,8 @@ tspk_status tspk_session_dump(tspk_session *session, size_t n, const float *imag
         status = dump_groups(&d, err);
         if (status == TSPK_OK)
             status = add_merges(&d, err);
+        if (status == TSPK_OK)
+            status = add_refined(&d, err);
         closed = tspk_npz_writer_close(d.writer, status == TSPK_OK, status == TSPK_OK ? err : NULL);
         if (status == TSPK_OK)
             status = closed;

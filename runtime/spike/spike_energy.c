@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "core/fail.h"
+#include "runtime/spike/token_rows.h"
 
 /* M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC 2014,
  * figure 1.1.9: 45 nm, 0.9 V [pJ]. */
@@ -145,39 +146,54 @@ static void mark_heads(const tspk_spike_plan *plan, bool *feeds, bool *is_head)
     }
 }
 
+/* Adds what is due to the rows of a space, or to none. */
+static void add_part(uint32_t space, double amount, double *of_space, double *rest)
+{
+    if (space == TSPK_NO_SPACE)
+        *rest += amount;
+    else
+        of_space[space] += amount;
+}
+
 /* Membrane updates and threshold comparisons of a step; a channel's thresholds are searched by
  * halving. */
-static double membrane_energy(const tspk_spike_plan *plan)
+static void add_membranes(tspk_spike_plan *plan)
 {
     const double searched = ceil(log2(2.0 * plan->point->n_levels + 1));
-    double neurons = 0.0;
 
     for (uint32_t i = 0; i < plan->spikes->n_sites; i++)
-        neurons += (double)plan->site[i].n_neurons;
-    return neurons * (2 * FLOAT_ADD + 2 * FLOAT_MULTIPLY + searched * FLOAT_ADD);
+        add_part(plan->site[i].space,
+                 (double)plan->site[i].n_neurons *
+                     (2 * FLOAT_ADD + 2 * FLOAT_MULTIPLY + searched * FLOAT_ADD),
+                 plan->energy.space_step, &plan->energy.step_full);
 }
 
 /* Numbers that a step leaves to the next: the state of every neuron (of an operand of a product, its
  * running sum), and the accumulators of Linears, logits and value products. */
-static double state_numbers(const tspk_spike_plan *plan)
+static void add_states(tspk_spike_plan *plan)
 {
-    double numbers = 0.0;
+    const double number = 2.0 * sizeof(float) * MEMORY_BYTE; /* read and written */
+    double *const of_space = plan->energy.space_state, *const rest = &plan->energy.state_full;
 
     for (uint32_t i = 0; i < plan->spikes->n_sites; i++)
-        numbers += (double)plan->site[i].n_neurons;
+        add_part(plan->site[i].space, number * (double)plan->site[i].n_neurons, of_space, rest);
     for (uint32_t i = 0; i < plan->spikes->n_linears; i++)
-        numbers += (double)plan->linear[i].rows * plan->linear[i].linear->n_out;
+        add_part(plan->linear[i].space,
+                 number * (double)plan->linear[i].rows * plan->linear[i].linear->n_out, of_space,
+                 rest);
     for (uint32_t i = 0; i < plan->spikes->n_attentions; i++) {
         const tspk_attention_plan *const at = &plan->attention[i];
 
-        numbers += (double)(at->heads * at->queries) * (double)(at->keys + at->width);
+        add_part(at->query->space,
+                 number * (double)(at->heads * at->queries) * (double)(at->keys + at->width),
+                 of_space, rest);
     }
-    return numbers;
 }
 
 /* What the priors of q, k and v add to an attention at step t, as spike_attention.c computes it. A
  * key's own prior is constant along a row: only the differences between token classes cost. */
-static double prior_energy(const tspk_spike_plan *plan, const tspk_attention_plan *at, uint32_t t)
+static void add_priors(const tspk_spike_plan *plan, const tspk_attention_plan *at, uint32_t t,
+                       double *of_space, double *rest)
 {
     const double others = plan->n_classes - 1.0;
     const double queries = (double)at->queries, keys = (double)at->keys;
@@ -188,7 +204,7 @@ static double prior_energy(const tspk_spike_plan *plan, const tspk_attention_pla
     double macs = 0.0, adds = 0.0;
 
     if (has_query) { /* scale * b_q · k, a number a key, head and class; added to every logit */
-        macs += plan->n_classes * keys * depth;
+        *rest += plan->n_classes * keys * depth * FLOAT_MAC;
         adds += rows * keys;
     }
     if (at->key_offset && at->n_special) { /* scale * q · Δb_k, a number a query, head and class */
@@ -201,21 +217,24 @@ static double prior_energy(const tspk_spike_plan *plan, const tspk_attention_pla
         macs += queries * others * width;
         adds += rows * at->n_special;
     }
-    return macs * FLOAT_MAC + adds * FLOAT_ADD;
+    add_part(at->query->space, macs * FLOAT_MAC + adds * FLOAT_ADD, of_space, rest);
 }
 
 static tspk_status plan_priors(tspk_spike_plan *plan, tspk_error *err)
 {
+    const size_t spaces = plan->tokens.n_spaces;
     double *const full = tspk_arena_array(plan->arena, plan->steps, sizeof *full);
+    double *const of_space = tspk_arena_array(plan->arena, plan->steps * spaces, sizeof *of_space);
 
-    if (!full)
+    if (!full || !of_space)
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
     for (uint32_t t = 1; t <= plan->steps; t++) {
         full[t - 1] = t > 1 ? full[t - 2] : 0.0;
         for (uint32_t i = 0; i < plan->spikes->n_attentions; i++)
-            full[t - 1] += prior_energy(plan, &plan->attention[i], t);
+            add_priors(plan, &plan->attention[i], t, of_space + (t - 1) * spaces, &full[t - 1]);
     }
     plan->energy.prior_full = full;
+    plan->energy.space_prior = of_space;
     return TSPK_OK;
 }
 
@@ -228,6 +247,40 @@ static double token_rows(const tspk_spikegraph *spikes)
         if (spikes->site[i].kind == TSPK_SITE_LINEAR && !spikes->site[i].is_head)
             rows += spikes->site[i].rows;
     return rows;
+}
+
+static void add_tokens(tspk_spike_plan *plan, double all)
+{
+    tspk_energy_plan *const energy = &plan->energy;
+
+    for (uint32_t i = 0; i < plan->spikes->n_sites && all > 0.0; i++) {
+        const tspk_site *const site = plan->site[i].site;
+
+        if (site->kind == TSPK_SITE_LINEAR && !site->is_head)
+            add_part(plan->site[i].space, site->rows / all, energy->space_tokens,
+                     &energy->token_share);
+    }
+    if (!(all > 0.0))
+        energy->token_share = 1.0;
+}
+
+static tspk_status take_spaces(tspk_spike_plan *plan, tspk_error *err)
+{
+    const size_t n = plan->tokens.n_spaces;
+    tspk_energy_plan *const energy = &plan->energy;
+
+    energy->space_step = tspk_arena_array(plan->arena, n, sizeof *energy->space_step);
+    energy->space_state = tspk_arena_array(plan->arena, n, sizeof *energy->space_state);
+    energy->space_tokens = tspk_arena_array(plan->arena, n, sizeof *energy->space_tokens);
+    return energy->space_step && energy->space_state && energy->space_tokens
+               ? TSPK_OK
+               : TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
+}
+
+/* Whose rows a node computes. */
+static uint32_t space_of_node(const tspk_spike_plan *plan, const tspk_node *node)
+{
+    return plan->tokens.n_spaces ? plan->tokens.space[plan->root[node->out[0]]] : TSPK_NO_SPACE;
 }
 
 tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
@@ -244,7 +297,7 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
     double functions = 0.0, weights = 0.0;
 
     *energy = (tspk_energy_plan){0};
-    if (!feeds || !is_head) {
+    if (!feeds || !is_head || take_spaces(plan, NULL) != TSPK_OK) {
         tspk_arena_free(scratch);
         return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the session's plan");
     }
@@ -263,7 +316,8 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
             if (is_kept && !is_head[n])
                 energy->once_synaptic += macs;
         } else {
-            energy->step_full += work;
+            add_part(space_of_node(plan, &plan->graph->node[n]), work, energy->space_step,
+                     &energy->step_full);
             if (!is_head[n])
                 energy->analog_synaptic += macs;
         }
@@ -274,10 +328,9 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
         energy->step_full += (double)plan->linear[i].linear->n_out *
                              plan->linear[i].site->site->channels *
                              (plan->linear[i].linear->weight_bits / 8) * MEMORY_BYTE;
-    energy->token_share =
-        token_rows(whole) > 0.0 ? token_rows(plan->spikes) / token_rows(whole) : 1.0;
-    energy->step_full += membrane_energy(plan);
-    energy->state_full = 2.0 * state_numbers(plan) * sizeof(float) * MEMORY_BYTE;
+    add_tokens(plan, token_rows(whole));
+    add_membranes(plan);
+    add_states(plan);
     energy->ann_synaptic = FLOAT_MAC * (linear + product);
     energy->ann_full = FLOAT_MAC * (linear + product + (double)cost->stem + (double)cost->head) +
                        functions + weights * sizeof(float) * MEMORY_BYTE;
@@ -289,19 +342,36 @@ tspk_status tspk_plan_energy(tspk_spike_plan *plan, tspk_error *err)
     return plan_priors(plan, err);
 }
 
-void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_counter *counter,
-                      tspk_spike_counter *total, double policy_macs, tspk_step_work *work_out)
+/* The rows of spaces that step t has computed. */
+static void add_spaces(const tspk_spike_run *run, uint32_t t, tspk_energy_sum *total)
 {
-    const tspk_energy_plan *const energy = &plan->energy;
+    const tspk_energy_plan *const energy = &run->plan->energy;
+    const uint32_t n = run->plan->tokens.n_spaces;
+
+    for (uint32_t s = 0; s < n; s++) {
+        const double share = (double)tspk_rows_now(run, s, 0) / run->plan->tokens.rows[s];
+
+        total->tokens += share * energy->space_tokens[s];
+        total->spaces += share * (energy->space_step[s] + energy->space_prior[(t - 1) * n + s] +
+                                  (t > 1 ? energy->space_state[s] : 0.0));
+    }
+}
+
+void tspk_step_energy(const tspk_spike_run *run, uint32_t t, const tspk_spike_counter *counter,
+                      tspk_energy_sum *total, double policy_macs, tspk_step_work *work_out)
+{
+    const tspk_energy_plan *const energy = &run->plan->energy;
+    tspk_spike_counter *const sum = &total->counter;
     double synaptic, full;
 
-    total->accumulates += counter->accumulates;
-    total->head += counter->head;
-    total->level_bits += counter->level_bits;
-    synaptic = FLOAT_ADD * (double)total->accumulates + energy->once_synaptic +
+    sum->accumulates += counter->accumulates;
+    sum->head += counter->head;
+    sum->level_bits += counter->level_bits;
+    add_spaces(run, t, total);
+    synaptic = FLOAT_ADD * (double)sum->accumulates + energy->once_synaptic +
                energy->analog_synaptic * t + FLOAT_MAC * policy_macs;
-    full = FLOAT_ADD * ((double)total->accumulates + (double)total->head) +
-           INT8_MULTIPLY / 8 * (double)total->level_bits + energy->once_full +
+    full = FLOAT_ADD * ((double)sum->accumulates + (double)sum->head) +
+           INT8_MULTIPLY / 8 * (double)sum->level_bits + energy->once_full + total->spaces +
            energy->step_full * t + energy->prior_full[t - 1] + energy->state_full * (t - 1) +
            FLOAT_MAC * policy_macs;
     *work_out =
@@ -311,5 +381,5 @@ void tspk_step_energy(const tspk_spike_plan *plan, uint32_t t, const tspk_spike_
     if (energy->ann_full > 0.0)
         work_out->energy_full = full / energy->ann_full;
     work_out->energy_quantised_ann = energy->quantised;
-    work_out->tokens = energy->token_share * t;
+    work_out->tokens = energy->token_share * t + total->tokens;
 }

@@ -4,6 +4,7 @@
 
 #include "core/fail.h"
 #include "runtime/ann/op_eval.h"
+#include "runtime/spike/token_rows.h"
 
 void *tspk_run_value(const tspk_spike_run *run, tspk_value_id id, uint32_t t)
 {
@@ -61,8 +62,11 @@ tspk_status tspk_run_eval(const tspk_spike_run *run, uint32_t n, uint32_t t, tsp
     const tspk_node *const node = &run->plan->graph->node[n];
     tspk_tensor in[TSPK_MAX_NODE_INPUTS], out[TSPK_MAX_NODE_OUTPUTS];
 
-    for (uint32_t i = 0; i < node->n_in; i++)
+    for (uint32_t i = 0; i < node->n_in; i++) {
         in[i] = view(run, node->in[i], t);
+        if (run->plan->node[n].reads_whole && node->in[i] != TSPK_ID_NONE)
+            in[i].data = tspk_whole_value(run, node->in[i]);
+    }
     for (uint32_t i = 0; i < node->n_out; i++)
         out[i] = view(run, node->out[i], t);
     return tspk_op_eval_with(run->plan->math, node, in, out, tspk_run_scratch(run, run->worker),
@@ -83,8 +87,11 @@ static tspk_status run_node(const tspk_spike_run *run, uint32_t n, tspk_error *e
     case TSPK_NODE_ALIAS:
         break;
     case TSPK_NODE_EVAL:
-        for (uint32_t t = run->first; t <= last && status == TSPK_OK; t++)
-            status = tspk_run_eval(run, n, t, err);
+        if (run->plan->tokens.n_spaces && run->plan->graph->node[n].op == TSPK_OP_MERGE)
+            status = tspk_run_merge(run, n, err);
+        else
+            for (uint32_t t = run->first; t <= last && status == TSPK_OK; t++)
+                status = tspk_run_eval(run, n, t, err);
         break;
     case TSPK_NODE_SPIKE_LINEAR:
         tspk_run_spike_linear(run, at->record);
@@ -106,6 +113,10 @@ static tspk_status run_node(const tspk_spike_run *run, uint32_t n, tspk_error *e
 
 tspk_status tspk_spike_pass(const tspk_spike_run *run, tspk_error *err)
 {
+    if (run->plan->tokens.n_spaces && run->first == 1)
+        tspk_tokens_begin(run);
+    else if (run->plan->tokens.n_spaces && run->first == 2)
+        tspk_refine_tokens(run);
     for (uint32_t s = 0; s < run->plan->n_segments; s++) {
         const tspk_segment *const segment = &run->plan->segment[s];
 

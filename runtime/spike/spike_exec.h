@@ -165,6 +165,10 @@ size_t tspk_operand_scratch_bytes(const tspk_spike_plan *plan,
 void tspk_fire_operand(const tspk_spike_run *run, const tspk_attention_plan *attention,
                        tspk_operand operand, size_t row, size_t rows, int worker);
 
+/** Where fewer rows are computed than at step 1: levels of keys and values go to their places, and
+ * the other keys add to logits what they did. */
+void tspk_hold_operands(const tspk_spike_run *run, const tspk_attention_plan *attention);
+
 /* Where an attention finds what tspk_fire_operand() left at step t: levels from `row` on [rows, n];
  * of the query those of earlier passes too. */
 int16_t *tspk_operand_levels(const tspk_spike_run *run, const tspk_attention_plan *attention,

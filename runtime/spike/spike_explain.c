@@ -2,7 +2,8 @@
 /*
  * A picture of what became of an image's tokens: the image in grey and, over it, patches that went
  * into another one in the colour of the layer where they did; lines part patches that do not stand
- * for one token in the end; a bar below has the colours of the layers, from first to last.
+ * for one token in the end; a bar below has the colours of the layers, from first to last. Red
+ * squares in the middle of patches that are computed from step 2 on.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ typedef struct picture {
     uint32_t rows, columns; /* of patches */
     uint32_t special;       /* tokens before them */
     uint32_t zoom;          /* pixels of the picture a pixel of the image */
+    const int32_t *refined; /* [tokens] by token_places.h */
     tspk_image out;
 } picture;
 
@@ -34,13 +36,13 @@ static tspk_status find_grid(picture *p, tspk_error *err)
     const tspk_spikegraph *const spikes = p->session->plan.spikes;
     const tspk_graph *const graph = spikes->graph;
     const tspk_shape *const shape = &graph->value[graph->input[0]].shape;
-    const tspk_node *const map = &graph->node[p->places->node[0]];
     uint32_t patches;
 
     if (shape->rank < 3)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED, "the input has %d axes: it is no image",
                          shape->rank);
-    p->special = (uint32_t)map->attr.starts[0];
+    p->special = p->places->n_merges ? (uint32_t)graph->node[p->places->node[0]].attr.starts[0]
+                                     : p->session->plan.tokens.n_special;
     patches = p->places->n_tokens - p->special;
     p->channels = (uint32_t)shape->dim[shape->rank - 3];
     p->height = (uint32_t)shape->dim[shape->rank - 2];
@@ -115,6 +117,17 @@ static bool is_edge(const picture *p, uint32_t y, uint32_t x)
            (left != column && place_of(p, last, row, left) != here);
 }
 
+/* In the middle of a patch that is refined. */
+static bool is_mark(const picture *p, uint32_t y, uint32_t x)
+{
+    const uint32_t height = p->height * p->zoom, width = p->width * p->zoom;
+    const uint32_t row = y * p->rows / height, column = x * p->columns / width;
+    const uint32_t down = y * p->rows % height, right = x * p->columns % width;
+
+    return p->refined[p->special + row * p->columns + column] && down > 2 * height / 5 &&
+           down < 3 * height / 5 && right > 2 * width / 5 && right < 3 * width / 5;
+}
+
 static void draw(picture *p)
 {
     const uint32_t height = p->height * p->zoom, width = p->width * p->zoom;
@@ -130,9 +143,11 @@ static void draw(picture *p)
             if (m < n)
                 layer_colour(m, n, colour);
             for (int c = 0; c < 3; c++)
-                pixel[c] = is_edge(p, y, x) ? 255 : (uint8_t)(0.5f * (colour[c] + grey));
+                pixel[c] = n && is_edge(p, y, x) ? 255 : (uint8_t)(0.5f * (colour[c] + grey));
+            if (is_mark(p, y, x))
+                memcpy(pixel, (const uint8_t[3]){230, 40, 40}, 3);
         }
-    for (uint32_t y = height; y < p->out.height; y++)
+    for (uint32_t y = height; n && y < p->out.height; y++)
         for (uint32_t x = 0; x < width; x++) {
             float colour[3];
 
@@ -143,17 +158,26 @@ static void draw(picture *p)
 }
 
 static tspk_status run_and_draw(picture *p, tspk_session *session, tspk_token_places *places,
-                                float *logits, tspk_error *err)
+                                float *logits, tspk_step_work *work, tspk_error *err)
 {
-    if (!places->n_merges)
+    int32_t *refined;
+
+    if (!places->n_tokens)
         return TSPK_FAIL(err, TSPK_UNSUPPORTED,
-                         "operating point %s merges no tokens: there is nothing to draw",
+                         "operating point %s merges and refines no tokens: there is nothing to "
+                         "draw",
                          session->plan.point->name);
     TSPK_TRY(find_grid(p, err));
     TSPK_TRY(
-        tspk_session_run_image(session, 0, session->threads, p->image, logits, NULL, NULL, err));
-    tspk_token_places_take(places, session, 0, 0);
+        tspk_session_run_image(session, 0, session->threads, p->image, logits, work, NULL, err));
+    tspk_token_places_take(places, session, 0, 0, work[session->plan.steps - 1].steps);
+    p->refined = refined = calloc(places->n_tokens, sizeof *refined);
+    if (!refined)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for the places of tokens");
+    if (places->n_spaces)
+        tspk_refined_tokens(places, 0, refined);
     draw(p);
+    free(refined);
     return TSPK_OK;
 }
 
@@ -163,13 +187,15 @@ tspk_status tspk_session_draw_tokens(tspk_session *session, const float *image,
     tspk_token_places places;
     picture p = {.session = session, .places = &places, .image = image};
     float *const logits = malloc(session->plan.steps * session->logit_elems * sizeof *logits);
+    tspk_step_work *const work = malloc(session->plan.steps * sizeof *work);
     tspk_status status = tspk_token_places_init(&places, session, 1, err);
 
-    if (!logits)
+    if (status == TSPK_OK && (!logits || !work))
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for logits");
     if (status == TSPK_OK)
-        status = run_and_draw(&p, session, &places, logits, err);
+        status = run_and_draw(&p, session, &places, logits, work, err);
     free(logits);
+    free(work);
     tspk_token_places_done(&places);
     if (status == TSPK_OK)
         *picture_out = p.out;

@@ -154,6 +154,34 @@ static void keep_attention(layout *l, tspk_attention_plan *at)
     site[at->query_id].level_at = keep(l, steps * at->queries * at->query->n * sizeof(int16_t));
 }
 
+/* Which rows are computed, and what is read of values as a whole. */
+static void keep_tokens(layout *l)
+{
+    const tspk_spike_plan *const plan = l->plan;
+    tspk_token_plan *const tokens = &l->plan->tokens;
+    const size_t cells = (size_t)tokens->n_spaces * tokens->most_rows;
+    size_t part = 0;
+
+    if (!tokens->n_spaces)
+        return;
+    for (uint32_t i = 0; i < plan->spikes->n_attentions; i++) {
+        const tspk_attention_plan *const at = &plan->attention[i];
+        const size_t blocks = (at->queries + TSPK_ATTENTION_ROWS - 1) / TSPK_ATTENTION_ROWS;
+        const size_t elems = at->heads * blocks * at->keys_padded;
+
+        part = elems > part ? elems : part;
+    }
+    tokens->count_at = keep(l, tokens->n_spaces * sizeof(uint32_t));
+    tokens->place_at = keep(l, cells * sizeof(uint32_t));
+    tokens->relevance_at = keep(l, cells * sizeof(float));
+    tokens->part_at = keep(l, part * sizeof(float));
+    tokens->merge_at =
+        keep(l, tokens->most_rows * (sizeof(int64_t) + sizeof(float) + sizeof(uint32_t)));
+    for (uint32_t v = 0; v < plan->graph->n_values; v++)
+        if (tokens->whole_at[v] != TSPK_NOWHERE)
+            tokens->whole_at[v] = keep(l, value_bytes(&plan->graph->value[v]));
+}
+
 static void keep_states(layout *l)
 {
     tspk_spike_plan *const plan = l->plan;
@@ -163,6 +191,7 @@ static void keep_states(layout *l)
             plan->value_at[v] = keep(l, value_bytes(&plan->graph->value[v]));
     if (plan->pass == plan->steps)
         return;
+    keep_tokens(l);
     for (uint32_t i = 0; i < plan->spikes->n_linears; i++) {
         tspk_linear_plan *const at = &plan->linear[i];
 

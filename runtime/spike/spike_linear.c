@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spike-driven Linear layers: codes times integer weights, dense or from the events. */
-#include "runtime/spike/spike_exec.h"
+#include "runtime/spike/token_rows.h"
 
 static float *carve_sums(const tspk_spike_plan *plan, const tspk_linear_plan *linear,
                          uint8_t *scratch, void **kernel_scratch, size_t *bytes_out)
@@ -94,6 +94,7 @@ typedef struct rows_job {
     const tspk_spike_run *run;
     const tspk_linear_plan *linear;
     const uint32_t *rows; /* NULL: all in order */
+    size_t site_rows, n_rows; /* of the site and of the Linear that are computed now */
     tspk_value_id in, out;
 } rows_job;
 
@@ -108,7 +109,7 @@ static void fire_block(void *context, size_t block, int worker)
 {
     const rows_job *const job = context;
     const tspk_site_plan *const site = job->linear->site;
-    const size_t first = block * TSPK_CHAIN_ROWS, left = site->site->rows - first;
+    const size_t first = block * TSPK_CHAIN_ROWS, left = job->site_rows - first;
     const tspk_fire_span span = {.first = first,
                                  .rows = left < TSPK_CHAIN_ROWS ? left : TSPK_CHAIN_ROWS,
                                  .x = tspk_rows_of(job->run, job->in, first, worker),
@@ -124,7 +125,8 @@ static void multiply_block(void *context, size_t block, int worker)
     const rows_job *const job = context;
     const tspk_linear_plan *const at = job->linear;
     const size_t first = block * TSPK_CHAIN_ROWS, n_site = at->site->site->rows;
-    const size_t end = first + TSPK_CHAIN_ROWS < at->rows ? first + TSPK_CHAIN_ROWS : at->rows;
+    const size_t end =
+        first + TSPK_CHAIN_ROWS < job->n_rows ? first + TSPK_CHAIN_ROWS : job->n_rows;
 
     for (size_t r = first, rows; r < end; r += rows) {
         const size_t from = job->rows ? job->rows[r] : r;
@@ -148,12 +150,14 @@ void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *li
     rows_job job = {.run = run,
                     .linear = linear,
                     .rows = node->attr.n_rows ? node->attr.rows : NULL,
+                    .site_rows = tspk_rows_now(run, linear->site->space, linear->site->site->rows),
+                    .n_rows = tspk_rows_now(run, linear->space, linear->rows),
                     .in = node->in[0],
                     .out = node->out[0]};
 
     if (linear->is_first)
-        tspk_run_blocks(run, (linear->site->site->rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS,
+        tspk_run_blocks(run, (job.site_rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS,
                         fire_block, &job);
-    tspk_run_blocks(run, (linear->rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS, multiply_block,
+    tspk_run_blocks(run, (job.n_rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS, multiply_block,
                     &job);
 }

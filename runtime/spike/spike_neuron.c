@@ -2,7 +2,7 @@
 /* Neuron layers: rows of x to levels and counts, step after step of a pass. */
 #include <string.h>
 
-#include "runtime/spike/spike_exec.h"
+#include "runtime/spike/token_rows.h"
 
 void tspk_count_spikes(const tspk_site_plan *site, tspk_spike_counter *counter,
                        const tspk_level_count *counted, uint32_t fan_out)
@@ -80,11 +80,14 @@ static size_t carve_memory(const tspk_spike_plan *plan, const tspk_site_plan *si
     return carver.used;
 }
 
-static int8_t *code_rows(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t,
-                         size_t first)
+/* Where row r has its codes: of keys all rows stay where they were. */
+static int8_t *code_row(const tspk_spike_run *run, const tspk_site_plan *site, uint32_t t, size_t r)
 {
+    const uint32_t *const place =
+        site->site->kind == TSPK_SITE_KEY ? tspk_places_now(run, site->space) : NULL;
+
     return (int8_t *)(run->slot + site->code_at) +
-           ((size_t)(t - 1) * site->site->rows + first) * site->neurons;
+           ((size_t)(t - 1) * site->site->rows + (place ? place[r] : r)) * site->neurons;
 }
 
 /* The state of rows of one class, from their codes of all earlier passes: fewer bytes than it. */
@@ -96,15 +99,14 @@ static void restore_states(const tspk_spike_run *run, const tspk_site_plan *site
 
     for (uint32_t t = 1; t < run->first; t++) {
         const float *const step = tspk_site_table(run->plan, site, t, token_class)->step;
-        const int8_t *const code = code_rows(run, site, t, first);
 
         for (size_t r = 0; r < rows; r++) {
             const float *before = o + r * n;
 
             if (t == 1)
                 before = site->prior ? site->prior + token_class * n : NULL;
-            run->plan->row_kernels->add_codes(n, step, false, site->params->code_form, code + r * n,
-                                              before, o + r * n);
+            run->plan->row_kernels->add_codes(n, step, false, site->params->code_form,
+                                              code_row(run, site, t, first + r), before, o + r * n);
         }
     }
 }
@@ -115,7 +117,7 @@ static void keep_codes(const tspk_spike_run *run, const tspk_site_plan *site, ui
     for (size_t r = 0; r < args->rows; r++)
         run->plan->row_kernels->encode(site->neurons, site->params->code_form,
                                        (const int16_t *)args->level + r * args->ldl,
-                                       code_rows(run, site, t, first + r));
+                                       code_row(run, site, t, first + r));
 }
 
 /* Levels from the order of channels into that of positions. */
@@ -138,6 +140,7 @@ static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_s
     const size_t channels = site->site->channels, n = site->n, neurons = site->neurons;
     const uint32_t token_class = site->site->row_class[r];
     const tspk_site_record *const record = run->record ? &run->record[id] : NULL;
+    const uint32_t *const place = tspk_places_now(run, site->space);
     tspk_level_count count[TSPK_FIRE_ROWS];
     tspk_fire_args args = {.rows = rows,
                            .n = neurons,
@@ -176,10 +179,10 @@ static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_s
             place_levels(run, site, &args, level);
         counter->neurons += rows * channels;
         for (size_t k = 0; k < rows; k++) {
-            tspk_count_spikes(site, counter, &count[k], site->fan_out[r + k]);
+            tspk_count_spikes(site, counter, &count[k], tspk_fan_out_now(run, site, r + k));
             fired += count[k].spikes;
             if (record)
-                record_row(record, site, t, r + k, args.x + k * channels, level + k * n);
+                record_row(record, site, t, place ? place[r + k] : r + k, args.x + k * channels, level + k * n);
         }
         if (span->fired)
             span->fired[i] += fired;

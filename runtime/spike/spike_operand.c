@@ -3,7 +3,9 @@
  * Query, key and value of an attention, docs/spikefile.md "Attention": their levels, and the two
  * terms of a logit that stand beside the product, from their states while these are near.
  */
-#include "runtime/spike/spike_exec.h"
+#include <string.h>
+
+#include "runtime/spike/token_rows.h"
 
 typedef struct operand_visit {
     const tspk_spike_run *run;
@@ -52,26 +54,84 @@ static void decode_row(const operand_visit *visit, const tspk_site_plan *site, u
 }
 
 /* For every query class and head, scale * b_q · k°(j). */
-static void visit_keys(void *context, uint32_t t, size_t row, size_t rows, const float *o)
+static void visit_key(const operand_visit *visit, uint32_t t, size_t j, const float *o)
 {
-    const operand_visit *const visit = context;
     const tspk_attention_plan *const at = visit->at;
     const tspk_spike_plan *const plan = visit->run->plan;
     const size_t channels = at->key->site->channels;
     const float *const offset = at->query->params->step[t - 1].offset;
 
-    for (size_t j = row; j < row + rows; j++, o += at->key->neurons) {
-        if (offset)
-            decode_row(visit, at->key, t, j, o, NULL);
-        for (size_t k = 0; k < plan->n_classes; k++)
-            for (size_t h = 0; h < at->heads; h++)
-                tspk_added_logits(visit->run, at, t, k, h)[j] =
-                    offset ? at->node->attr.scale *
-                                 plan->row_kernels->dot(at->depth,
-                                                        offset + k * channels + h * at->depth,
-                                                        visit->decoded + h * at->depth)
-                           : 0.0f;
+    if (offset)
+        decode_row(visit, at->key, t, j, o, NULL);
+    for (size_t k = 0; k < plan->n_classes; k++)
+        for (size_t h = 0; h < at->heads; h++)
+            tspk_added_logits(visit->run, at, t, k, h)[j] =
+                offset ? at->node->attr.scale *
+                             plan->row_kernels->dot(at->depth,
+                                                    offset + k * channels + h * at->depth,
+                                                    visit->decoded + h * at->depth)
+                       : 0.0f;
+}
+
+static void visit_keys(void *context, uint32_t t, size_t row, size_t rows, const float *o)
+{
+    const operand_visit *const visit = context;
+    const uint32_t *const place = tspk_places_now(visit->run, visit->at->key->space);
+
+    for (size_t j = row; j < row + rows; j++, o += visit->at->key->neurons)
+        visit_key(visit, t, place ? place[j] : j, o);
+}
+
+/* Levels of rows that lie side by side go to their places; between them nothing fires. */
+static void spread_levels(const tspk_spike_run *run, const tspk_attention_plan *at,
+                          tspk_operand operand)
+{
+    const tspk_site_plan *const site = &run->plan->site[tspk_operand_site(at, operand)];
+    const uint32_t *const place = tspk_places_now(run, site->space);
+    int16_t *const level = tspk_operand_levels(run, at, operand, run->first, 0);
+    size_t end = site->site->rows;
+
+    for (uint32_t i = tspk_rows_now(run, site->space, 0); i-- > 0; end = place[i]) {
+        memmove(level + place[i] * site->n, level + i * site->n, site->n * sizeof *level);
+        memset(level + (place[i] + 1) * site->n, 0,
+               (end - place[i] - 1) * site->n * sizeof *level);
     }
+    memset(level, 0, end * site->n * sizeof *level);
+}
+
+/* Keys that are not refined hold what they fired at step 1. */
+static void visit_held_keys(const tspk_spike_run *run, const tspk_attention_plan *at)
+{
+    const tspk_site_plan *const site = at->key;
+    const uint32_t *const place = tspk_places_now(run, site->space);
+    const uint32_t n = tspk_rows_now(run, site->space, 0);
+    tspk_carver carver = {tspk_run_scratch(run, run->worker), 0};
+    const operand_visit visit = {run, at, tspk_carve(&carver, site->neurons * sizeof(float))};
+    float *const o = tspk_carve(&carver, site->neurons * sizeof(float));
+    uint32_t next = 0;
+
+    for (uint32_t j = 0; j < site->site->rows; j++) {
+        const uint32_t row_class = site->site->row_class[j];
+
+        if (next < n && place[next] == j) {
+            next++;
+            continue;
+        }
+        run->plan->row_kernels->add_codes(
+            site->neurons, tspk_site_table(run->plan, site, 1, row_class)->step, false,
+            site->params->code_form, (int8_t *)(run->slot + site->code_at) + j * site->neurons,
+            site->prior ? site->prior + row_class * site->neurons : NULL, o);
+        visit_key(&visit, run->first, j, o);
+    }
+}
+
+void tspk_hold_operands(const tspk_spike_run *run, const tspk_attention_plan *at)
+{
+    if (!tspk_places_now(run, at->key->space))
+        return;
+    spread_levels(run, at, TSPK_KEY);
+    spread_levels(run, at, TSPK_VALUE);
+    visit_held_keys(run, at);
 }
 
 /* For every head, scale * q*(i) · (b_k(κ) - b_k(0)) for every class but 0. */
@@ -105,6 +165,8 @@ size_t tspk_operand_scratch_bytes(const tspk_spike_plan *plan, const tspk_attent
         tspk_carver carver = {NULL, tspk_fire_scratch_bytes(plan, sites[i])};
 
         tspk_carve(&carver, sites[i]->neurons * sizeof(float));
+        if (plan->tokens.n_spaces)
+            tspk_carve(&carver, sites[i]->neurons * sizeof(float));
         most = carver.used > most ? carver.used : most;
     }
     return most;

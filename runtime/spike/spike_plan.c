@@ -26,7 +26,7 @@ static tspk_status check_graph(const tspk_spikegraph *spikes, uint32_t point, ui
 }
 
 tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, uint32_t steps,
-                                 uint32_t pass, const tspk_kernels *kernels,
+                                 uint32_t pass, float refine_share, const tspk_kernels *kernels,
                                  const tspk_row_kernels *row_kernels, const tspk_vecmath *math,
                                  tspk_spike_plan *plan_out, tspk_error *err)
 {
@@ -40,6 +40,7 @@ tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, 
     plan->row_kernels = row_kernels;
     plan->math = math;
     plan->steps = steps ? steps : plan->point->n_steps;
+    plan->refine_share = refine_share;
     plan->pass = pass && pass < plan->steps ? pass : plan->steps;
     plan->n_classes = spikes->n_classes;
     plan->arena = tspk_arena_new(0);
@@ -56,6 +57,7 @@ tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, 
     TSPK_TRY(tspk_plan_sites(plan, err));
     TSPK_TRY(tspk_plan_weights(plan, err));
     TSPK_TRY(tspk_plan_segments(plan, err));
+    TSPK_TRY(tspk_plan_tokens(plan, err));
     TSPK_TRY(tspk_plan_layout(plan, err));
     return tspk_plan_energy(plan, err);
 }

@@ -53,6 +53,8 @@ typedef struct tspk_site_plan {
     size_t level_at; /* not numerators: [rows, n] int16, a plane a step; local: of a block */
     size_t fired_at; /* linear, local: [steps of a pass] uint64, spikes of a block */
     bool is_local;   /* all its readers are in one chain */
+    uint32_t space;  /* of its rows */
+    uint32_t other_space; /* of the rows that its spikes meet, at keys and values; else NO_SPACE */
 } tspk_site_plan;
 
 typedef struct tspk_linear_plan {
@@ -69,6 +71,7 @@ typedef struct tspk_linear_plan {
     const float *bias;      /* [steps, n_classes, n_out] */
     const uint32_t *column; /* [n_out] output that each column computes; NULL: in order */
     size_t y_at;            /* [rows, n_out] f32; NOWHERE: one pass */
+    uint32_t space;         /* of the rows that it computes */
 } tspk_linear_plan;
 
 /* Operands of an attention that a site stands before. */
@@ -124,6 +127,7 @@ typedef enum tspk_node_kind {
 typedef struct tspk_node_plan {
     tspk_node_kind kind;
     bool is_static; /* depends on no site: executed once an image */
+    bool reads_whole; /* all rows of tokens, though fewer may be computed */
     void *record;   /* tspk_linear_plan, tspk_attention_plan or tspk_gemm_plan */
 } tspk_node_plan;
 
@@ -133,6 +137,7 @@ typedef struct tspk_segment {
     size_t rows;                       /* chain: of every value in it; else 0 */
     size_t block;                      /* chain: rows a block at most */
     uint32_t first_firing, end_firing; /* chain: plan->firing[] that end it */
+    uint32_t space;                    /* chain: of its rows */
 } tspk_segment;
 
 /* An operand that is fired where it is made: nobody else reads it. */
@@ -140,6 +145,25 @@ typedef struct tspk_firing {
     uint32_t attention;
     tspk_operand operand;
 } tspk_firing;
+
+#define TSPK_NO_SPACE UINT32_MAX
+
+/* Rows of tokens of which fewer are computed from step 2 on: token_rows.h. Offsets into the slot. */
+typedef struct tspk_token_plan {
+    uint32_t n_spaces;     /* 0: every row is computed at every step, and nothing below is there */
+    uint32_t n_special;    /* leading tokens, computed at every step */
+    uint32_t n_refined;    /* rows of the last space that are */
+    uint32_t most_rows;    /* of a space: of the first */
+    const uint32_t *rows;  /* [n_spaces] */
+    const uint32_t *map;   /* [n_spaces - 1] the MergeMap behind each */
+    const uint32_t *space; /* [n_values] of roots */
+    size_t *whole_at;      /* [n_values] of roots that are read whole: all rows; NOWHERE */
+    size_t count_at;     /* [n_spaces] uint32, computed now */
+    size_t place_at;     /* [n_spaces, most_rows] uint32, where these lay at step 1 */
+    size_t relevance_at; /* [n_spaces, most_rows] f32 */
+    size_t part_at;      /* [heads * blocks, keys_padded] f32 of the attention that runs */
+    size_t merge_at;     /* of a Merge: map, sizes, rows by their place */
+} tspk_token_plan;
 
 /* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */
 typedef struct tspk_energy_plan {
@@ -151,6 +175,9 @@ typedef struct tspk_energy_plan {
     double *prior_full;            /* [steps] priors at products, up to and with a step */
     double quantised;              /* ratio */
     double token_share; /* rows of the blocks' linear sites, ratio to those before any merged */
+    /* What of these is due to all rows of a space, [n_spaces]; not in the numbers above. */
+    double *space_step, *space_state, *space_tokens;
+    double *space_prior; /* [steps, n_spaces] of a step */
 } tspk_energy_plan;
 
 typedef struct tspk_spike_plan {
@@ -163,6 +190,7 @@ typedef struct tspk_spike_plan {
     tspk_arena *arena; /* owns everything derived */
     uint32_t steps, n_classes;
     uint32_t pass;                  /* steps a pass executes at most */
+    float refine_share;             /* of the patches, from step 2 on; 0: all */
     tspk_site_plan *site;           /* [n_sites] */
     tspk_linear_plan *linear;       /* [n_linears] */
     tspk_attention_plan *attention; /* [n_attentions] */
@@ -180,6 +208,7 @@ typedef struct tspk_spike_plan {
     size_t local_bytes;   /* a worker: local values */
     size_t scratch_bytes; /* a worker: with local values */
     size_t weight_bytes;  /* integer and float weights with their scales */
+    tspk_token_plan tokens;
     tspk_energy_plan energy;
 } tspk_spike_plan;
 
@@ -187,10 +216,12 @@ typedef struct tspk_spike_plan {
  * Makes the plan of `steps` steps of operating point `point`.
  * @param pass     steps a pass executes; 0 or more than `steps`: all in one
  * @param plan_out zeroed by the caller; tspk_spike_plan_done() frees it, after a failure too
- * @errors UNSUPPORTED (several images or inputs a run, analog weights that are no constants), RANGE
+ * @param refine_share of the patches that are computed from step 2 on; 0: all. Else `pass` is 1
+ * @errors UNSUPPORTED (several images or inputs a run, analog weights that are no constants; tokens
+ *         that cannot be refined), RANGE
  */
 tspk_status tspk_spike_plan_init(const tspk_spikegraph *spikes, uint32_t point, uint32_t steps,
-                                 uint32_t pass, const tspk_kernels *kernels,
+                                 uint32_t pass, float refine_share, const tspk_kernels *kernels,
                                  const tspk_row_kernels *row_kernels, const tspk_vecmath *math,
                                  tspk_spike_plan *plan_out, tspk_error *err);
 void tspk_spike_plan_done(tspk_spike_plan *plan);
@@ -218,6 +249,12 @@ bool tspk_is_row_wise(const tspk_graph *graph, const tspk_node *node);
 
 /** True when every row of a row-wise node reads the whole of input i. */
 bool tspk_is_shared_operand(const tspk_graph *graph, const tspk_node *node, uint32_t i);
+
+/**
+ * token_plan.c: tokens, the spaces of sites, linears and chains, nodes that read values whole.
+ * @errors UNSUPPORTED (what is not computed token by token; rate coding), the node is named
+ */
+tspk_status tspk_plan_tokens(tspk_spike_plan *plan, tspk_error *err);
 
 /** spike_layout.c: every offset, slot_bytes, state_bytes, scratch_bytes. */
 tspk_status tspk_plan_layout(tspk_spike_plan *plan, tspk_error *err);

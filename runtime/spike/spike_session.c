@@ -125,6 +125,7 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     const tspk_kernels *kernels;
     const tspk_graph *graph;
     uint32_t point = 0, pass;
+    float refine_share;
 
     TSPK_TRY(check_settings(settings, err));
     if (settings->mode)
@@ -138,11 +139,13 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     session->threads = settings->threads ? settings->threads : tspk_parallel_max_threads();
     session->n_slots =
         (uint32_t)session->threads < settings->batch ? session->threads : (int)settings->batch;
-    /* a policy is asked between passes */
-    pass =
-        exit_kind(settings, &spikes->point[point]) == TSPK_EXIT_NONE ? settings->steps_per_pass : 1;
+    /* a policy is asked, and tokens are chosen, between passes */
+    refine_share = settings->is_refining_off ? 0.0f : spikes->point[point].refine_share;
+    pass = refine_share > 0.0f || exit_kind(settings, &spikes->point[point]) != TSPK_EXIT_NONE
+               ? 1
+               : settings->steps_per_pass;
     TSPK_TRY(tspk_spike_plan_init(
-        spikes, point, settings->steps, pass, kernels, tspk_row_kernels_for(settings->isa),
+        spikes, point, settings->steps, pass, refine_share, kernels, tspk_row_kernels_for(settings->isa),
         tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
@@ -235,7 +238,8 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
     const size_t a_step = session->logit_elems;
     uint32_t last = plan->steps;
     double policy_macs = 0;
-    tspk_spike_counter step, total = {0};
+    tspk_spike_counter step;
+    tspk_energy_sum total = {0};
     tspk_spike_run run = {.plan = plan,
                           .slot = session->memory + (size_t)slot * plan->slot_bytes,
                           .scratch = session->scratch,
@@ -262,7 +266,7 @@ tspk_status tspk_session_run_image(tspk_session *session, int slot, int threads,
                 policy_macs += tspk_exit_macs(session->exit, t, plan->point->n_steps);
                 last = stop_after(session, slot, t, last, logits + (t - 1) * a_step);
             }
-            tspk_step_energy(plan, t, &step, &total, policy_macs, &done);
+            tspk_step_energy(&run, t, &step, &total, policy_macs, &done);
             if (work)
                 work[t - 1] = done;
         }

@@ -179,7 +179,7 @@ class Line(Case):
         for words in (["--deterministic"],):
             self.refused("USAGE", "convert", "m.onnx", *words,
                          naming=f"{words[0]} is not in this version")
-        for words in (["--halt", "on"], ["--refine", "on"], ["--halt-keys", "keep"]):
+        for words in (["--halt", "on"], ["--halt-keys", "keep"]):
             self.refused("USAGE", "run", "m", "a", *words, naming=f"{words[0]} is not in")
 
     def test_merge(self):
@@ -187,6 +187,13 @@ class Line(Case):
         for text in ("0", "x", "3,", "3,4,5", "-1", "99999"):
             self.refused("USAGE", *line, "--merge", text, naming="--merge")
         self.refused("USAGE", "run", "m", "a", "--merge", "maybe", naming="--merge")
+
+    def test_refine(self):
+        line = ["convert", "m.onnx", "--data", "d", "-o", "x.spike"]
+        for text in ("0", "1", "x", "0.3,", "0.3,0.2,0.1", "-0.5", "nan"):
+            self.refused("USAGE", *line, "--refine", text, naming="--refine")
+        self.refused("USAGE", *line, "--refine", "0.3", "--max-loss", "1", naming="--refine")
+        self.refused("USAGE", "run", "m", "a", "--refine", "maybe", naming="--refine")
 
     def test_full_standard_output(self):
         with open("/dev/full", "w") as full:

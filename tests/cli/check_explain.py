@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`run --explain`: patches are coloured exactly where the dump's decisions say that they merged.
+"""`run --explain`: patches are coloured exactly where the dump's decisions say that they merged, and
+marked where they say that they are refined.
 
 usage: check_explain.py TRANSPIKE SPIKE_TOOL
 """
@@ -66,6 +67,26 @@ def check(folder, number, seed):
     assert picture.read_bytes() == again, "the picture depends on threads or instruction set"
 
 
+def check_refined(folder, number, seed):
+    """One toy network that merges nothing and refines some tokens: red in the middle of these."""
+    spike, image, picture = folder / "toy.spike", folder / "toy.npy", folder / "toy.png"
+    dump = folder / "toy.npz"
+    pixels = np.random.default_rng(seed).uniform(-0.5, 0.5, (1, 1, 8, 8)).astype(np.float32)
+    np.save(image, pixels)
+    must(SPIKE_TOOL, "write", number, spike)
+    must(TOOL, "run", spike, image, "--mode", "balanced", "--policy", "none", "--explain", picture,
+         "--dump-spikes", dump)
+    with np.load(dump) as members:
+        refined = members["decisions/refine"][0][-GRID * GRID:]
+    assert 0 < refined.sum() < GRID * GRID
+    drawn = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    side = drawn.shape[1]
+    for patch in range(GRID * GRID):
+        red, green, _ = drawn[side * (2 * (patch // GRID) + 1) // (2 * GRID),
+                              side * (2 * (patch % GRID) + 1) // (2 * GRID)]
+        assert (red > green + 100) == bool(refined[patch]), f"toy {number}, patch {patch}"
+
+
 def check_refusals(folder):
     spike, image, picture = folder / "toy.spike", folder / "two.npy", folder / "none.png"
     np.save(image, np.zeros((2, 1, 8, 8), np.float32))
@@ -84,4 +105,7 @@ with tempfile.TemporaryDirectory() as name:
     for number in (1, 2, 4, 5, 7):
         for seed in range(3):
             check(pathlib.Path(name), number, seed)
+    for number in (72, 75):
+        check_refined(pathlib.Path(name), number, 1)
+    must(SPIKE_TOOL, "write", 1, pathlib.Path(name) / "toy.spike")
     check_refusals(pathlib.Path(name))

@@ -4,7 +4,7 @@
 Makes spike graphs and holds the runtime against the oracle on them, see run_oracle.py:
   toy        the toy graphs of tests/spikefile: both codings, int8 and int16 weights, level and
              exponent codes, numerators and quotients, a fresh and a fixed maximum, sites that
-             were kept from spiking, tokens that merge;
+             were kept from spiking, tokens that merge and that are refined;
   fashion    the sample on Fashion-MNIST's test images (Debian's dataset-fashion-mnist);
   vit_tiny   the real ViT-Tiny of $TRANSPIKE_DATA on its images.
 The toys also show that the oracle notices: a changed code, input and product are found."""
@@ -79,6 +79,10 @@ def toy(exe, spike_tool):
                                          title=f"toy {number}, {number % 3} pairs merge")
             if number < 2:
                 fine &= notices(exe, path, images[:1], folder)
+        for number in range(70, 86):
+            subprocess.run([spike_tool, "write", str(number), path], check=True)
+            fine &= run_oracle.check(exe, path, images, few=4, many=8, mode="balanced",
+                                     title=f"toy {number}, refined, {number % 3} pairs merge")
         for number in (64, 65, 66, 68):
             subprocess.run([spike_tool, "write", str(number), path], check=True)
             fine &= run_oracle.check_exits(exe, path, images, title=f"toy {number}, exits")
@@ -122,6 +126,7 @@ KEPT = ["--keep-analog", "blocks.0.attn.qkv,blocks.1.attn.query,blocks.2.mlp"]
 
 
 MERGED = ["--steps", 2, "--merge", "3,8"]
+REFINED = ["--steps", 3, "--merge", 4, "--refine", "0.3,0.2"]
 
 
 def fashion(exe, onnx):
@@ -138,11 +143,12 @@ def fashion(exe, onnx):
     fine = True
     with tempfile.TemporaryDirectory() as folder:
         spike = os.path.join(folder, "fashion.spike")
-        for name, flags in (*settings(1), ("kept analog", KEPT), ("merged tokens", MERGED)):
+        for name, flags in (*settings(1), ("kept analog", KEPT), ("merged tokens", MERGED),
+                            ("refined tokens", REFINED)):
             convert(exe, onnx, train, spike, ["--calib-images", 16, "--steps", 4, "--mean", 0.286,
                                               "--std", 0.353, *flags])
             fine &= has_last_block_of_one_token(spike, tokens=50)
-            for mode in ("balanced", "fast") if flags == MERGED else ("exact",):
+            for mode in ("balanced", "fast") if flags in (MERGED, REFINED) else ("exact",):
                 fine &= run_oracle.check(exe, spike, images, onnx, few=4, many=64, mode=mode,
                                          title=f"Fashion ViT, {name}, {mode}")
     return fine

@@ -9,6 +9,7 @@ import numpy as np
 
 import oracle_graph
 import oracle_merge
+import oracle_refine
 
 
 class Network:
@@ -20,6 +21,7 @@ class Network:
         self.linear_of = {r["node"]: i for i, r in enumerate(spike["linears"])}
         self.attention_of = {r["node"]: r for r in spike["attentions"]}
         self.find_merges()
+        self.share = self.point["refine_share"]
         self.weights = [self.real_weight(r) for r in spike["linears"]]
 
     def real_weight(self, record):
@@ -39,11 +41,14 @@ class Network:
         nodes = self.graph["nodes"]
         attentions = [i for i, node in enumerate(nodes) if node["op"] == "Attention"]
         pairs = self.point["merged_pairs"] or [0] * len(attentions)
-        self.special = self.point["special_tokens"]
+        self.special = max([self.point["special_tokens"]] + [
+            int(np.argmin(np.append(site["row_class"], 0) != 0))
+            for site in self.sites if site["kind"] == "key"])
         self.merged = {i: n for i, n in zip(attentions, pairs) if n}
         self.merge_at, self.order, self.tokens = {}, sorted(self.merged), 0
+        if attentions:
+            self.tokens = self.graph["values"][nodes[attentions[0]]["inputs"][1]]["shape"][-2]
         for i in self.order:
-            self.tokens = self.graph["values"][nodes[i]["inputs"][1]]["shape"][-2]
             value, at = nodes[i]["outputs"][0], i
             while True:
                 at = next(n for n in range(at + 1, len(nodes)) if value in nodes[n]["inputs"])
@@ -87,11 +92,18 @@ class Network:
     def offset(self, s, t):
         return self.point["sites"][s]["offset"][t - 1].astype(np.float64)
 
-    def run(self, images, steps, fire, decide=None):
+    def is_refining(self):
+        return self.share > 0 and self.steps_to_run > 1
+
+    def run(self, images, steps, fire, decide=None, refine=None):
         """Yields the first output after every step. fire(site, t, x) -> integer levels, both
         [images, rows, channels] or [images, rows, keys, heads] at numerators.
-        decide(attention, image, own pairs) -> the token each token goes to, where some merge."""
+        decide(attention, image, own pairs) -> the token each token goes to, where some merge.
+        refine(image, own choice) -> [tokens] which rows of the last space are computed from step 2
+        on."""
         self.fire, self.decide, self.sums = fire, decide, {}
+        self.steps_to_run, self.active = steps, None
+        self.relevance = np.zeros((len(images), self.tokens))
         self.steps_of_merges, self.sizes = {}, [np.ones((len(images), self.tokens))]
         self.moving = set()
         value = {i: v["constant"][None] if v["dtype"] != "float32"
@@ -100,6 +112,8 @@ class Network:
         value[self.graph["inputs"][0]] = images.astype(np.float64)[:, None]
         for t in range(1, steps + 1):
             self.t, self.n, self.fired = t, (t if self.is_rate else 1), {}
+            if t == 2 and self.is_refining():
+                self.choose_rows(refine)
             for i, node in enumerate(self.graph["nodes"]):
                 self.step(i, node, value)
             out = value[self.graph["outputs"][0]]
@@ -125,6 +139,10 @@ class Network:
         y = y.reshape(len(y), *shape)
         if i in self.merge_at:
             y = self.merge(self.merge_at[i], y)
+        if self.active is not None and len(shape) > 1 and shape[-2] == self.tokens:
+            held = np.broadcast_to(value[out], (len(self.active), *shape))
+            rows = self.active.reshape(len(self.active), *(1,) * (len(shape) - 2), self.tokens, 1)
+            y = np.where(rows, y, held)
         value[out] = y
 
     def merge(self, attention, y):
@@ -134,6 +152,7 @@ class Network:
         out, sizes = oracle_merge.merge(step, before, y[:, 0])
         if len(self.sizes) == m + 1:
             self.sizes.append(sizes)
+            self.relevance = oracle_refine.merged(step, self.relevance)
         return out[:, None]
 
     def choose_pairs(self, attention, key):
@@ -146,6 +165,16 @@ class Network:
                 self.merged[attention], np.float64))
             for image in range(len(alive))])
 
+    def choose_rows(self, refine):
+        alive = self.sizes[-1]
+        self.active = np.array([
+            refine(image, oracle_refine.Choice(self.relevance[image], np.flatnonzero(alive[image]),
+                                               self.special, self.share))
+            for image in range(len(alive))])
+        for attention in reversed(self.order):  # those that went into a row that is computed
+            step = self.steps_of_merges[attention]
+            self.active |= np.take_along_axis(self.active, step, 1)
+
     def weigh_keys(self, s):
         """ln of the sizes of an attention's keys, [images, 1, 1, keys], or None."""
         sizes = self.sizes_at(s, self.sizes)
@@ -157,8 +186,15 @@ class Network:
     def levels(self, s, x):
         if s not in self.fired:
             shape = (len(x), self.sites[s]["rows"], self.sites[s]["channels"])
-            self.fired[s] = self.fire(s, self.t, x.reshape(shape)).astype(np.float64)
+            self.fired[s] = self.hold(s, self.fire(s, self.t, x.reshape(shape)))
         return self.fired[s]
+
+    def hold(self, s, levels):
+        """Rows that are not computed fire nothing."""
+        levels = levels.astype(np.float64)
+        if self.active is not None and self.sites[s]["rows"] == self.tokens:
+            levels = levels * self.active.reshape(*self.active.shape, *(1,) * (levels.ndim - 2))
+        return levels
 
     def spike_linear(self, l, node, x):
         record = self.spike["linears"][l]
@@ -209,9 +245,11 @@ class Network:
             m = self.sums["max", p] = np.where(m > kept + math.log(4), m, kept)
         e = np.exp(l - m)
         total = e.sum(-1, keepdims=True)
+        if t == 1 and self.tokens == e.shape[-1]:
+            self.relevance = self.relevance + oracle_refine.received(e / total, self.special)
         seen = e / total if record["is_quotient"] else e
         # The neurons' order of axes is [images, queries, keys, heads].
-        self.fired[p] = self.fire(p, t, np.moveaxis(seen, 1, -1)).astype(np.float64)
+        self.fired[p] = self.hold(p, self.fire(p, t, np.moveaxis(seen, 1, -1)))
         values = split(self.operand(v, x[2]), heads)
         acc = np.moveaxis(self.operand(p, None), -1, 1) @ values
         acc *= self.kappa(p, t)[:, None] * unit_p[:, None, None]

@@ -7,10 +7,11 @@ Holds `transpike run` against a slow reference in NumPy that reads the .spike it
       that merges, without a difference;
   (b) teacher-forced, in double: with the dumped codes and pairs put in, every x_t within 1e-5 of
       its row's largest, the logits after every step (of a mode: its last) within 1e-4 of the
-      largest, the cosine of every pair within 1e-5 of the best;
+      largest, the cosine of every pair within 1e-5 of the best, what the refined tokens receive
+      within 1e-5 of the most;
   (c) free-running, in double, from the image on: the first code of an image that differs lies
       within 1e-5 of its row's largest |x_t| of a threshold, or its first pair within 1e-5 of the
-      best one's cosine; over at least 64 images, firing rates
+      best one's cosine, or its choice of refined tokens within 1e-5 of the rule; over at least 64 images, firing rates
       of every site within 1 %, and with --onnx (by onnxruntime) the mean KL to the source within
       25 %.
 (a) and (b) take the first --few images (4 at most), (c) the first --many (64 at most; 0: not).
@@ -28,6 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "spikefile")]
 import oracle_merge  # noqa: E402
 import oracle_exit  # noqa: E402
+import oracle_refine  # noqa: E402
 import read_spike  # noqa: E402
 from oracle_network import Network  # noqa: E402
 from oracle_neuron import Neurons, codes_of_levels, levels_of_codes  # noqa: E402
@@ -68,7 +70,10 @@ def ordered(site, array):
 
 
 class Dump:
-    """The members of a dump at the rows that are computed; the others are checked to be 0."""
+    """active(s, t): [images, rows] the rows of a site that are computed at step t, as far as
+    refinement goes.
+
+    The members of a dump at the rows that are computed; the others are checked to be 0."""
 
     def __init__(self, net, members, table):
         self.members, self.table = members, table
@@ -78,8 +83,20 @@ class Dump:
         names = [net.graph["nodes"][i]["name"] for i in net.order]
         places = [members[f"decisions/merge/{name}"] for name in names]
         self.steps = oracle_merge.steps_of_places(places)
-        self.sizes = oracle_merge.sizes_of_places(places, len(next(iter(members.values()))),
-                                                  net.tokens)
+        self.images = len(next(iter(members.values())))
+        self.sizes = oracle_merge.sizes_of_places(places, self.images, net.tokens)
+        self.refined, self.net = None, net
+        if net.point["refine_share"] and net.steps > 1:
+            self.refined = members["decisions/refine"] != 0
+
+    def rows_refined(self):
+        """[images, tokens] the rows of the last space that are computed from step 2 on."""
+        return self.refined & (self.sizes[-1] > 0)
+
+    def active(self, s, t, part=slice(None)):
+        if t == 1 or self.refined is None or self.net.sites[s]["rows"] != self.net.tokens:
+            return True
+        return self.refined[part]
 
     def __getitem__(self, name):
         array = self.members[name]
@@ -134,25 +151,26 @@ def computed_keys(net, s, sizes, part=slice(None)):
 
 def check_codes(net, dump, table, s):
     site, params = net.sites[s], net.point["sites"][s]
-    rows = computed(net, s, dump.sizes)
     neurons = Neurons(site, params, net.point["coding"], np.float32)
     for t in range(1, net.steps + 1):
         name = f"{site['name']}/t{t}"
         code = ordered(site, dump[f"{name}/codes"])
         level, _ = neurons.fire(t, ordered(site, dump[f"{name}/input"]))
         own = codes_of_levels(params, level)
+        rows = computed(net, s, dump.sizes) & dump.active(s, t)
         here = np.broadcast_to(rows, own.shape[:2])
         own[~here] = 0
         wrong = np.count_nonzero(own != code)
         table.add("a", f"{site['kind']} codes", own[here].size, wrong, 0, wrong)
         fan_out = ordered(site, dump[f"{name}/fan_out"])[:, :, 0]
         fan_out = fan_out.reshape(fan_out.shape[:2])
-        wrong = np.count_nonzero(fan_out != own_fan_out(net, s, dump.sizes))
+        wrong = np.count_nonzero(fan_out != own_fan_out(net, s, t, dump))
         table.add("a", "fan-out", fan_out.size, wrong, 0, wrong)
 
 
-def own_fan_out(net, s, sizes):
+def own_fan_out(net, s, t, dump):
     """[images or 1, rows]"""
+    sizes = dump.sizes
     site = net.sites[s]
     record = next((r for r in net.spike["attentions"] if r["node"] == site["node"]), None)
     out = np.zeros(site["rows"], np.int64)
@@ -165,8 +183,11 @@ def own_fan_out(net, s, sizes):
         out[:] = net.sites[record["value"]]["channels"] // site["channels"]
     else:
         other = record["key" if site["kind"] == "query" else "query"]
-        out = computed(net, other, sizes).sum(1, keepdims=True)
-    return np.where(computed(net, s, sizes), out, 0)
+        there = computed(net, other, sizes)
+        if site["kind"] != "query":  # of keys and values all rows are there
+            there = there & dump.active(other, t)
+        out = there.sum(1, keepdims=True)
+    return np.where(computed(net, s, sizes) & dump.active(s, t), out, 0)
 
 
 def check_linear_products(net, dump, table, s):
@@ -224,6 +245,8 @@ def check_pair_products(net, dump, table, record):
                         (second, exact_product(all_a, new_b)))
             for kind, own in products:
                 name = f"{net.sites[record[kind]]['name']}/t{t}"
+                active = np.broadcast_to(dump.active(record["query"], t), (len(own), own.shape[2]))
+                own = own * active[:, None, :, None]
                 wrong = np.count_nonzero(own != dump[f"{name}/product"])
                 wrong += int(dump[f"{name}/grid"]) != sum(top)
                 table.add("a", f"{kind} products", own.size, wrong, 0, wrong)
@@ -260,7 +283,7 @@ def part_b(net, images, dump, logits, table):
         site = net.sites[s]
         name = f"{site['name']}/t{t}"
         seen = ordered(site, dump[f"{name}/input"]).astype(np.float64)
-        rows = np.broadcast_to(computed(net, s, dump.sizes), seen.shape[:2])
+        rows = np.broadcast_to(computed(net, s, dump.sizes) & dump.active(s, t), seen.shape[:2])
         seen = seen[rows]
         largest = np.abs(seen).max(1, keepdims=True)
         gap = np.abs(np.broadcast_to(x, (len(rows), *x.shape[1:]))[rows] - seen) / np.where(
@@ -275,7 +298,13 @@ def part_b(net, images, dump, logits, table):
         table.add("b", "merged pairs", own.n_pairs, gap > PAIR_BOUND, gap, gap > PAIR_BOUND)
         return step
 
-    for t, own in enumerate(net.run(images, net.steps, fire, decide), 1):
+    def refine(image, own):
+        rows = dump.rows_refined()[image]
+        gap = own.shortfall(rows)
+        table.add("b", "refined tokens", own.n, gap > PAIR_BOUND, gap, gap > PAIR_BOUND)
+        return rows
+
+    for t, own in enumerate(net.run(images, net.steps, fire, decide, refine), 1):
         if logits[t - 1] is None:
             continue
         theirs = logits[t - 1].astype(np.float64)
@@ -302,6 +331,8 @@ class FreeRun:
         code = codes_of_levels(params, level)
         theirs = ordered(site, self.dump[f"{site['name']}/t{t}/codes"][self.part])
         rows = np.broadcast_to(computed(net, s, net.sizes), code.shape[:2])
+        if net.active is not None and site["rows"] == net.tokens:
+            rows = rows & net.active
         code[~rows] = 0
         level[~rows] = 0
         differs = code != theirs
@@ -328,6 +359,16 @@ class FreeRun:
         return step
 
 
+    def refine(self, image, own):
+        theirs = self.dump.rows_refined()[self.part][image]
+        rows = own.rows()
+        if np.any(rows != theirs) and not self.has_left[image]:
+            gap = own.shortfall(theirs)
+            self.table.add("c", "first choices that differ", 0, 1, gap, not gap <= PAIR_BOUND)
+            self.has_left[image] = True
+        return rows
+
+
 def softmax_log(x):
     x = x - x.max(1, keepdims=True)
     return x - np.log(np.exp(x).sum(1, keepdims=True))
@@ -346,7 +387,7 @@ def part_c(net, images, dump, logits, ann, table):
         part = slice(at, min(at + CHUNK, len(images)))
         run = FreeRun(net, dump, part, table, spikes, tables)
         for t, out in enumerate(net.run(images[part], net.steps, run.fire,
-                                         run.decide)):
+                                         run.decide, run.refine)):
             own[t].append(out)
         left += np.count_nonzero(run.has_left)
     table.add("c", "first codes that differ", spikes[:, 2].sum(), 0, 0, False)

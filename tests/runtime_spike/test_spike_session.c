@@ -126,15 +126,22 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
     run_with(graph, &settings, a_call, logits, work);
 }
 
-/* From MERGED_VARIANTS on the same again with merged tokens. */
-enum { MERGED_VARIANTS = 34, VARIANTS = 44 };
+/* From MERGED_VARIANTS on the same again with merged tokens; then those of differential coding with
+ * refinement, whole and merged. */
+enum { MERGED_VARIANTS = 34, REFINED_VARIANTS = 44, VARIANTS = 60 };
 
 static tiny_settings variant(int which)
 {
     tiny_settings settings = tiny_default_settings(11);
 
     settings.n_steps = MOST_STEPS;
-    settings.n_pairs = which >= MERGED_VARIANTS ? 1 + (uint32_t)which % 2 : 0;
+    if (which >= REFINED_VARIANTS) {
+        settings.refine_share = which % 4 ? 0.5f : 0.26f;
+        settings.n_pairs = (uint32_t)which % 3;
+        which = 2 * (which - REFINED_VARIANTS);
+    } else {
+        settings.n_pairs = which >= MERGED_VARIANTS ? 1 + (uint32_t)which % 2 : 0;
+    }
     which %= MERGED_VARIANTS;
     settings.coding = which & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
     settings.is_exponent = (which & 2) != 0;

@@ -103,6 +103,8 @@ def dump(spike):
         yield f"point {p['name']} {coding} {p['steps']} {p['levels']}"
         if p["merged_pairs"]:
             yield " ".join(map(str, ["merging", p["special_tokens"], *p["merged_pairs"]]))
+        if p["refine_share"]:
+            yield "refining %.9g" % p["refine_share"]
         for params in p["sites"]:
             rule = ["nearest", "ecmt"].index(params["fire_rule"])
             form = ["level", "exponent"].index(params["code_form"])

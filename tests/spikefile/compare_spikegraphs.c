@@ -146,6 +146,7 @@ static const char *compare_points(const tspk_spikegraph *spikes, const tspk_poin
 {
     SAME(!strcmp(a->name, b->name) && a->coding == b->coding);
     SAME(a->n_steps == b->n_steps && a->n_levels == b->n_levels);
+    SAME(a->refine_share == b->refine_share);
     SAME(a->merging.n_special == b->merging.n_special &&
          a->merging.n_attentions == b->merging.n_attentions);
     for (uint32_t i = 0; i < a->merging.n_attentions; i++)

@@ -41,7 +41,7 @@ SCHEMA = {
     "Attention": "node:u query:u key:u value:u numerator:u is_quotient:B is_max_fixed:B",
     "Point": "name:s coding:differential/rate steps:u levels:u sites:SiteParams* biases:Tensor* "
              "exits:Exit* exit_kind:none/confidence/entropy/margin/net "
-             + 8 * "-:u " + "merged_pairs:u* special_tokens:u",
+             + 8 * "-:u " + "merged_pairs:u* special_tokens:u refine_share:f",
     "Exit": "kind:none/confidence/entropy/margin/net temperature:f* threshold:f* net:ExitNet",
     "ExitNet": "inputs:u hidden:u weight_in:Tensor bias_in:Tensor weight_out:Tensor bias_out:Tensor",
     "SiteParams": "fire_rule:nearest/ecmt code_form:level/exponent steps:Step* ladder:Tensor "

@@ -118,6 +118,8 @@ static void dump_point(const tspk_spikegraph *spikes, const tspk_point *point)
             printf(" %u", point->merging.n_pairs[i]);
         printf("\n");
     }
+    if (point->refine_share > 0.0f)
+        printf("refining %.9g\n", (double)point->refine_share);
     for (uint32_t i = 0; i < spikes->n_sites; i++) {
         const tspk_site_params *const params = &point->site[i];
         const size_t n = (size_t)spikes->n_classes * spikes->site[i].channels;
@@ -216,7 +218,9 @@ static int write_toy(const char *seed, const char *path)
 
     settings.n_points = 2;
     settings.n_pairs = (uint32_t)(settings.seed % 3);
-    settings.coding = settings.seed & 1 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
+    if (settings.seed >= 70) /* differential coding, two, one or no pairs */
+        settings.refine_share = 0.5f;
+    settings.coding = settings.seed & 1 && settings.seed < 70 ? TSPK_CODING_RATE : TSPK_CODING_DIFFERENTIAL;
     settings.weight_bits = settings.seed & 2 ? 16 : 8;
     settings.is_exponent = settings.seed & 4;
     settings.is_quotient = settings.seed & 8;

@@ -89,6 +89,8 @@ DAMAGE(many_classes, s->n_classes = 9)
 DAMAGE(pairs_many, ((uint32_t *)(uintptr_t)s->point[1].merging.n_pairs)[0] = 3)
 DAMAGE(pairs_of_one_query, ((uint32_t *)(uintptr_t)s->point[1].merging.n_pairs)[1] = 1)
 DAMAGE(pairs_of_others, s->point[1].merging.n_attentions = 1)
+DAMAGE(refined_all, s->point[1].refine_share = 1.0f)
+DAMAGE(refined_nan, s->point[1].refine_share = NAN)
 DAMAGE(class_token_merges, s->point[1].merging.n_special = 0)
 DAMAGE(no_points, s->n_points = 0)
 DAMAGE(first_point_name, s->point[0].name = "fast")
@@ -337,6 +339,8 @@ static void every_rule_is_checked(void **state)
                                      CASE(pairs_of_one_query, TSPK_UNSUPPORTED),
                                      CASE(pairs_of_others, TSPK_RANGE),
                                      CASE(class_token_merges, TSPK_RANGE),
+                                     CASE(refined_all, TSPK_RANGE),
+                                     CASE(refined_nan, TSPK_RANGE),
                                      CASE(offset_at_linear, TSPK_FORMAT),
                                      CASE(prior_at_numerator, TSPK_FORMAT),
                                      CASE(prior_nan, TSPK_RANGE),

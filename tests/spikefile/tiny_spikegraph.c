@@ -618,6 +618,7 @@ tspk_spikegraph *tiny_spikegraph_new(const tiny_settings *settings, tspk_graph *
         add_exits(&b, spikes, &spikes->point[i]);
     if (settings->n_pairs)
         set_merging(spikes, settings->n_pairs);
+    spikes->point[spikes->n_points - 1].refine_share = settings->refine_share;
     set_meta(&b, spikes);
     if (ann_out) {
         builder ann = {.settings = settings, .rng = {settings->seed}};

@@ -44,6 +44,7 @@ typedef struct tiny_settings {
     uint32_t n_steps;
     uint32_t n_points;    /* 1, or 2: "exact" and a "balanced" of two steps */
     uint32_t n_pairs;     /* that merge after block 0's attention in the last point; 0 … 2 */
+    float refine_share;   /* of the last point */
     uint32_t weight_bits; /* 8 or 16 */
     bool is_exponent;     /* pow2 ladders with exponent codes and ECMT's rule */
     bool is_quotient;
