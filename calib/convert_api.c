@@ -187,8 +187,8 @@ static tspk_status fit_mode(const job *j, size_t i, const tspk_calib_settings *s
     return TSPK_OK;
 }
 
-/* The policies of the modes that merge or refine tokens, fitted on half of the images' answers after a fit on
- * the other half; none is taken unless it is asked for. */
+/* The policies of the modes that merge or refine tokens, fitted on half of the images' answers
+ * after a fit on the other half; none is taken unless it is asked for. */
 static tspk_status fit_policies(job *j, tspk_error *err)
 {
     tspk_calib_settings settings = j->calibration;
@@ -226,7 +226,8 @@ static tspk_status fit_policies(job *j, tspk_error *err)
     return status;
 }
 
-/* "exact", and the modes in which tokens merge or are refined, with the policies that go with them. */
+/* "exact", and the modes in which tokens merge or are refined, with the policies that go with them.
+ */
 static tspk_status fit(job *j, tspk_error *err)
 {
     tspk_fit fit = {0};

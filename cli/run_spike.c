@@ -118,10 +118,11 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     }
     settings.is_refining_off = args->refine == 1;
     if (args->refine == 0 && !tspk_spike_refines_tokens(run->spike, run->mode))
-        return tspk_cli_fail(err, TSPK_UNSUPPORTED,
-                             "--refine on: mode %s of %s computes all tokens at every step (convert "
-                             "--refine)",
-                             run->mode, path);
+        return tspk_cli_fail(
+            err, TSPK_UNSUPPORTED,
+            "--refine on: mode %s of %s computes all tokens at every step (convert "
+            "--refine)",
+            run->mode, path);
     TSPK_CLI_TRY(tspk_session_open(run->spike, &settings, &run->session, err));
     return allocate(run, err);
 }

@@ -152,8 +152,8 @@ static void fan_outs(const dump *d, uint32_t id, size_t i, uint32_t t, uint32_t 
     const tspk_site_plan *const plan = &d->session->plan.site[id];
     uint32_t others = 0;
 
-    for (uint32_t r = 0; plan->other_space != TSPK_NO_SPACE &&
-                         r < d->session->plan.tokens.rows[plan->other_space];
+    for (uint32_t r = 0;
+         plan->other_space != TSPK_NO_SPACE && r < d->session->plan.tokens.rows[plan->other_space];
          r++)
         others += tspk_is_row_computed(&d->places, plan->other_space, i, t, r);
     for (uint32_t r = 0; r < plan->site->rows; r++)
@@ -162,8 +162,8 @@ static void fan_outs(const dump *d, uint32_t id, size_t i, uint32_t t, uint32_t 
                                                                              : plan->fan_out[r];
 }
 
-/* 0 at images that have stopped. The same for all images, unless each stops by itself, or has merged
- * or refined other tokens. */
+/* 0 at images that have stopped. The same for all images, unless each stops by itself, or has
+ * merged or refined other tokens. */
 static tspk_status add_fan_out(dump *d, uint32_t id, uint32_t t, uint32_t *buffer, tspk_error *err)
 {
     const tspk_site_plan *const plan = &d->session->plan.site[id];

@@ -156,8 +156,8 @@ void tspk_run_spike_linear(const tspk_spike_run *run, const tspk_linear_plan *li
                     .out = node->out[0]};
 
     if (linear->is_first)
-        tspk_run_blocks(run, (job.site_rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS,
-                        fire_block, &job);
+        tspk_run_blocks(run, (job.site_rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS, fire_block,
+                        &job);
     tspk_run_blocks(run, (job.n_rows + TSPK_CHAIN_ROWS - 1) / TSPK_CHAIN_ROWS, multiply_block,
                     &job);
 }

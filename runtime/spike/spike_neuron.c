@@ -182,7 +182,8 @@ static void fire_alike(const tspk_spike_run *run, uint32_t id, const tspk_fire_s
             tspk_count_spikes(site, counter, &count[k], tspk_fan_out_now(run, site, r + k));
             fired += count[k].spikes;
             if (record)
-                record_row(record, site, t, place ? place[r + k] : r + k, args.x + k * channels, level + k * n);
+                record_row(record, site, t, place ? place[r + k] : r + k, args.x + k * channels,
+                           level + k * n);
         }
         if (span->fired)
             span->fired[i] += fired;

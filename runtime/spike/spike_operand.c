@@ -66,11 +66,11 @@ static void visit_key(const operand_visit *visit, uint32_t t, size_t j, const fl
     for (size_t k = 0; k < plan->n_classes; k++)
         for (size_t h = 0; h < at->heads; h++)
             tspk_added_logits(visit->run, at, t, k, h)[j] =
-                offset ? at->node->attr.scale *
-                             plan->row_kernels->dot(at->depth,
-                                                    offset + k * channels + h * at->depth,
-                                                    visit->decoded + h * at->depth)
-                       : 0.0f;
+                offset
+                    ? at->node->attr.scale *
+                          plan->row_kernels->dot(at->depth, offset + k * channels + h * at->depth,
+                                                 visit->decoded + h * at->depth)
+                    : 0.0f;
 }
 
 static void visit_keys(void *context, uint32_t t, size_t row, size_t rows, const float *o)
@@ -93,8 +93,7 @@ static void spread_levels(const tspk_spike_run *run, const tspk_attention_plan *
 
     for (uint32_t i = tspk_rows_now(run, site->space, 0); i-- > 0; end = place[i]) {
         memmove(level + place[i] * site->n, level + i * site->n, site->n * sizeof *level);
-        memset(level + (place[i] + 1) * site->n, 0,
-               (end - place[i] - 1) * site->n * sizeof *level);
+        memset(level + (place[i] + 1) * site->n, 0, (end - place[i] - 1) * site->n * sizeof *level);
     }
     memset(level, 0, end * site->n * sizeof *level);
 }

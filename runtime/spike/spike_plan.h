@@ -148,7 +148,8 @@ typedef struct tspk_firing {
 
 #define TSPK_NO_SPACE UINT32_MAX
 
-/* Rows of tokens of which fewer are computed from step 2 on: token_rows.h. Offsets into the slot. */
+/* Rows of tokens of which fewer are computed from step 2 on: token_rows.h. Offsets into the slot.
+ */
 typedef struct tspk_token_plan {
     uint32_t n_spaces;     /* 0: every row is computed at every step, and nothing below is there */
     uint32_t n_special;    /* leading tokens, computed at every step */
@@ -158,11 +159,11 @@ typedef struct tspk_token_plan {
     const uint32_t *map;   /* [n_spaces - 1] the MergeMap behind each */
     const uint32_t *space; /* [n_values] of roots */
     size_t *whole_at;      /* [n_values] of roots that are read whole: all rows; NOWHERE */
-    size_t count_at;     /* [n_spaces] uint32, computed now */
-    size_t place_at;     /* [n_spaces, most_rows] uint32, where these lay at step 1 */
-    size_t relevance_at; /* [n_spaces, most_rows] f32 */
-    size_t part_at;      /* [heads * blocks, keys_padded] f32 of the attention that runs */
-    size_t merge_at;     /* of a Merge: map, sizes, rows by their place */
+    size_t count_at;       /* [n_spaces] uint32, computed now */
+    size_t place_at;       /* [n_spaces, most_rows] uint32, where these lay at step 1 */
+    size_t relevance_at;   /* [n_spaces, most_rows] f32 */
+    size_t part_at;        /* [heads * blocks, keys_padded] f32 of the attention that runs */
+    size_t merge_at;       /* of a Merge: map, sizes, rows by their place */
 } tspk_token_plan;
 
 /* Energy of one image that does not depend on what fires, see spike_energy.c [pJ]. */

@@ -144,9 +144,10 @@ static tspk_status open_session(const tspk_spikegraph *spikes,
     pass = refine_share > 0.0f || exit_kind(settings, &spikes->point[point]) != TSPK_EXIT_NONE
                ? 1
                : settings->steps_per_pass;
-    TSPK_TRY(tspk_spike_plan_init(
-        spikes, point, settings->steps, pass, refine_share, kernels, tspk_row_kernels_for(settings->isa),
-        tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan, err));
+    TSPK_TRY(tspk_spike_plan_init(spikes, point, settings->steps, pass, refine_share, kernels,
+                                  tspk_row_kernels_for(settings->isa),
+                                  tspk_vecmath_for(tspk_isa_resolve(settings->isa)), &session->plan,
+                                  err));
     session->image_elems = tspk_shape_elems(&graph->value[graph->input[0]].shape);
     session->logit_elems = tspk_shape_elems(&graph->value[graph->output[0]].shape);
     TSPK_TRY(choose_exit(session, settings, err));

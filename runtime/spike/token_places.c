@@ -159,8 +159,8 @@ bool tspk_is_row_computed(const tspk_token_places *places, uint32_t space, size_
 void tspk_refined_tokens(const tspk_token_places *places, size_t image, int32_t *refined_out)
 {
     const uint32_t last = places->n_spaces - 1, n = places->n_tokens;
-    const size_t merge = ((size_t)(places->n_merges ? places->n_merges - 1 : 0) *
-                          places->n_images + image) * n;
+    const size_t merge =
+        ((size_t)(places->n_merges ? places->n_merges - 1 : 0) * places->n_images + image) * n;
     const uint8_t *const is_refined = places->is_refined + (last * places->n_images + image) * n;
 
     for (uint32_t token = 0; token < n; token++) {
@@ -170,7 +170,6 @@ void tspk_refined_tokens(const tspk_token_places *places, size_t image, int32_t 
         refined_out[token] = 0;
         for (uint32_t r = 0; r < n; r++)
             refined_out[token] |=
-                is_refined[r] &&
-                (places->n_merges ? places->row_at[merge + r] : r) == stands_at;
+                is_refined[r] && (places->n_merges ? places->row_at[merge + r] : r) == stands_at;
     }
 }

@@ -251,7 +251,7 @@ tspk_status tspk_plan_tokens(tspk_spike_plan *plan, tspk_error *err)
         return TSPK_OK;
     }
     patches = f.rows[tokens->n_spaces - 1] - tokens->n_special;
-    tokens->n_refined = tokens->n_special +
-                        (uint32_t)floorf(plan->refine_share * (float)patches + 0.5f);
+    tokens->n_refined =
+        tokens->n_special + (uint32_t)floorf(plan->refine_share * (float)patches + 0.5f);
     return TSPK_OK;
 }

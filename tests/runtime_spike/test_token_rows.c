@@ -78,7 +78,8 @@ static void test_all_patches(void **state)
 static void test_fewer_rows(void **state)
 {
     const outcome whole = run(0.0f, 0, false), some = run(0.25f, 0, false);
-    /* rows of linear sites: block 0 has four with all tokens, block 1 its first, three of one row */
+    /* rows of linear sites: block 0 has four with all tokens, block 1 its first, three of one row
+     */
     const double all = 5 * TINY_TOKENS + 3, few = 5 * 2 + 3;
 
     (void)state;
