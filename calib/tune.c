@@ -11,10 +11,10 @@
 #define FIRST_LEVELS 16u
 #define FIRST_STEPS  2u
 #define BISECTIONS   4
-#define NAME_BYTES   24u
 
 /* In the order in which they are tried. */
 static const double token_shares[] = {0.70, 0.58, 0.84, 0.48};
+static const double refined_shares[] = {0.3, 0.15};
 static const uint32_t other_levels[] = {12, 8, 6, 4};
 static const double other_prices[] = {0.01, 0.03};
 
@@ -29,14 +29,15 @@ static bool has_time(const tspk_search *s, uint32_t family, uint32_t pairs, uint
 
 /* A later candidate that needs more memory than there is, exceeds a limit or cannot merge is left
  * out. */
-static tspk_status judge_if_possible(tspk_search *s, uint32_t family, uint32_t pairs, uint32_t fold,
-                                     bool is_mirrored, tspk_error *err)
+static tspk_status judge_if_possible(tspk_search *s, uint32_t family, uint32_t pairs,
+                                     double refined, uint32_t fold, bool is_mirrored,
+                                     tspk_error *err)
 {
     tspk_status status;
 
     if (!has_time(s, family, pairs, fold, is_mirrored))
         return TSPK_OK;
-    status = tspk_search_judge(s, family, pairs, fold, err);
+    status = tspk_search_judge(s, family, pairs, refined, fold, err);
     if (status != TSPK_NOMEM && status != TSPK_LIMIT && status != TSPK_UNSUPPORTED &&
         status != TSPK_RANGE)
         return status;
@@ -57,11 +58,12 @@ static tspk_status confirm(tspk_search *s, tspk_error *err)
 
         for (int is_fast = 0; is_fast < 2; is_fast++) {
             const tspk_trade trade = *chosen(s, is_fast);
-            const tspk_candidate *const c = tspk_search_find(s, trade.family, trade.pairs);
+            const tspk_candidate *const c =
+                tspk_search_find(s, trade.family, trade.pairs, trade.refined);
 
             if (!c || c->is_judged[1] || !has_time(s, trade.family, trade.pairs, 1, false))
                 continue;
-            TSPK_TRY(judge_if_possible(s, trade.family, trade.pairs, 1, false, err));
+            TSPK_TRY(judge_if_possible(s, trade.family, trade.pairs, trade.refined, 1, false, err));
             is_confirmed = false;
             break;
         }
@@ -94,7 +96,7 @@ static tspk_status bisect(tspk_search *s, tspk_error *err)
 
             if (!pairs)
                 continue;
-            TSPK_TRY(judge_if_possible(s, trade.family, pairs, 0, true, err));
+            TSPK_TRY(judge_if_possible(s, trade.family, pairs, trade.refined, 0, true, err));
             TSPK_TRY(confirm(s, err));
         }
     return TSPK_OK;
@@ -103,11 +105,28 @@ static tspk_status bisect(tspk_search *s, tspk_error *err)
 /* One fold of all tokens and of as many pairs as the modes merge now; the other where they win. */
 static tspk_status try_family(tspk_search *s, uint32_t family, tspk_error *err)
 {
-    const uint32_t pairs[] = {0, chosen(s, false)->pairs, chosen(s, true)->pairs};
+    const tspk_trade mode[] = {{0}, *chosen(s, false), *chosen(s, true)};
 
-    for (size_t i = 0; i < TSPK_COUNT_OF(pairs); i++)
-        TSPK_TRY(judge_if_possible(s, family, pairs[i], 0, true, err));
+    for (size_t i = 0; i < TSPK_COUNT_OF(mode); i++)
+        TSPK_TRY(judge_if_possible(s, family, mode[i].pairs, mode[i].refined, 0, true, err));
     return confirm(s, err);
+}
+
+/* All pairs that were tried, with fewer patches at later steps: nothing more is fitted for it. */
+static tspk_status try_refining(tspk_search *s, uint32_t family, tspk_error *err)
+{
+    const uint32_t n = s->n_candidates;
+
+    for (size_t i = 0; i < TSPK_COUNT_OF(refined_shares); i++)
+        for (uint32_t c = 0; c < n; c++) {
+            const tspk_candidate *const like = &s->candidate[c];
+
+            if (like->family == family && like->is_judged[0] && !like->has_failed &&
+                like->refined == 0 && s->family[family].steps > 1)
+                TSPK_TRY(
+                    judge_if_possible(s, family, like->pairs, refined_shares[i], 0, false, err));
+        }
+    return TSPK_OK;
 }
 
 /* Merging in one family: the pairs that are asked for, or a row of them and what is between. */
@@ -118,13 +137,14 @@ static tspk_status try_merging(tspk_search *s, uint32_t family, const uint32_t *
 
     for (size_t i = 0; is_asked && i < 2; i++)
         if (pairs[i])
-            TSPK_TRY(tspk_search_judge(s, family, pairs[i], 0, err));
+            TSPK_TRY(tspk_search_judge(s, family, pairs[i], 0, 0, err));
     for (size_t i = 0; !is_asked && i < TSPK_COUNT_OF(token_shares); i++) {
         const uint32_t next = tspk_search_pairs(s, token_shares[i]);
 
         if (next)
-            TSPK_TRY(judge_if_possible(s, family, next, 0, false, err));
+            TSPK_TRY(judge_if_possible(s, family, next, 0, 0, false, err));
     }
+    TSPK_TRY(try_refining(s, family, err));
     TSPK_TRY(confirm(s, err));
     return is_asked ? TSPK_OK : bisect(s, err);
 }
@@ -138,10 +158,10 @@ static tspk_status search_all(tspk_search *s, bool is_pinned, const uint32_t *pa
     const uint32_t steps = n_steps < FIRST_STEPS ? n_steps : FIRST_STEPS;
     uint32_t family = tspk_search_family(s, levels, steps, price);
 
-    TSPK_TRY(tspk_search_judge(s, family, 0, 0, err));
+    TSPK_TRY(tspk_search_judge(s, family, 0, 0, 0, err));
     if (!s->tuning->is_met && n_steps > steps) {
         family = tspk_search_family(s, levels, n_steps, price);
-        TSPK_TRY(judge_if_possible(s, family, 0, 0, false, err));
+        TSPK_TRY(judge_if_possible(s, family, 0, 0, 0, false, err));
         family = chosen(s, false)->family;
     }
     TSPK_TRY(try_merging(s, family, pairs, err));
@@ -151,9 +171,9 @@ static tspk_status search_all(tspk_search *s, bool is_pinned, const uint32_t *pa
     for (size_t i = 0; i < TSPK_COUNT_OF(other_prices); i++) {
         const tspk_trade *const best = chosen(s, false);
 
-        TSPK_TRY(try_family(s, tspk_search_family(s, best->levels, s->family[best->family].steps,
-                                                  other_prices[i]),
-                            err));
+        TSPK_TRY(try_family(
+            s, tspk_search_family(s, best->levels, s->family[best->family].steps, other_prices[i]),
+            err));
     }
     return TSPK_OK;
 }
@@ -164,12 +184,13 @@ static tspk_status search_all(tspk_search *s, bool is_pinned, const uint32_t *pa
 static tspk_status name_point(tspk_spikegraph *spikes, const tspk_trade *trade, const char *mode,
                               tspk_point *to, tspk_error *err)
 {
-    char name[NAME_BYTES];
+    char name[TSPK_TUNE_NAME];
     uint32_t index;
 
     TSPK_TRY(tspk_find_point(spikes, tspk_search_point_name(trade->pairs, name), &index, err));
     *to = spikes->point[index];
     to->n_steps = trade->steps;
+    to->refine_share = trade->steps > 1 ? (float)trade->refined : 0;
     to->name = tspk_arena_text(spikes->arena, mode);
     return to->name ? TSPK_OK
                     : TSPK_FAIL(err, TSPK_NOMEM, "no memory for the operating point %s", mode);
@@ -186,7 +207,8 @@ static tspk_status set_points(const tspk_search *s, tspk_spikegraph *spikes, tsp
     points[0] = spikes->point[0];
     for (uint32_t i = 0; i < 2; i++) {
         const tspk_trade *const trade = chosen(s, i);
-        const tspk_candidate *const judged = tspk_search_find(s, trade->family, trade->pairs);
+        const tspk_candidate *const judged =
+            tspk_search_find(s, trade->family, trade->pairs, trade->refined);
 
         TSPK_TRY(name_point(spikes, trade, names[i], &points[i + 1], err));
         if (judged)
@@ -205,12 +227,12 @@ static tspk_status fit_modes(const tspk_search *s, const tspk_calib_settings *se
     const bool is_shared = mode[0]->pairs == mode[1]->pairs;
 
     for (int i = 0; i < 2; i++) {
-        char name[NAME_BYTES];
+        char name[TSPK_TUNE_NAME];
         const uint32_t other = mode[1 - i]->steps;
-        const tspk_merged_point point = {
-            tspk_search_point_name(mode[i]->pairs, name),
-            is_shared && other > mode[i]->steps ? other : mode[i]->steps, mode[i]->levels,
-            mode[i]->pairs};
+        const tspk_merged_point point = {tspk_search_point_name(mode[i]->pairs, name),
+                                         is_shared && other > mode[i]->steps ? other
+                                                                             : mode[i]->steps,
+                                         mode[i]->levels, mode[i]->pairs};
 
         if (mode[i]->pairs && !(is_shared && i))
             TSPK_TRY(tspk_frame_fit_merged(s->frame, s->images, settings, &point, fit, err));
@@ -237,7 +259,7 @@ static tspk_status fit_chosen(const tspk_search *s, tspk_spikegraph **spikes_out
 
 static bool has_point(const tspk_spikegraph *spikes, const tspk_trade *trade)
 {
-    char name[NAME_BYTES];
+    char name[TSPK_TUNE_NAME];
     uint32_t index;
 
     return tspk_find_point(spikes, tspk_search_point_name(trade->pairs, name), &index, NULL) ==

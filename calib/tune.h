@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The budget tuner: levels, steps, prices and merging against a stated budget, judged by
- * cross-validation over the calibration images. */
+/* The budget tuner: levels, steps, prices, merging and refinement against a stated budget, judged
+ * by cross-validation over the calibration images. */
 #ifndef TSPK_CALIB_TUNE_H
 #define TSPK_CALIB_TUNE_H
 

@@ -19,6 +19,7 @@ typedef struct tspk_trade {
     uint32_t id;            /* its own place in the table */
     uint32_t family;        /* candidates that share weights: of the same levels and price */
     uint32_t levels, pairs; /* pairs of tokens that merge a layer in the mean, 0: none */
+    double refined;         /* share of the patches that later steps compute, 0: all */
     uint32_t steps;         /* most steps of an image */
     tspk_exit_kind exit;    /* what stops images before; NONE: nothing */
     double mean_steps;

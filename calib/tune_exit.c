@@ -87,7 +87,8 @@ tspk_status tspk_add_trades(tspk_tuning *tuning, const tspk_exit_record *record,
     for (uint32_t t = 1; t <= record->n_steps && status == TSPK_OK; t++) {
         const tspk_exit_outcome fixed = tspk_exit_fixed(&chances, t, &none);
 
-        add_trade(tuning, record, like, t, TSPK_EXIT_NONE, &fixed);
+        if (t > 1 || like->refined == 0) /* else: the line of another candidate */
+            add_trade(tuning, record, like, t, TSPK_EXIT_NONE, &fixed);
         for (int is_fast = 0; t > 1 && is_fast < 2 && status == TSPK_OK; is_fast++) {
             const tspk_exit_target asked = target_of(budget, is_fast);
             const tspk_exit_target target = tspk_exit_reachable(&chances, t, &asked);

@@ -10,8 +10,6 @@
 #include "core/fail.h"
 #include "core/point_graph.h"
 
-#define NAME_BYTES 24u
-
 static double now(void)
 {
     struct timespec at;
@@ -59,7 +57,7 @@ uint32_t tspk_search_family(tspk_search *search, uint32_t levels, uint32_t steps
 
 const char *tspk_search_point_name(uint32_t pairs, char *name)
 {
-    snprintf(name, NAME_BYTES, pairs ? "merge %u" : "exact", pairs);
+    snprintf(name, TSPK_TUNE_NAME, pairs ? "merge %u" : "exact", pairs);
     return name;
 }
 
@@ -131,10 +129,22 @@ uint32_t tspk_search_pairs(const tspk_search *search, double tokens)
 
 /* --- costs --- */
 
+static bool has_point(const tspk_fit *fit, uint32_t pairs)
+{
+    char name[TSPK_TUNE_NAME];
+    uint32_t index;
+
+    return fit->spikes && tspk_find_point(fit->spikes, tspk_search_point_name(pairs, name), &index,
+                                          NULL) == TSPK_OK;
+}
+
+/* Fitting ladders and rounding weights takes as long as so many units, whatever the images. */
+#define FIXED_UNITS 400
+
 /* A fit carries every image through in one version a step and the source's. */
 static double fit_units(const tspk_search *search, size_t n_images, uint32_t steps, uint32_t pairs)
 {
-    return (double)n_images * (steps + 1) * tspk_search_tokens(search, pairs);
+    return FIXED_UNITS + (double)n_images * (steps + 1) * tspk_search_tokens(search, pairs);
 }
 
 double tspk_search_cost(const tspk_search *search, uint32_t family, uint32_t pairs, uint32_t fold)
@@ -147,7 +157,7 @@ double tspk_search_cost(const tspk_search *search, uint32_t family, uint32_t pai
 
     if (!f->fit[fold].spikes)
         cost += search->fit_rate * fit_units(search, n, f->steps, 0);
-    if (pairs)
+    if (pairs && !has_point(&f->fit[fold], pairs))
         cost += search->fit_rate * fit_units(search, n, f->steps, pairs);
     return cost;
 }
@@ -187,7 +197,7 @@ static tspk_calib_settings start_phase(const tspk_search *search, uint32_t famil
 {
     const tspk_family *const f = &search->family[family];
     tspk_calib_settings settings = tspk_search_settings(search, family);
-    char name[NAME_BYTES];
+    char name[TSPK_TUNE_NAME];
 
     named->settings = search->settings;
     snprintf(named->name, sizeof named->name, "%u levels, price %g, %s, fold %u of %u", f->levels,
@@ -210,7 +220,7 @@ static tspk_status fit(tspk_search *search, uint32_t family, uint32_t pairs, uin
     tspk_fit *const to = &search->family[family].fit[fold];
     phase named;
     const tspk_calib_settings settings = start_phase(search, family, pairs, fold, &named);
-    char name[NAME_BYTES];
+    char name[TSPK_TUNE_NAME];
     const tspk_merged_point point = {tspk_search_point_name(pairs, name), settings.n_steps,
                                      settings.n_levels, pairs};
     const double begun = now();
@@ -219,29 +229,37 @@ static tspk_status fit(tspk_search *search, uint32_t family, uint32_t pairs, uin
         TSPK_TRY(tspk_frame_fit_merged(search->frame, split->image, &settings, &point, to, err));
     else
         TSPK_TRY(tspk_frame_fit(search->frame, split->image, split->n, &settings, to, err));
-    search->fit_rate =
-        fmax(search->fit_rate,
-             (now() - begun) / fit_units(search, split->n, settings.n_steps, pairs));
+    search->fit_rate = fmax(search->fit_rate,
+                            (now() - begun) / fit_units(search, split->n, settings.n_steps, pairs));
     return TSPK_OK;
 }
 
-static tspk_candidate *take_candidate(tspk_search *search, uint32_t family, uint32_t pairs)
+static bool is_of(const tspk_candidate *candidate, uint32_t family, uint32_t pairs, double refined)
+{
+    return candidate->family == family && candidate->pairs == pairs &&
+           candidate->refined == refined;
+}
+
+static tspk_candidate *take_candidate(tspk_search *search, uint32_t family, uint32_t pairs,
+                                      double refined)
 {
     for (uint32_t i = 0; i < search->n_candidates; i++)
-        if (search->candidate[i].family == family && search->candidate[i].pairs == pairs)
+        if (is_of(&search->candidate[i], family, pairs, refined))
             return &search->candidate[i];
     if (search->n_candidates == TSPK_TUNE_CANDIDATES)
         return NULL;
-    search->candidate[search->n_candidates] = (tspk_candidate){.family = family, .pairs = pairs};
+    search->candidate[search->n_candidates] =
+        (tspk_candidate){.family = family, .pairs = pairs, .refined = refined};
     return &search->candidate[search->n_candidates++];
 }
 
-const tspk_candidate *tspk_search_find(const tspk_search *search, uint32_t family, uint32_t pairs)
+const tspk_candidate *tspk_search_find(const tspk_search *search, uint32_t family, uint32_t pairs,
+                                       double refined)
 {
     for (uint32_t i = 0; i < search->n_candidates; i++) {
         const tspk_candidate *const c = &search->candidate[i];
 
-        if (c->family == family && c->pairs == pairs)
+        if (is_of(c, family, pairs, refined))
             return c->has_failed ? NULL : c;
     }
     return NULL;
@@ -254,7 +272,7 @@ static void drop_trades(tspk_tuning *tuning, const tspk_candidate *candidate)
     for (uint32_t i = 0; i < tuning->n_trades; i++) {
         const tspk_trade *const trade = &tuning->trade[i];
 
-        if (trade->family == candidate->family && trade->pairs == candidate->pairs)
+        if (is_of(candidate, trade->family, trade->pairs, trade->refined))
             continue;
         tuning->trade[n] = *trade;
         tuning->trade[n].id = n;
@@ -270,6 +288,7 @@ static tspk_status update_trades(tspk_search *search, const tspk_candidate *cand
     const tspk_trade like = {.family = candidate->family,
                              .levels = family->levels,
                              .pairs = candidate->pairs,
+                             .refined = candidate->refined,
                              .price = family->price};
     tspk_status status = TSPK_OK;
 
@@ -295,27 +314,33 @@ static tspk_status judge(tspk_search *search, tspk_candidate *candidate, uint32_
 {
     const tspk_fit *const fitted = &search->family[candidate->family].fit[fold];
     const tspk_views *const views = &search->split[fold].held_out;
-    char name[NAME_BYTES];
+    char name[TSPK_TUNE_NAME];
+    uint32_t index;
     double begun;
+    tspk_status status;
 
     if (!fitted->spikes)
         TSPK_TRY(fit(search, candidate->family, 0, fold, err));
-    if (candidate->pairs)
+    if (candidate->pairs && !has_point(fitted, candidate->pairs))
         TSPK_TRY(fit(search, candidate->family, candidate->pairs, fold, err));
     begun = now();
-    TSPK_TRY(tspk_exit_record_add(&candidate->record, fitted->spikes,
-                                  tspk_search_point_name(candidate->pairs, name), views,
-                                  search->settings->threads, err));
+    tspk_search_point_name(candidate->pairs, name);
+    TSPK_TRY(tspk_find_point(fitted->spikes, name, &index, err));
+    fitted->spikes->point[index].refine_share = (float)candidate->refined;
+    status = tspk_exit_record_add(&candidate->record, fitted->spikes, name, views,
+                                  search->settings->threads, err);
+    fitted->spikes->point[index].refine_share = 0; /* as it was fitted */
+    TSPK_TRY(status);
     search->run_rate = fmax(search->run_rate, (now() - begun) / (double)views->n /
                                                   search->family[candidate->family].steps);
     candidate->is_judged[fold] = true;
     return TSPK_OK;
 }
 
-tspk_status tspk_search_judge(tspk_search *search, uint32_t family, uint32_t pairs, uint32_t fold,
-                              tspk_error *err)
+tspk_status tspk_search_judge(tspk_search *search, uint32_t family, uint32_t pairs, double refined,
+                              uint32_t fold, tspk_error *err)
 {
-    tspk_candidate *const candidate = take_candidate(search, family, pairs);
+    tspk_candidate *const candidate = take_candidate(search, family, pairs, refined);
     tspk_status status = TSPK_OK;
 
     if (!candidate)

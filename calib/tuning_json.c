@@ -15,6 +15,7 @@ static bool add_trade(cJSON *rows, const tspk_trade *trade)
     return settings && cJSON_AddNumberToObject(settings, "levels", trade->levels) &&
            cJSON_AddNumberToObject(settings, "steps", trade->steps) &&
            cJSON_AddNumberToObject(settings, "merge", trade->pairs) &&
+           cJSON_AddNumberToObject(settings, "refine", trade->refined) &&
            cJSON_AddStringToObject(settings, "policy", tspk_exit_kind_name(trade->exit)) &&
            cJSON_AddNumberToObject(settings, "price", trade->price) &&
            cJSON_AddNumberToObject(row, "id", trade->id) &&

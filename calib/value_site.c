@@ -172,7 +172,7 @@ static tspk_status draw_samples(tspk_site_samples *s, const tspk_calib *calib, u
                              .donor_exponent = 1};
 
     TSPK_TRY(tspk_site_samples_init(s, calib, site_id, row_class, &plan, err));
-    if (!plan.has_donors || !s->n || s->n > MAX_TRIED)
+    if (!plan.has_donors || !s->n || s->n > MAX_TRIED || s->n == plan.max_samples)
         return TSPK_OK;
     TSPK_TRY(choose_exponent(calib, site_id, row_class, state, &plan.donor_exponent, err));
     tspk_site_samples_done(s);

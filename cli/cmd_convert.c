@@ -116,7 +116,7 @@ static tspk_status take_merging(conversion *job, tspk_error *err)
 /* --refine SHARE or SHARE,SHARE */
 static tspk_status take_refining(conversion *job, tspk_error *err)
 {
-    const char *at = job->args->refine_shares;
+    const char *at = job->args.refine_shares;
     char *end;
 
     for (int i = 0; at && i < 2; i++, at = *end ? end + 1 : NULL) {
@@ -125,10 +125,10 @@ static tspk_status take_refining(conversion *job, tspk_error *err)
         if (end == at || !(share > 0.0 && share < 1.0) || (*end && (i || *end != ',')))
             return tspk_cli_fail(err, TSPK_USAGE,
                                  "--refine %s: expected one or two shares between 0 and 1",
-                                 job->args->refine_shares);
+                                 job->args.refine_shares);
         job->refine_share[i] = share;
     }
-    if (job->args->refine_shares && is_tuned(job->args))
+    if (job->args.refine_shares && is_tuned(&job->args))
         return tspk_cli_fail(err, TSPK_USAGE,
                              "--refine: with --max-loss or --max-energy the search chooses it");
     return TSPK_OK;

@@ -20,12 +20,14 @@ static void print_rows(const cJSON *pareto, const cJSON *chosen)
 {
     const cJSON *row;
 
-    printf("\n  levels  merge  steps  policy       mean  price    loss  agreement       KL  "
-           "synaptic\n");
+    printf(
+        "\n  levels  merge  refine  steps  policy       mean  price    loss  agreement       KL  "
+        "synaptic\n");
     cJSON_ArrayForEach(row, pareto) printf(
-        "  %6.0f  %5.0f  %5.0f  %-10s  %5.2f  %5.2f  %6.2f  %8.2f%%  %7.4f  %8.3f%s\n",
+        "  %6.0f  %5.0f  %6.2f  %5.0f  %-10s  %5.2f  %5.2f  %6.2f  %8.2f%%  %7.4f  %8.3f%s\n",
         tspk_cli_json_number(row, "levels", -1),
         tspk_cli_json_number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "merge", -1),
+        tspk_cli_json_number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "refine", -1),
         tspk_cli_json_number(row, "steps", -1), tspk_cli_json_text(row, "policy", ""),
         tspk_cli_json_number(row, "mean_steps", -1),
         tspk_cli_json_number(cJSON_GetObjectItemCaseSensitive(row, "settings"), "price", -1),
