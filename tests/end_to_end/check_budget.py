@@ -54,7 +54,9 @@ def check_met(checks, transpike, onnx, data, folder):
     checks.check(not any(beats(a, b) for a in rows.values() for b in others),
                  "the table is a Pareto front")
     checks.check(all(row["settings"][key] == row[key] for row in rows.values()
-                     for key in ("levels", "steps", "policy")), "settings say what was tried")
+                     for key in ("levels", "steps", "policy")) and
+                 all(0 <= row["settings"]["refine"] < 1 for row in rows.values()),
+                 "settings say what was tried")
     checks.check(any(row["settings"]["merge"] for row in rows.values()), "merging was tried")
     modes = {m["mode"]: m for m in
              json.loads(call(transpike, "inspect", spike, "--json", "-"))["modes"]}
