@@ -135,7 +135,7 @@ def check_merge(checks, transpike, onnx, data, folder):
     checks.check(refused("UNSUPPORTED", transpike, "validate", plain, "--onnx", onnx, "--data",
                          folder / "images-idx3-ubyte", "--merge", "on"),
                  "validate --merge on is refused where nothing merges")
-    checks.check(refused("RANGE", *line, spike, "--merge", "40"),
+    checks.check(refused("RANGE", *line, spike, "--merge", "40", "-q"),
                  "more pairs than there are tokens are refused")
     report = convert(transpike, onnx, data, folder / "asked.spike", "--levels", 4, "--max-loss", 3,
                      "--merge", "5", "--time-budget", "1s")
