@@ -90,7 +90,7 @@ TSPK_API const char *tspk_dataset_name(const tspk_dataset *dataset, size_t i);
 TSPK_API const char *tspk_dataset_class_name(const tspk_dataset *dataset, int64_t label);
 
 /** Changes how the samples are preprocessed from now on; to be called before the set is shared.
- * @errors RANGE */
+ * @errors USAGE */
 TSPK_API tspk_status tspk_dataset_set_preprocess(tspk_dataset *dataset,
                                                  const tspk_preprocess_settings *settings,
                                                  tspk_error *err);

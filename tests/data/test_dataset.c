@@ -310,6 +310,44 @@ static void arrays_in_memory_are_samples(void **state)
     tspk_dataset_close(dataset);
 }
 
+static void preprocessing_can_be_changed(void **state)
+{
+    static const uint8_t pixels[2 * 3 * 2] = {0, 51, 102, 153, 204, 255, 1, 2, 3, 4, 5, 6};
+    const float values[] = {1, 2, 3, 4, 5, 6};
+    const tspk_sample_arrays grey = {.n = 2, .dim = {3, 2, 1}, .images = pixels};
+    const tspk_sample_arrays floats = {
+        .are_floats = true, .n = 1, .dim = {1, 3, 2}, .images = values};
+    tspk_dataset_settings settings;
+    tspk_preprocess_settings changed;
+    tspk_dataset *dataset;
+    int64_t dim[3];
+    bool are_pixels;
+    float x[6];
+
+    (void)state;
+    tspk_dataset_default_settings(&settings);
+    settings.is_shuffled = false;
+    changed = settings.preprocess;
+    assert_int_equal(tspk_dataset_from_arrays(&grey, &settings, &dataset, NULL), TSPK_OK);
+    assert_int_equal(tspk_dataset_shape(dataset, 1, &are_pixels, dim, NULL), TSPK_OK);
+    assert_true(are_pixels && dim[0] == 1 && dim[1] == 3 && dim[2] == 2);
+    for (int i = 0; i < 4; i++) {
+        changed.mean[i] = 0.5f;
+        changed.std[i] = 0.25f;
+    }
+    assert_int_equal(tspk_dataset_set_preprocess(dataset, &changed, NULL), TSPK_OK);
+    changed.std[0] = 0;
+    assert_int_equal(tspk_dataset_set_preprocess(dataset, &changed, NULL), TSPK_USAGE);
+    assert_int_equal(tspk_dataset_read(dataset, 0, dim, x, NULL, NULL), TSPK_OK);
+    assert_true(x[0] == -2 && x[5] == 2);
+    assert_int_equal(tspk_dataset_shape(dataset, 2, &are_pixels, dim, NULL), TSPK_USAGE);
+    tspk_dataset_close(dataset);
+    assert_int_equal(tspk_dataset_from_arrays(&floats, &settings, &dataset, NULL), TSPK_OK);
+    assert_int_equal(tspk_dataset_shape(dataset, 0, &are_pixels, dim, NULL), TSPK_OK);
+    assert_true(!are_pixels && dim[0] == 1 && dim[1] == 3 && dim[2] == 2);
+    tspk_dataset_close(dataset);
+}
+
 static void impossible_arrays_are_refused(void **state)
 {
     static const int64_t labels[2] = {0, -1};
@@ -347,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrays_in_memory_are_samples),
+        cmocka_unit_test(preprocessing_can_be_changed),
         cmocka_unit_test(impossible_arrays_are_refused),
         cmocka_unit_test_setup_teardown(order_follows_the_contract, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_leave_outputs_untouched, set_up, tear_down),
