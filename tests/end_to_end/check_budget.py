@@ -156,7 +156,7 @@ def check_cache(checks, transpike, onnx, data, folder):
     checks.check(files["5MiB"][0] == "12" and files["5MiB"][1] != files["0"][1],
                  "mirror images are left out first")
     checks.check(0 < int(files["1MiB"][0]) < 12, "then images")
-    checks.check(refused("LIMIT", *line, "--calib-cache", "10KiB"), "a cache for no image is refused")
+    checks.check(refused("LIMIT", *line, "--calib-cache", "10KiB", "-q"), "a cache for no image is refused")
 
 
 def main():
