@@ -283,6 +283,15 @@ static void weights_round_to_half_a_scale(void **state)
 
             assert_true(fabs((double)(back[o * IN + c] - weight[o * IN + c])) <= half * 1.0001);
         }
+    /* the largest weight of a row's group takes all of int8 */
+    for (size_t i = 0; i < 2 * (size_t)OUT; i++) {
+        const int8_t *const code = (const int8_t *)linear.weight + i * 64;
+        int largest = 0;
+
+        for (int p = 0; p < 64; p++)
+            largest = abs(code[p]) > largest ? abs(code[p]) : largest;
+        assert_int_equal(largest, 127);
+    }
     tspk_arena_free(arena);
 }
 

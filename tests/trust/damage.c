@@ -167,8 +167,11 @@ static void judge(harness *h, const char *member, bool may_open)
 
 static void report(harness *h, const char *what)
 {
-    printf("TRUST|%s|%zu|%zu|%zu refused, %zu with the same result\n", what, h->tried,
+    printf("TRUST|%s|%zu|%zu|%zu refused, %zu with the same result", what, h->tried,
            h->refused + h->same, h->refused, h->same);
+    if (h->stride > 1)
+        printf("; a share: stride %zu", h->stride);
+    printf("\n");
     h->tried = h->refused = h->same = 0;
 }
 

@@ -16,7 +16,7 @@
 #include "core/rng.h"
 #include "transpike/spike.h"
 
-#define HEAP_SLACK ((size_t)512 << 10) /* [bytes] */
+#define HEAP_SLACK ((size_t)128 << 10) /* [bytes] */
 
 enum { IMAGE_ELEMS = 64, MOST_STEPS = 3, CLASSES = 4, KINDS = 5 };
 
