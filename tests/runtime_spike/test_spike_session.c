@@ -128,7 +128,7 @@ static void run_all(const tspk_spikegraph *graph, int threads, uint32_t batch, u
 
 /* From MERGED_VARIANTS on the same again with merged tokens; then those of differential coding with
  * refinement, whole and merged. */
-enum { MERGED_VARIANTS = 34, REFINED_VARIANTS = 44, VARIANTS = 60 };
+enum { MERGED_VARIANTS = 34, REFINED_VARIANTS = 44, VARIANTS = 52 };
 
 static tiny_settings variant(int which)
 {
