@@ -112,7 +112,8 @@ tspk_status tspk_cli_guess_preprocess(const tspk_cli_args *args, const tspk_mode
         data, model, args->threads > 0 ? (int)args->threads : 0, &guess, err));
     *settings = guess.preprocess;
     note_out[0] = '\0';
-    if (guess.are_pixels && (!guess.is_size_given || !guess.is_normalisation_given))
+    if (guess.are_pixels && ((!guess.is_size_given && guess.preprocess.crop) ||
+                             !guess.is_normalisation_given)) /* else images are used as they are */
         write_note(&guess, note_out);
     if (args->is_verbose && guess.images)
         add_entropies(&guess, note_out);

@@ -299,7 +299,7 @@ class Network(Case):
 
     def test_preprocessing_is_guessed_and_said(self):
         image = self.data / "03.png"
-        for words in (["--mean", "0.5", "--resize", "0"], ["-q"]):
+        for words in (["--mean", "0.5"], ["-q"]):
             self.assertEqual(run("run", self.model, image, *words).stderr, "")
         said = run("run", self.model, self.data).stderr
         self.assertRegex(said, r"^transpike run: preprocessing guessed: no resizing \([^)]*\), "
@@ -541,8 +541,8 @@ class Network(Case):
         self.assertEqual(run(*common, "--force").returncode, 0)
 
     def test_full_disk(self):
-        for words in (["convert", self.model, "--data", self.data, "--calib-images", "4", "-o",
-                       "/dev/full"],
+        for words in (["convert", self.model, "--data", self.data, "--calib-images", "4", "-q",
+                       "-o", "/dev/full"],
                       ["run", self.spike, self.data, "--output", "/dev/full"],
                       ["run", self.spike, self.data, "--json", "/dev/full"],
                       ["run", self.spike, self.data, "--dump-spikes", "/dev/full"],
