@@ -157,12 +157,19 @@ static void fill_calibration(job *j, const tspk_calib_options *options)
 static tspk_status begin(job *j, const tspk_model *model, const tspk_dataset *data,
                          const tspk_calib_options *options, tspk_error *err)
 {
+    const tspk_reader_settings reading = {
+        .threads = j->settings->threads,
+        .is_strict = j->settings->is_strict,
+        .broken = j->settings->broken,
+        .broken_context = j->settings->broken_context,
+    };
+
     TSPK_TRY(check_settings(j->settings, tspk_dataset_count(data), err));
     TSPK_TRY(tspk_model_check_convertible(model, err));
     fill_calibration(j, options);
     TSPK_TRY(tspk_samples_read(&j->samples, data,
                                model->graph->value[model->graph->input[0]].shape.dim + 1,
-                               j->settings->calibration_images, j->calibration.threads, err));
+                               j->settings->calibration_images, &reading, err));
     return tspk_frame_init(&j->frame, model, j->settings->keep_analog, j->settings->n_keep_analog,
                            err);
 }

@@ -2,53 +2,43 @@
 #include "calib/samples.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/fail.h"
-#include "core/parallel.h"
 
-typedef struct reading {
-    const tspk_dataset *data;
-    tspk_samples *samples;
-    size_t elems;
-    tspk_error *error; /* [n] */
-} reading;
-
-static void read_sample(void *context, size_t i, int worker)
+static tspk_status read_all(tspk_samples *samples, tspk_reader *reader, size_t most, size_t *index,
+                            const tspk_dataset *data, tspk_error *err)
 {
-    reading *r = context;
-
-    (void)worker;
-    tspk_error_init(&r->error[i]);
-    (void)tspk_dataset_read(r->data, i, r->samples->dim, r->samples->image + i * r->elems,
-                            r->samples->hash[i], &r->error[i]);
-    r->samples->label[i] = tspk_dataset_label(r->data, i);
+    TSPK_TRY(
+        tspk_reader_next(reader, most, samples->image, samples->hash, index, &samples->n, err));
+    for (size_t i = 0; i < samples->n; i++)
+        samples->label[i] = tspk_dataset_label(data, index[i]);
+    return TSPK_OK;
 }
 
 tspk_status tspk_samples_read(tspk_samples *samples, const tspk_dataset *data, const int64_t dim[3],
-                              size_t most, int threads, tspk_error *err)
+                              size_t most, const tspk_reader_settings *how, tspk_error *err)
 {
     const size_t available = tspk_dataset_count(data);
     const size_t n = most < available ? most : available;
-    reading r = {.data = data, .samples = samples, .elems = (size_t)(dim[0] * dim[1] * dim[2])};
+    const size_t elems = (size_t)(dim[0] * dim[1] * dim[2]);
+    tspk_reader_settings settings = *how;
+    tspk_reader *reader = NULL;
+    size_t *const index = calloc(n, sizeof *index);
     tspk_status status = TSPK_OK;
 
-    *samples = (tspk_samples){.n = n, .dim = {dim[0], dim[1], dim[2]}};
-    samples->image = calloc(n, r.elems * sizeof *samples->image);
+    settings.limit = n;
+    *samples = (tspk_samples){.dim = {dim[0], dim[1], dim[2]}};
+    samples->image = calloc(n, elems * sizeof *samples->image);
     samples->hash = calloc(n, sizeof *samples->hash);
     samples->label = calloc(n, sizeof *samples->label);
-    r.error = calloc(n, sizeof *r.error);
-    if (samples->image && samples->hash && samples->label && r.error)
-        tspk_parallel_for(threads, n, read_sample, &r);
-    else
+    if (!samples->image || !samples->hash || !samples->label || !index)
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu calibration images", n);
-    for (size_t i = 0; i < n && status == TSPK_OK; i++)
-        if (r.error[i].status != TSPK_OK) {
-            status = r.error[i].status;
-            if (err)
-                *err = r.error[i];
-        }
-    free(r.error);
+    if (status == TSPK_OK)
+        status = tspk_reader_open(data, dim, &settings, &reader, err);
+    if (status == TSPK_OK)
+        status = read_all(samples, reader, n, index, data, err);
+    tspk_reader_close(reader);
+    free(index);
     if (status != TSPK_OK)
         tspk_samples_done(samples);
     return status;

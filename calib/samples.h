@@ -14,11 +14,12 @@ typedef struct tspk_samples {
 } tspk_samples;
 
 /**
- * The first samples of a set, `most` of them or all.
- * @errors NOMEM; the first sample that cannot be read
+ * The first samples of a set that can be read, `most` of them or all.
+ * @param how  threads, and what becomes of broken samples
+ * @errors those of tspk_reader_next()
  */
 tspk_status tspk_samples_read(tspk_samples *samples, const tspk_dataset *data, const int64_t dim[3],
-                              size_t most, int threads, tspk_error *err);
+                              size_t most, const tspk_reader_settings *how, tspk_error *err);
 void tspk_samples_done(tspk_samples *samples);
 
 #endif

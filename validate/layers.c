@@ -73,7 +73,7 @@ static tspk_status walk_set(batch *b, const tspk_sample_set *set, size_t limit, 
         if (progress && progress(progress_context, "layers", at, limit))
             return TSPK_FAIL(err, TSPK_INTERRUPTED, "stopped at image %zu of %zu (layers)", at,
                              limit);
-        TSPK_TRY(tspk_sample_set_read(set, at, n, b->image, NULL, err));
+        TSPK_TRY(tspk_sample_set_read(set, at, n, b->image, err));
         memset(b->sums, 0, n * b->n_sums * sizeof *b->sums);
         tspk_parallel_for(threads, n, walk_image, b);
         TSPK_TRY(add_batch(b, n, layers, err));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The samples of a validation: a range of a data set, read in parallel. */
+/* The samples of a validation: those of a range of a data set that can be read. */
 #ifndef TSPK_VALIDATE_SAMPLE_SET_H
 #define TSPK_VALIDATE_SAMPLE_SET_H
 
@@ -7,19 +7,31 @@
 
 typedef struct tspk_sample_set {
     const tspk_dataset *data; /* borrowed */
-    size_t first, n;          /* samples [first, first + n) of the set */
+    size_t *sample;           /* [n] indices in the data set of those read so far; owned */
+    size_t n, most;           /* read; wanted, as far as they can be read */
     int64_t dim[3];           /* channels, height, width */
     bool is_labelled;         /* every sample has a label */
+    uint32_t classes;
     int threads;
 } tspk_sample_set;
 
 /**
- * Chooses the samples and checks their labels.
+ * An empty set; checks the labels of those that would come if none were broken.
  * @param limit  0: all
- * @errors RANGE (none left; a label ≥ classes, with the sample's name)
+ * @errors RANGE (none left; a label ≥ classes, with the sample's name), NOMEM
  */
 tspk_status tspk_sample_set_init(tspk_sample_set *set, const tspk_dataset *data, size_t skip,
                                  size_t limit, uint32_t classes, const uint32_t dim[3], int threads,
+                                 tspk_error *err);
+void tspk_sample_set_done(tspk_sample_set *set);
+
+/**
+ * The next samples of a reader, which become members.
+ * @param n_out  0 at the end
+ * @errors those of tspk_reader_next(), RANGE (a label)
+ */
+tspk_status tspk_sample_set_next(tspk_sample_set *set, tspk_reader *reader, size_t most,
+                                 float *images, uint8_t (*hashes)[32], size_t *n_out,
                                  tspk_error *err);
 
 static inline size_t tspk_sample_set_elems(const tspk_sample_set *set)
@@ -28,12 +40,11 @@ static inline size_t tspk_sample_set_elems(const tspk_sample_set *set)
 }
 
 /**
- * Reads samples [at, at + n) of the range.
+ * Reads members [at, at + n) again.
  * @param images [n, elems] out
- * @param hashes [n][32] out, or NULL
  * @errors those of tspk_dataset_read(), of the first sample that fails
  */
 tspk_status tspk_sample_set_read(const tspk_sample_set *set, size_t at, size_t n, float *images,
-                                 uint8_t (*hashes)[32], tspk_error *err);
+                                 tspk_error *err);
 
 #endif

@@ -31,6 +31,7 @@ typedef struct job {
     const tspk_validate_settings *settings;
     tspk_spike_info info;
     tspk_sample_set set;
+    tspk_reader *reader;
     tspk_ann *ann;
     tspk_session *session;
     size_t ann_batch;  /* images a run of the source network */
@@ -54,6 +55,9 @@ static void done(job *j)
     free(j->hashes);
     free(j->labels);
     free(j->images);
+    tspk_reader_close(j->reader);
+    tspk_sample_set_done(&j->set);
+    free(j->result.broken);
     tspk_modes_close(&j->result.modes);
     tspk_session_close(j->session);
     tspk_ann_close(j->ann);
@@ -169,7 +173,6 @@ static tspk_status open_all(job *j, const tspk_dataset *data, tspk_error *err)
     TSPK_TRY(check_input(j, err));
     TSPK_TRY(tspk_sample_set_init(&j->set, data, settings->skip, settings->limit, j->info.classes,
                                   j->info.image_dim, threads, err));
-    j->result.is_labelled = j->set.is_labelled;
     TSPK_TRY(allocate(j, err));
     TSPK_TRY(tspk_ann_open(j->model, threads, &j->ann, err));
     session = session_settings(j, j->result.n_steps);
@@ -205,12 +208,11 @@ static tspk_status compare_chunk(job *j, size_t at, size_t n, tspk_error *err)
 {
     const size_t classes = j->info.classes, steps = j->result.n_steps;
 
-    TSPK_TRY(tspk_sample_set_read(&j->set, at, n, j->images, j->hashes, err));
     TSPK_TRY(run_source(j, n, err));
     TSPK_TRY(tspk_session_run(j->session, n, j->images, j->logits, j->work, err));
     for (size_t i = 0; i < n; i++) {
         const float *source = j->source + i * classes;
-        const int64_t label = tspk_dataset_label(j->set.data, j->set.first + at + i);
+        const int64_t label = tspk_dataset_label(j->set.data, j->set.sample[at + i]);
 
         j->labels[i] = label;
         j->result.overlap += tspk_spike_has_calibrated_on(j->spike, j->hashes[i]);
@@ -223,22 +225,58 @@ static tspk_status compare_chunk(job *j, size_t at, size_t n, tspk_error *err)
             tspk_tally_compare(tally, source, logits, classes);
             add_step(tally, &j->work[i * steps + t]);
         }
-        TSPK_TRY(tspk_outcomes_add(&j->result.outcomes, j->set.first + at + i, label, source,
+        TSPK_TRY(tspk_outcomes_add(&j->result.outcomes, j->set.sample[at + i], label, source,
                                    j->logits + (i * steps + steps - 1) * classes, classes, err));
     }
     return tspk_modes_add(&j->result.modes, n, j->images, j->source, j->labels, j->info.classes,
                           err);
 }
 
+static tspk_status open_reader(job *j, tspk_error *err)
+{
+    const tspk_reader_settings settings = {
+        .skip = j->settings->skip,
+        .limit = j->settings->limit,
+        .threads = j->result.threads,
+        .is_strict = j->settings->is_strict,
+        .broken = j->settings->broken,
+        .broken_context = j->settings->broken_context,
+    };
+
+    return tspk_reader_open(j->set.data, j->set.dim, &settings, &j->reader, err);
+}
+
+/* What could not be read, by number. */
+static tspk_status take_broken(job *j, tspk_error *err)
+{
+    const size_t n = tspk_reader_count_broken(j->reader);
+
+    j->result.is_labelled = j->set.is_labelled;
+    j->result.broken = malloc((n + 1) * sizeof *j->result.broken);
+    if (!j->result.broken)
+        return TSPK_FAIL(err, TSPK_NOMEM, "no memory for %zu broken samples", n);
+    for (size_t i = 0; i < n; i++)
+        j->result.broken[i] = tspk_reader_broken(j->reader, i);
+    j->result.n_broken = n;
+    tspk_reader_close(j->reader);
+    j->reader = NULL;
+    return TSPK_OK;
+}
+
 static tspk_status compare_all(job *j, tspk_error *err)
 {
-    for (size_t at = 0; at < j->set.n; at += j->chunk) {
-        const size_t here = j->set.n - at < j->chunk ? j->set.n - at : j->chunk;
+    size_t n = 1;
 
-        TSPK_TRY(report_progress(j, "validate", at, j->set.n, err));
-        TSPK_TRY(compare_chunk(j, at, here, err));
+    TSPK_TRY(open_reader(j, err));
+    while (n) {
+        const size_t at = j->set.n;
+
+        TSPK_TRY(report_progress(j, "validate", at, j->set.most, err));
+        TSPK_TRY(tspk_sample_set_next(&j->set, j->reader, j->chunk, j->images, j->hashes, &n, err));
+        if (n)
+            TSPK_TRY(compare_chunk(j, at, n, err));
     }
-    return TSPK_OK;
+    return take_broken(j, err);
 }
 
 /* Up to two batches of tensors in memory; every step count has a session of its own. */
@@ -249,7 +287,7 @@ static tspk_status time_all(job *j, float *images, float *source, size_t n, tspk
     const void *in[1] = {images};
     void *out[MAX_OUTPUTS] = {NULL};
 
-    TSPK_TRY(tspk_sample_set_read(&j->set, 0, n, images, NULL, err));
+    TSPK_TRY(tspk_sample_set_read(&j->set, 0, n, images, err));
     TSPK_TRY(report_progress(j, "time", 0, steps + 1u, err));
     j->result.is_timed = true;
     out[j->ann_output] = source;

@@ -6,6 +6,8 @@
 #include "core/fail.h"
 #include "transpike/transpike.h"
 
+#define MOST_NAMES 20 /* of samples that were left out */
+
 /* What is not finite becomes null: JSON has no other word for it. */
 static bool add_number(cJSON *object, const char *name, double value)
 {
@@ -71,6 +73,18 @@ static bool add_settings(cJSON *json, const tspk_validation *result)
            cJSON_AddBoolToObject(settings, "merging", !asked->is_merging_off);
 }
 
+static bool add_skipped(cJSON *json, const tspk_validation *result)
+{
+    cJSON *const skipped = cJSON_AddObjectToObject(json, "skipped");
+    cJSON *const names = skipped ? cJSON_AddArrayToObject(skipped, "names") : NULL;
+
+    for (size_t i = 0; names && i < result->n_broken && i < MOST_NAMES; i++)
+        if (!cJSON_AddItemToArray(
+                names, cJSON_CreateString(tspk_dataset_name(result->data, result->broken[i]))))
+            return false;
+    return names && add_number(skipped, "images", (double)result->n_broken);
+}
+
 static bool add_all(cJSON *json, const tspk_validation *result)
 {
     cJSON *ann, *snn, *steps;
@@ -94,7 +108,7 @@ static bool add_all(cJSON *json, const tspk_validation *result)
            tspk_layers_json(&result->layers, json) &&
            tspk_outcomes_json(&result->outcomes, result->spike, result->data, result->is_labelled,
                               json) &&
-           add_settings(json, result);
+           add_skipped(json, result) && add_settings(json, result);
 }
 
 tspk_status tspk_validation_json(const tspk_validation *result, char **json_out, tspk_error *err)

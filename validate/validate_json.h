@@ -22,6 +22,8 @@ typedef struct tspk_validation {
     tspk_modes modes;                       /* beside exact */
     tspk_layers layers;                     /* zeros when not asked for */
     tspk_outcomes outcomes;
+    size_t *broken; /* [n_broken] samples that were left out; owned */
+    size_t n_broken;
     const tspk_spike *spike;                /* borrowed */
     const tspk_dataset *data;               /* borrowed */
     const tspk_validate_settings *settings; /* borrowed */

@@ -117,6 +117,55 @@ TSPK_API tspk_status tspk_dataset_shape(const tspk_dataset *dataset, size_t i,
 TSPK_API tspk_status tspk_dataset_read(const tspk_dataset *dataset, size_t i, const int64_t dim[3],
                                        float *out, uint8_t hash_out[32], tspk_error *err);
 
+/** Told of a broken sample that is left out. @param reason one line that names it; borrowed during
+ * the call */
+typedef void (*tspk_broken_fn)(void *context, const char *reason);
+
+/** Reads a set once, in its order, decoding ahead on threads of its own. One thread may use it. */
+typedef struct tspk_reader tspk_reader;
+
+typedef struct tspk_reader_settings {
+    size_t skip;    /**< readable samples left out at the start; default 0 */
+    size_t limit;   /**< then handed out at most; default 0: all */
+    int threads;    /**< half of them decode ahead, eight samples each at most; 1: the caller
+                         decodes; default 0: all cores */
+    bool is_strict; /**< a broken sample is an error; else (default) it is noted and left out, as if
+                         it were not there */
+    tspk_broken_fn broken; /**< called by tspk_reader_next() for each; or NULL */
+    void *broken_context;
+} tspk_reader_settings;
+TSPK_API void tspk_reader_default_settings(tspk_reader_settings *settings);
+
+/**
+ * @param data      borrowed until the reader is closed
+ * @param dim       as in tspk_dataset_read()
+ * @param settings  copied; NULL: defaults
+ * @errors NOMEM
+ */
+TSPK_API tspk_status tspk_reader_open(const tspk_dataset *data, const int64_t dim[3],
+                                      const tspk_reader_settings *settings,
+                                      tspk_reader **reader_out, tspk_error *err);
+TSPK_API void tspk_reader_close(tspk_reader *reader);
+
+/**
+ * The next samples. What comes does not depend on threads.
+ * @param images   [most, dim[0], dim[1], dim[2]] out
+ * @param hashes   [most][32] content hashes, out; or NULL
+ * @param samples  [most] their indices in the set; out
+ * @param n_out    fewer than `most` only at the end, where it is 0
+ * @errors SHAPE, NOMEM; those of tspk_dataset_read() with is_strict; FORMAT (all are broken; says why
+ *         the first is), RANGE (none is left behind `skip`)
+ */
+TSPK_API tspk_status tspk_reader_next(tspk_reader *reader, size_t most, float *images,
+                                      uint8_t (*hashes)[32], size_t *samples, size_t *n_out,
+                                      tspk_error *err);
+
+/** Broken samples so far. */
+TSPK_API size_t tspk_reader_count_broken(const tspk_reader *reader);
+
+/** Index in the set of broken sample k. */
+TSPK_API size_t tspk_reader_broken(const tspk_reader *reader, size_t k);
+
 #ifdef __cplusplus
 }
 #endif

@@ -65,6 +65,10 @@ typedef struct tspk_convert_settings {
     tspk_preprocess_settings preprocess; /**< kept in the file */
     tspk_progress_fn progress;           /**< or NULL */
     void *progress_context;
+    bool is_strict;        /**< a broken sample is an error; else (default) it is left out and the
+                                next ones take its place */
+    tspk_broken_fn broken; /**< told of each; or NULL */
+    void *broken_context;
 } tspk_convert_settings;
 
 /** What a tuned conversion may cost and lose. Set by tspk_budget_default(), then changed. */
@@ -259,6 +263,10 @@ typedef struct tspk_validate_settings {
                               outputs left out, which takes most of its time */
     tspk_progress_fn progress;
     void *progress_context;
+    bool is_strict;        /**< a broken sample is an error; else (default) it is left out, counted
+                                and named in the JSON */
+    tspk_broken_fn broken; /**< told of each; or NULL */
+    void *broken_context;
 } tspk_validate_settings;
 TSPK_API void tspk_validate_default_settings(tspk_validate_settings *settings);
 
