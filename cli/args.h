@@ -17,7 +17,8 @@ typedef struct tspk_cli_numbers {
  * decides what that means. Texts are borrowed from argv. */
 typedef struct tspk_cli_args {
     const char *command; /* its name; static */
-    bool is_help, is_verbose, is_quiet, is_forced, with_products, has_layers, has_ablation;
+    bool is_help, is_verbose, is_quiet, is_forced, with_products, has_layers, has_ablation,
+        is_strict;
     const char *data, *output, *json, *onnx, *classes, *dump_spikes, *keep_analog, *merge_pairs,
         *refine_shares, *explain, *report;
     int64_t calib_images, calib_cache, steps, levels, threads, batch, top, skip, limit, resize,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/broken.h"
 #include "cli/commands.h"
 #include "cli/convert_result.h"
 #include "cli/interrupt.h"
@@ -23,6 +24,7 @@ typedef struct conversion {
     tspk_spike *spike;
     tspk_cli_names names;
     tspk_cli_progress progress;
+    tspk_cli_broken broken;
     tspk_convert_settings settings;
     char note[TSPK_CLI_NOTE_BYTES]; /* what was guessed of the preprocessing */
     tspk_budget budget;
@@ -167,6 +169,9 @@ static void take_settings(conversion *job)
         job->budget.max_energy = args->max_energy;
     if (args->time_budget > 0)
         job->budget.seconds = args->time_budget;
+    settings->is_strict = args->is_strict;
+    settings->broken = tspk_cli_broken_add;
+    settings->broken_context = &job->broken;
     settings->progress = tspk_cli_progress_step;
     settings->progress_context = &job->progress;
 }
@@ -250,6 +255,7 @@ static tspk_status finish(const conversion *job, double started, tspk_error *err
         return tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped before %s was written", args->output);
     TSPK_CLI_TRY(tspk_spike_save(job->spike, args->output, err));
     result.seconds = tspk_cli_seconds() - started;
+    result.broken = &job->broken;
     return tspk_cli_report_convert(args, &result, err);
 }
 
@@ -314,10 +320,12 @@ tspk_status tspk_cli_convert(const tspk_cli_args *args, tspk_error *err)
                                                      &job.budget, &job.spike, &job.tuning, err)
                                 : tspk_convert(job.model, job.data, &job.settings, &job.spike, err);
     tspk_cli_progress_done(&job.progress);
+    tspk_cli_broken_tell(&job.broken, args);
     if (status == TSPK_OK)
         status = set_class_names(&job, err);
     if (status == TSPK_OK)
         status = finish(&job, started, err);
+    tspk_cli_broken_done(&job.broken);
     tspk_text_free(job.tuning);
     tspk_spike_close(job.spike);
     tspk_dataset_close(job.data);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/broken.h"
 #include "cli/commands.h"
 #include "cli/html_report.h"
 #include "cli/options.h"
@@ -22,6 +23,7 @@ typedef struct validation {
     tspk_model *model;
     tspk_dataset *data;
     tspk_cli_progress progress;
+    tspk_cli_broken broken;
     char *json;
 } validation;
 
@@ -267,6 +269,9 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.has_ablation = args->has_ablation;
     settings.policy = tspk_cli_policy(args);
     settings.exit = args->exit;
+    settings.is_strict = args->is_strict;
+    settings.broken = tspk_cli_broken_add;
+    settings.broken_context = &job->broken;
     settings.progress = tspk_cli_progress_step;
     settings.progress_context = &job->progress;
     return tspk_validate(job->spike, job->model, job->data, &settings, &job->json, err);
@@ -296,10 +301,13 @@ tspk_status tspk_cli_validate(const tspk_cli_args *args, tspk_error *err)
     tspk_cli_progress_init(&job.progress, args);
     status = run_all(args, &job, err);
     tspk_cli_progress_done(&job.progress);
+    if (status == TSPK_OK)
+        tspk_cli_broken_tell(&job.broken, args);
     if (status == TSPK_OK && args->report)
         status = tspk_cli_write_html(args, job.spike, job.data, job.json, err);
     if (status == TSPK_OK)
         status = report(args, job.json, err);
+    tspk_cli_broken_done(&job.broken);
     tspk_text_free(job.json);
     tspk_dataset_close(job.data);
     tspk_model_close(job.model);

@@ -75,6 +75,7 @@ static cJSON *make_json(const tspk_cli_convert_result *result)
 
     if (json && cJSON_AddStringToObject(json, "schema", "transpike.convert/1") &&
         cJSON_AddNumberToObject(json, "seconds", result->seconds) &&
+        tspk_cli_broken_json(result->broken, json) &&
         (result->search ||
          (cJSON_AddTrueToObject(json, "met") && cJSON_AddObjectToObject(json, "chosen") &&
           cJSON_AddArrayToObject(json, "pareto"))))

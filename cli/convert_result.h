@@ -4,6 +4,7 @@
 #define TSPK_CLI_CONVERT_RESULT_H
 
 #include "cli/args.h"
+#include "cli/broken.h"
 #include "transpike/transpike.h"
 
 typedef struct tspk_cli_convert_result {
@@ -13,6 +14,7 @@ typedef struct tspk_cli_convert_result {
     bool has_modes;     /* beside exact */
     const char *search; /* JSON from tspk_convert_tuned(), or NULL */
     const tspk_budget *budget;
+    const tspk_cli_broken *broken; /* samples that were left out */
 } tspk_cli_convert_result;
 
 /**

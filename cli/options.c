@@ -144,6 +144,8 @@ const tspk_cli_option tspk_cli_options[] = {
     {VALIDATE, TSPK_CLI_OUTPUT, "report", 0, TSPK_CLI_PATH, ARG(report), 0, 0, NULL, "FILE.html",
      "write it as a page with charts and pictures, one file that loads nothing; rates and SNR of "
      "the sites are measured on 16 images unless --layers is given"},
+    {ON_IMAGES, TSPK_CLI_MAIN, "strict", 0, TSPK_CLI_FLAG, ARG(is_strict), 0, 0, NULL, NULL,
+     "refuse a broken sample; else it is named, counted and left out"},
     {EVERY, TSPK_CLI_OUTPUT, "json", 0, TSPK_CLI_PATH, ARG(json), 0, 0, NULL, "FILE|-",
      "write the result as JSON; -: to standard output, and nothing else there"},
     {EVERY, TSPK_CLI_OUTPUT, "quiet", 'q', TSPK_CLI_FLAG, ARG(is_quiet), 0, 0, NULL, NULL,

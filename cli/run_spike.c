@@ -23,17 +23,22 @@ typedef struct spike_run {
     tspk_cli_source source;
     tspk_cli_report report;
     tspk_cli_progress progress;
+    tspk_cli_broken broken;
     uint32_t steps;
     size_t chunk;         /* images read and run at a time */
     float *images;        /* [chunk, channels, height, width] */
     float *logits;        /* [chunk, steps, classes] */
     tspk_step_work *work; /* [chunk, steps] */
+    size_t *index;        /* [chunk] numbers of its images */
+    size_t n_run;         /* images so far */
     float *kept;          /* [n_images, classes] for --output, else NULL */
 } spike_run;
 
 static void done(spike_run *run)
 {
     free(run->kept);
+    free(run->index);
+    tspk_cli_broken_done(&run->broken);
     free(run->work);
     free(run->logits);
     free(run->images);
@@ -54,9 +59,11 @@ static tspk_status allocate(spike_run *run, tspk_error *err)
     run->images = calloc(run->chunk, elems * sizeof *run->images);
     run->logits = calloc(run->chunk, (size_t)run->steps * run->info.classes * sizeof *run->logits);
     run->work = calloc(run->chunk, run->steps * sizeof *run->work);
+    run->index = calloc(run->chunk, sizeof *run->index);
     if (run->args->output)
         run->kept = calloc(n, run->info.classes * sizeof *run->kept);
-    if (!run->images || !run->logits || !run->work || (run->args->output && !run->kept))
+    if (!run->images || !run->logits || !run->work || !run->index ||
+        (run->args->output && !run->kept))
         return tspk_cli_fail(err, TSPK_NOMEM, "no memory for %zu images", n);
     return TSPK_OK;
 }
@@ -88,6 +95,9 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     TSPK_CLI_TRY(tspk_cli_report_check_names(&run->report, args, run->info.classes, err));
     TSPK_CLI_TRY(tspk_cli_source_open(args, args->inputs + 1, args->n_inputs - 1, dim,
                                       &run->info.preprocess, NULL, &run->source, err));
+    run->source.is_strict = args->is_strict;
+    run->source.threads = args->threads > 0 ? (int)args->threads : 0;
+    run->source.broken = &run->broken;
     if (args->dump_spikes) {
         const size_t most = args->with_products ? PRODUCT_IMAGES : DUMP_IMAGES;
 
@@ -127,11 +137,10 @@ static tspk_status open_all(spike_run *run, tspk_error *err)
     return allocate(run, err);
 }
 
-static tspk_status run_chunk(spike_run *run, size_t first, size_t n, tspk_error *err)
+static tspk_status run_chunk(spike_run *run, size_t n, tspk_error *err)
 {
     const size_t classes = run->info.classes, steps = run->steps;
 
-    TSPK_CLI_TRY(tspk_cli_source_read(&run->source, first, n, run->images, err));
     if (run->args->dump_spikes)
         TSPK_CLI_TRY(tspk_session_dump(run->session, n, run->images, run->logits, run->work,
                                        run->args->with_products, run->args->dump_spikes, err));
@@ -146,35 +155,49 @@ static tspk_status run_chunk(spike_run *run, size_t first, size_t n, tspk_error 
         char name[4096];
 
         if (run->kept)
-            memcpy(run->kept + (first + i) * classes, last, classes * sizeof *last);
+            memcpy(run->kept + (run->n_run + i) * classes, last, classes * sizeof *last);
         TSPK_CLI_TRY(tspk_cli_report_add(
-            &run->report, tspk_cli_source_name(&run->source, first + i, name, sizeof name), last,
-            classes, &run->work[i * steps + steps - 1], err));
+            &run->report, tspk_cli_source_name(&run->source, run->index[i], name, sizeof name),
+            last, classes, &run->work[i * steps + steps - 1], err));
+    }
+    return TSPK_OK;
+}
+
+static tspk_status run_chunks(spike_run *run, tspk_error *err)
+{
+    const size_t most = run->source.n_images;
+    size_t n = 1;
+
+    while (n) {
+        if (tspk_cli_progress_step(&run->progress, "run", run->n_run, most))
+            return tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped after %zu of %zu images",
+                                 run->n_run, most);
+        TSPK_CLI_TRY(
+            tspk_cli_source_next(&run->source, run->chunk, run->images, run->index, &n, err));
+        if (n)
+            TSPK_CLI_TRY(run_chunk(run, n, err));
+        run->n_run += n;
     }
     return TSPK_OK;
 }
 
 static tspk_status run_all(spike_run *run, tspk_error *err)
 {
-    const size_t n = run->source.n_images;
+    tspk_status status;
 
     tspk_cli_progress_init(&run->progress, run->args);
-    for (size_t first = 0; first < n; first += run->chunk) {
-        const size_t here = n - first < run->chunk ? n - first : run->chunk;
-        const tspk_status status =
-            tspk_cli_progress_step(&run->progress, "run", first, n)
-                ? tspk_cli_fail(err, TSPK_INTERRUPTED, "stopped after %zu of %zu images", first, n)
-                : run_chunk(run, first, here, err);
-
-        if (status != TSPK_OK) {
-            tspk_cli_progress_done(&run->progress);
-            return status;
-        }
-    }
+    status = run_chunks(run, err);
     tspk_cli_progress_done(&run->progress);
+    if (status != TSPK_OK)
+        return status;
+    tspk_cli_broken_tell(&run->broken, run->args);
+    if (!tspk_cli_broken_json(&run->broken, run->report.json))
+        return tspk_cli_fail(err, TSPK_NOMEM, "no memory for the JSON text");
     if (run->kept) {
-        const tspk_array array = {
-            .dtype = 1, .rank = 2, .dim = {(int64_t)n, run->info.classes}, .data = run->kept};
+        const tspk_array array = {.dtype = 1,
+                                  .rank = 2,
+                                  .dim = {(int64_t)run->n_run, run->info.classes},
+                                  .data = run->kept};
 
         TSPK_CLI_TRY(tspk_array_write(run->args->output, &array, err));
     }

@@ -250,6 +250,7 @@ tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operand
 
 void tspk_cli_source_done(tspk_cli_source *source)
 {
+    tspk_reader_close(source->reader);
     tspk_array_done(&source->array);
     for (size_t i = 0; i < source->n_sets; i++)
         tspk_dataset_close(source->set[i]);
@@ -285,6 +286,88 @@ tspk_status tspk_cli_source_read(const tspk_cli_source *source, size_t first, si
         TSPK_CLI_TRY(
             tspk_dataset_read(source->set[s], at, source->dim, out + i * elems, NULL, err));
     }
+    return TSPK_OK;
+}
+
+static tspk_status open_reader(tspk_cli_source *source, tspk_error *err)
+{
+    const tspk_reader_settings settings = {
+        .threads = source->threads,
+        .is_strict = source->is_strict,
+        .broken = source->broken ? tspk_cli_broken_add : NULL,
+        .broken_context = source->broken,
+    };
+
+    return source->reader ? TSPK_OK
+                          : tspk_reader_open(source->set[source->at_set], source->dim, &settings,
+                                             &source->reader, err);
+}
+
+static void end_set(tspk_cli_source *source)
+{
+    tspk_reader_close(source->reader);
+    source->reader = NULL;
+    source->base += tspk_dataset_count(source->set[source->at_set]);
+    source->at_set++;
+}
+
+/* Is nothing of the set readable? Then the others may be. */
+static bool is_all_broken(tspk_cli_source *source, float *scratch)
+{
+    const tspk_dataset *const set = source->set[source->at_set];
+
+    if (source->is_strict || !source->reader ||
+        tspk_reader_count_broken(source->reader) < tspk_dataset_count(set))
+        return false;
+    if (source->first_broken.status == TSPK_OK)
+        (void)tspk_dataset_read(set, 0, source->dim, scratch, NULL, &source->first_broken);
+    return true;
+}
+
+static tspk_status next_of_array(tspk_cli_source *source, size_t most, float *out, size_t *index,
+                                 size_t *n_out, tspk_error *err)
+{
+    const size_t first = source->n_delivered, left = source->n_images - first;
+    const size_t n = most < left ? most : left;
+
+    for (size_t i = 0; i < n; i++)
+        index[i] = first + i;
+    source->n_delivered += n;
+    *n_out = n;
+    return tspk_cli_source_read(source, first, n, out, err);
+}
+
+tspk_status tspk_cli_source_next(tspk_cli_source *source, size_t most, float *out, size_t *index,
+                                 size_t *n_out, tspk_error *err)
+{
+    const size_t elems = (size_t)(source->dim[0] * source->dim[1] * source->dim[2]);
+    size_t n = 0;
+
+    if (source->array.data)
+        return next_of_array(source, most, out, index, n_out, err);
+    while (n < most && source->at_set < source->n_sets) {
+        size_t here = 0;
+        tspk_status status = open_reader(source, err);
+
+        if (status == TSPK_OK)
+            status = tspk_reader_next(source->reader, most - n, out + n * elems, NULL, index + n,
+                                      &here, err);
+        if (status != TSPK_OK && !is_all_broken(source, out + n * elems))
+            return status;
+        if (status != TSPK_OK)
+            tspk_error_init(err);
+        for (size_t i = 0; i < here; i++)
+            index[n + i] += source->base;
+        n += here;
+        if (!here)
+            end_set(source);
+    }
+    source->n_delivered += n;
+    if (!source->n_delivered) {
+        *err = source->first_broken;
+        return err->status;
+    }
+    *n_out = n;
     return TSPK_OK;
 }
 

@@ -4,6 +4,7 @@
 #define TSPK_CLI_SOURCE_H
 
 #include "cli/args.h"
+#include "cli/broken.h"
 #include "transpike/transpike.h"
 
 /** Overwrites those fields of `settings` that the command line names. @errors USAGE */
@@ -32,6 +33,13 @@ typedef struct tspk_cli_source {
     const char *const *operand; /* [n_sets] borrowed */
     const char *array_path;
     char note[TSPK_CLI_NOTE_BYTES]; /* what was guessed of the preprocessing, or "" */
+    bool is_strict;
+    int threads;
+    tspk_cli_broken *broken; /* told of samples that are left out; borrowed */
+    tspk_reader *reader;     /* of set `at_set`; NULL between sets */
+    size_t at_set, base;     /* base: images in the sets before it */
+    size_t n_delivered;
+    tspk_error first_broken;
 } tspk_cli_source;
 
 /**
@@ -43,6 +51,15 @@ tspk_status tspk_cli_source_open(const tspk_cli_args *args, char *const *operand
                                  const tspk_model *model, tspk_cli_source *source_out,
                                  tspk_error *err);
 void tspk_cli_source_done(tspk_cli_source *source);
+
+/**
+ * Tensors of the next images, in order, decoded ahead; broken ones are left out.
+ * @param index  [most] numbers of the images; out
+ * @param n_out  0 at the end
+ * @errors those of tspk_reader_next(); the first broken one's when none could be read
+ */
+tspk_status tspk_cli_source_next(tspk_cli_source *source, size_t most, float *out, size_t *index,
+                                 size_t *n_out, tspk_error *err);
 
 /** Tensors of images [first, first + n) into out [n, channels, height, width]. */
 tspk_status tspk_cli_source_read(const tspk_cli_source *source, size_t first, size_t n, float *out,
