@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A .tar (packed or not) or .zip of images. Labels: labels.csv, else `key.cls` beside
- * `key.jpg` (WebDataset), else class folders. Images of a plain .tar are read where they lie; those
+/* A .tar (packed or not) or .zip of images. Labels: labels.csv, else `key.cls` or
+ * `key.json` beside `key.jpg` (WebDataset), else class folders. Images of a plain .tar are read where they lie; those
  * of a packed archive are kept in memory as they are encoded. */
 #include "data/source.h"
 
@@ -12,8 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cjson/cJSON.h>
+
 #include "core/fail.h"
 #include "data/file_bytes.h"
+
+#define MOST_NOTE_BYTES 65536 /* of a .json beside an image; longer ones are no labels */
 
 typedef struct member {
     uint8_t *bytes;  /* malloc'd, or NULL: in the file */
@@ -34,6 +38,7 @@ typedef struct archive_source {
     size_t kept_bytes;
     tspk_text_member csv, classes; /* labels.csv, classes.txt; bytes NULL: absent */
     text_list keys;                /* the .cls members */
+    text_list notes;               /* the .json members that have a label, as its digits */
     text_list records;             /* the .bin members that can be CIFAR's */
 } archive_source;
 
@@ -100,6 +105,7 @@ static void done(tspk_source *base)
     for (size_t i = 0; i < source->n_members; i++)
         free(source->members[i].bytes);
     list_done(&source->keys);
+    list_done(&source->notes);
     list_done(&source->records);
     free(source->members);
     text_done(&source->csv);
@@ -267,6 +273,35 @@ static bool is_hidden(const char *name)
     return name[0] == '.' || strstr(name, "/.") != NULL || strncmp(name, "__MACOSX/", 9) == 0;
 }
 
+/* `key.json` with a member "label" or "cls"; any other says nothing of labels. */
+static tspk_status add_note(text_list *list, struct archive *archive, const char *name,
+                            tspk_error *err)
+{
+    tspk_text_member *added;
+    const cJSON *label;
+    cJSON *json;
+    char *digits = NULL;
+
+    TSPK_TRY(add_text(list, archive, name, MOST_NOTE_BYTES, err));
+    added = &list->items[list->n - 1];
+    json = cJSON_ParseWithLength((const char *)added->bytes, added->n);
+    label = cJSON_GetObjectItemCaseSensitive(json, "label");
+    if (!label)
+        label = cJSON_GetObjectItemCaseSensitive(json, "cls");
+    if (cJSON_IsNumber(label))
+        digits = cJSON_PrintUnformatted(label);
+    cJSON_Delete(json);
+    if (!digits) {
+        text_done(added);
+        list->n--;
+        return TSPK_OK;
+    }
+    free(added->bytes);
+    added->bytes = (uint8_t *)digits;
+    added->n = strlen(digits);
+    return TSPK_OK;
+}
+
 static tspk_status add_member(archive_source *source, struct archive *archive,
                               struct archive_entry *entry, tspk_error *err)
 {
@@ -286,6 +321,8 @@ static tspk_status add_member(archive_source *source, struct archive *archive,
         return add_image(source, archive, entry, name, err);
     if (tspk_path_ends_with(name, ".cls"))
         return add_text(&source->keys, archive, name, 64, err);
+    if (tspk_path_ends_with(name, ".json") && archive_entry_size(entry) <= MOST_NOTE_BYTES)
+        return add_note(&source->notes, archive, name, err);
     if (tspk_path_ends_with(name, ".bin"))
         return add_records(source, archive, entry, name, err);
     if (strcmp(name + tspk_path_folder_length(name), "labels.csv") == 0) {
@@ -339,13 +376,12 @@ static tspk_status read_archive(archive_source *source, const char *path, tspk_e
 }
 
 /* `key.cls` labels the image `key.jpg`: the image whose name is `key` and an extension. */
-static tspk_status label_by_key(archive_source *source, tspk_error *err)
+static tspk_status label_by_key(const tspk_source *base, const text_list *keys, const char *ending,
+                                tspk_error *err)
 {
-    const tspk_source *base = &source->base;
-
-    for (size_t k = 0; k < source->keys.n; k++) {
-        const tspk_text_member *key = &source->keys.items[k];
-        const size_t stem = strlen(key->name) - 4; /* without ".cls" */
+    for (size_t k = 0; k < keys->n; k++) {
+        const tspk_text_member *key = &keys->items[k];
+        const size_t stem = strlen(key->name) - strlen(ending);
         size_t low = 0, high = base->n;
         tspk_source_item *item = NULL;
         int64_t label;
@@ -374,7 +410,7 @@ static tspk_status label_by_key(archive_source *source, tspk_error *err)
     }
     for (size_t i = 0; i < base->n; i++)
         if (base->items[i].label < 0)
-            return TSPK_FAIL(err, TSPK_FORMAT, "image %s has no .cls", base->items[i].name);
+            return TSPK_FAIL(err, TSPK_FORMAT, "image %s has no %s", base->items[i].name, ending);
     return TSPK_OK;
 }
 
@@ -419,7 +455,9 @@ static tspk_status label(archive_source *source, tspk_error *err)
         TSPK_TRY(tspk_source_label_by_csv(base, source->csv.bytes, source->csv.n, source->csv.name,
                                           err));
     else if (source->keys.n)
-        TSPK_TRY(label_by_key(source, err));
+        TSPK_TRY(label_by_key(base, &source->keys, ".cls", err));
+    else if (source->notes.n)
+        TSPK_TRY(label_by_key(base, &source->notes, ".json", err));
     else if (is_packed_folder(base))
         return TSPK_OK;
     else

@@ -59,8 +59,8 @@ static tspk_status visit(tspk_source *source, const char *root, const char *belo
     if (!path)
         status = TSPK_FAIL(err, TSPK_NOMEM, "no memory for a path");
     else if (stat(path, &found) != 0) {
-        if (tspk_image_has_extension(entry))
-            status = TSPK_FAIL(err, TSPK_IO, "%s: cannot be read: %s", path, strerror(errno));
+        if (tspk_image_has_extension(entry)) /* a broken sample: reading it says why */
+            status = tspk_source_add(source, name, 0, err);
     } else if (S_ISDIR(found.st_mode))
         status = walk(source, root, name, depth + 1, err);
     else if (S_ISREG(found.st_mode) && tspk_image_has_extension(entry))
