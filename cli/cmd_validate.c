@@ -265,7 +265,7 @@ static tspk_status run_all(const tspk_cli_args *args, validation *job, tspk_erro
     settings.is_refining_off = args->refine == 1;
     settings.is_forced = args->is_forced;
     settings.has_layers = args->has_layers;
-    settings.has_site_rates = args->report && !args->has_layers;
+    settings.has_site_rates = args->report && !args->has_layers && !args->is_forced;
     settings.has_ablation = args->has_ablation;
     settings.policy = tspk_cli_policy(args);
     settings.exit = args->exit;

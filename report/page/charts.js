@@ -43,9 +43,8 @@ const ReportCharts = (() => {
   function axis(title, more) {
     return Object.assign({
       title: { display: true, text: title, color: colour("soft") },
-      ticks: { color: colour("soft") },
       grid: { color: colour("line") },
-    }, more);
+    }, more, { ticks: Object.assign({ color: colour("soft") }, more.ticks) });
   }
 
   /* A dataset in a colour of the page. `style`: "line", "dashed", "points", "hollow" or "bar". */

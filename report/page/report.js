@@ -179,7 +179,8 @@
     const chart = figure("Energy against loss", `Nothing beats: ${words}. Quantised network: energy ${fixed(last.energy_quantised_ann, 3)}.`, true);
 
     section("energy", make("div", { class: "charts" }, chart.element),
-      note(`Left and low is good. Synaptic energy counts accumulates against multiply-accumulates of the blocks’ products (Horowitz, ISSCC 2014, 45 nm), as papers do; full energy adds weight reads, state, membranes and everything analog. The quantised network is one of the same weights whose activations have as many values as a neuron has answers: what a sceptic compares with. Its loss was not measured, so it is a line.`),
+      note(`Left and low is good. Synaptic energy counts accumulates against multiply-accumulates of the blocks’ products (Horowitz, ISSCC 2014, 45 nm), as papers do; full energy adds weight reads, state, membranes and everything analog. The quantised network is one of the same weights whose activations have as many values as a neuron has answers: what a sceptic compares with. Its loss was not measured, so it is a line.` +
+        (isLabelled ? ` One image is ${fixed(100 / validate.images, 2)} points.` : "")),
       table("Points that nothing beats in synaptic energy and loss", [
         ["point", (p) => p.text],
         [isLabelled ? "loss, points of top-1" : "KL, nats", (p) => (isLabelled ? signed(lossOf(p.row), 2) : small(lossOf(p.row)))],
@@ -190,7 +191,7 @@
     ReportCharts.add({
       canvas: chart.canvas, type: "scatter",
       x: { title: "energy, ratio to the source network", more: { beginAtZero: true } },
-      y: { title: isLabelled ? "loss, points of top-1" : "KL, nats", more: { min: low - room, max: high + room, ticks: { callback: (v) => fixed(v, 2) } } },
+      y: { title: isLabelled ? "loss, points of top-1" : "KL, nats", more: { min: low - room, max: high + room, ticks: { callback: (v) => fixed(v, 2), includeBounds: false } } },
       datasets: () => [
         ["exact, synaptic", "snn", "points", dots(exact, "energy_synaptic", true)],
         ...(adaptive.length ? [["modes, synaptic", "mode", "points", dots(adaptive, "energy_synaptic", true)]] : []),
@@ -274,7 +275,7 @@
     const leaves = validate.leaves_at;
 
     if (!sites.length) {
-      section("sites", make("p", null, "Not measured: the validation ran without --layers and without rates of sites."));
+      section("sites", make("p", null, "Not measured: it needs the file’s own source network, or --layers."));
       return;
     }
     const show = (t) => place.replaceChildren(
