@@ -80,12 +80,8 @@ static bool add_top(tspk_cli_report *report, cJSON *image, const float *logits, 
 tspk_status tspk_cli_report_add(tspk_cli_report *report, const char *name, const float *logits,
                                 size_t classes, const tspk_step_work *work, tspk_error *err)
 {
-    cJSON *image;
+    cJSON *image = cJSON_CreateObject();
 
-    if (report->names.n > 0 && report->names.n != classes)
-        return tspk_cli_fail(err, TSPK_RANGE, "--classes: %zu names, the network has %zu classes",
-                             report->names.n, classes);
-    image = cJSON_CreateObject();
     if (!image || !cJSON_AddItemToArray(report->images, image) ||
         !cJSON_AddStringToObject(image, "name", name) || !add_top(report, image, logits, classes))
         return no_memory(err);
