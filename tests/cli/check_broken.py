@@ -105,6 +105,12 @@ class Broken(unittest.TestCase):
                 self.assertEqual(self.figures(result), self.figures(results[0][0]))
                 self.assertEqual(result["examples"], results[0][0]["examples"])
 
+    def test_labels_from_json_are_those_of_the_table(self):
+        folder, tar = (self.validate(data)[0] for data in (self.mixed, self.tar))
+        self.assertEqual(self.figures(folder), self.figures(tar))
+        self.assertEqual([image["label"] for image in folder["examples"]],
+                         [image["label"] for image in tar["examples"]])
+
     def test_as_if_they_were_not_there(self):
         mixed, _ = self.validate(self.mixed)
         whole, told = self.validate(self.whole)
