@@ -201,11 +201,12 @@ static void release(tspk_reader *reader, slot *here, bool is_counted)
     }
 }
 
-/* Is it this sample alone that is at fault? A wrong shape is that of the whole set. */
+/* Is it this sample alone that is at fault? A wrong shape, or a number that is not finite, is the
+ * whole set's. */
 static bool is_broken(tspk_status status)
 {
     return status == TSPK_FORMAT || status == TSPK_IO || status == TSPK_UNSUPPORTED ||
-           status == TSPK_LIMIT || status == TSPK_RANGE;
+           status == TSPK_LIMIT;
 }
 
 static tspk_status note(tspk_reader *reader, const tspk_error *why, tspk_error *err)
