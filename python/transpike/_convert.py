@@ -74,6 +74,7 @@ def convert(
     preset: str = "default",
     mirror: bool = True,
     merge: int | tuple[int, int] = 0,
+    refine: float | tuple[float, float] = 0.0,
     max_loss: float | None = None,
     min_agreement: float | None = None,
     max_energy: float | None = None,
@@ -110,6 +111,7 @@ def convert(
         preset: ``"default"`` or ``"ecmt"``.
         mirror: calibrate on mirror images too.
         merge: pairs of tokens that merge a layer in mode ``balanced`` (and in ``fast``).
+        refine: share of the patches that these modes compute from step 2 on.
         max_loss: search for the least energy that loses no more points of top-1; adds the modes
             ``balanced`` and ``fast``.
         min_agreement: share of images with the source network's answer (0.94).
@@ -135,8 +137,9 @@ def convert(
     if not is_tuned and (min_agreement is not None or time_budget is not None):
         raise usage_error("min_agreement and time_budget need max_loss or max_energy")
     pairs = (merge, 0) if isinstance(merge, int) else merge
-    if is_tuned and pairs != (0, 0):
-        raise usage_error("merge: with max_loss or max_energy the search chooses it")
+    shares = refine if isinstance(refine, tuple) else (float(refine), 0.0)
+    if is_tuned and (pairs != (0, 0) or shares != (0.0, 0.0)):
+        raise usage_error("merge and refine: with max_loss or max_energy the search chooses them")
     budget = None
     if is_tuned:
         budget = (
@@ -173,6 +176,7 @@ def convert(
             seed=seed,
             keep_analog=list(keep_analog),
             merged_pairs=pairs,
+            refine_share=shares,
             threads=threads,
             budget=budget,
             progress=progress,

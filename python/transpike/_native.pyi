@@ -78,6 +78,7 @@ def convert(
     seed: int,
     keep_analog: list[str],
     merged_pairs: tuple[int, int],
+    refine_share: tuple[float, float],
     threads: int,
     budget: tuple[float, float, float, float] | None,
     progress: Callable[[str, int, int], object] | None,
@@ -98,6 +99,7 @@ def validate(
     exit: float,
     has_ablation: bool,
     is_merging_off: bool,
+    is_refining_off: bool,
     is_forced: bool,
     is_untimed: bool,
     has_layers: bool,
@@ -121,6 +123,7 @@ def session_open(
     policy: int,
     exit: float,
     is_merging_off: bool,
+    is_refining_off: bool,
 ) -> object: ...
 def session_run(
     session: object,

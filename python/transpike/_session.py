@@ -141,7 +141,7 @@ class Session:
     @property
     def memory(self) -> dict[str, int]:
         """Bytes that mode ``exact`` holds: weights, state, arena."""
-        return _native.session_memory(self._open("exact", 0, None, -1.0, True).native)
+        return _native.session_memory(self._open("exact", 0, None, -1.0, True, True).native)
 
     def get_inputs(self) -> list[Port]:
         """As onnxruntime's: the one input."""
@@ -152,9 +152,15 @@ class Session:
         return [Port("logits", [None, self._info["classes"]], "tensor(float)")]
 
     def _open(
-        self, mode: str, steps: int, policy: str | None, threshold: float, merge: bool
+        self,
+        mode: str,
+        steps: int,
+        policy: str | None,
+        threshold: float,
+        merge: bool,
+        refine: bool,
     ) -> _Opened:
-        key = (mode, steps, policy, threshold, merge)
+        key = (mode, steps, policy, threshold, merge, refine)
         if key not in self._opened:
             native = _native.session_open(
                 self._spike,
@@ -166,6 +172,7 @@ class Session:
                 index_of("policy", policy, POLICIES),
                 threshold,
                 not merge,
+                not refine,
             )
             self._opened[key] = _Opened(native, steps or _native.mode_steps(self._spike, mode))
         return self._opened[key]
@@ -201,6 +208,7 @@ class Session:
         policy: str | None = None,
         exit: float | None = None,
         merge: bool = True,
+        refine: bool = True,
         dump_spikes: Path | None = None,
         dump_products: bool = False,
     ) -> Result: ...
@@ -216,6 +224,7 @@ class Session:
         policy: str | None = None,
         exit: float | None = None,
         merge: bool = True,
+        refine: bool = True,
     ) -> list[NDArray[np.float32]]: ...
 
     def run(
@@ -228,6 +237,7 @@ class Session:
         policy: str | None = None,
         exit: float | None = None,
         merge: bool = True,
+        refine: bool = True,
         dump_spikes: Path | None = None,
         dump_products: bool = False,
     ) -> Result | list[NDArray[np.float32]]:
@@ -244,16 +254,18 @@ class Session:
                 ``"net"``; None: as the mode says.
             exit: threshold of the policy, 0 to 1; None: those of the file.
             merge: False: no tokens merge.
+            refine: False: all tokens are computed at every step.
             dump_spikes: an .npz to write every site's codes to (docs/dump.md); 64 images at most.
             dump_products: and inputs, products and grids; 4 images at most.
         """
         if feed is not None:
-            return self._run_feed(images, feed, mode, steps, policy, exit, merge)
+            return self._run_feed(images, feed, mode, steps, policy, exit, merge, refine)
         if steps is not None and mode != "exact":
             raise usage_error("steps and mode exclude each other")
         tensors = self._tensors(images)
         with self._lock:
-            opened = self._open(mode, steps or 0, policy, -1.0 if exit is None else exit, merge)
+            threshold = -1.0 if exit is None else exit
+            opened = self._open(mode, steps or 0, policy, threshold, merge, refine)
             logits = np.empty((len(tensors), opened.steps, self._info["classes"]), np.float32)
             work = np.empty((len(tensors), opened.steps), _STEP_WORK)
             if dump_spikes is not None:
@@ -297,13 +309,20 @@ class Session:
         policy: str | None,
         exit: float | None,
         merge: bool,
+        refine: bool,
     ) -> list[NDArray[np.float32]]:
         if list(feed) != ["image"]:
             raise usage_error(f"inputs {sorted(feed)}, the network has one, 'image'")
         if names is not None and list(names) != ["logits"]:
             raise usage_error(f"outputs {list(names)}, the network has one, 'logits'")
         result = self.run(
-            feed["image"], mode=mode, steps=steps, policy=policy, exit=exit, merge=merge
+            feed["image"],
+            mode=mode,
+            steps=steps,
+            policy=policy,
+            exit=exit,
+            merge=merge,
+            refine=refine,
         )
         return [result.logits]
 

@@ -128,6 +128,7 @@ def validate(
     policy: str | None = None,
     exit: float | None = None,
     merge: bool = True,
+    refine: bool = True,
     ablation: bool = False,
     layers: bool = False,
     site_rates: bool = True,
@@ -154,7 +155,7 @@ def validate(
         limit: samples used at most; 0: all.
         steps: of ``exact``; 0: all.
         mode: beside ``exact``: ``"all"``, ``"exact"`` (none other), ``"balanced"`` or ``"fast"``.
-        policy, exit, merge: as for `Session.run`, for every mode.
+        policy, exit, merge, refine: as for `Session.run`, for every mode.
         ablation: what each means of ``balanced`` does alone.
         layers: rank the sites by the damage that each does, on `limit` images or 16.
         site_rates: firing rate and SNR of every site, on 16 images; for the report's heat map.
@@ -198,6 +199,7 @@ def validate(
             exit=-1.0 if exit is None else exit,
             has_ablation=ablation,
             is_merging_off=not merge,
+            is_refining_off=not refine,
             is_forced=force,
             is_untimed=not timing,
             has_layers=layers,
@@ -209,7 +211,7 @@ def validate(
     call = (
         f"transpike.validate({os.fspath(spike)!r}, {source_path or 'module'!r}, {what}, "
         f"skip={skip}, limit={limit}, steps={steps}, mode={mode!r}, policy={policy!r}, exit={exit}, "
-        f"merge={merge}).save('report.html')"
+        f"merge={merge}, refine={refine}).save('report.html')"
     )
     return ValidateReport(
         _Opened(native, samples, text, os.fspath(spike), source_path, call, threads)

@@ -13,14 +13,14 @@ static PyObject *session_open(PyObject *module, PyObject *args)
     const tspk_spike *spike;
     tspk_session_settings s;
     tspk_session *session = NULL;
-    int isa, policy, merging_off;
+    int isa, policy, merging_off, refining_off;
     tspk_error err;
     tspk_status status;
 
     (void)module;
     tspk_session_default_settings(&s);
-    if (!PyArg_ParseTuple(args, "OzIiIiidp", &capsule, &s.mode, &s.steps, &s.threads, &s.batch,
-                          &isa, &policy, &s.exit, &merging_off))
+    if (!PyArg_ParseTuple(args, "OzIiIiidpp", &capsule, &s.mode, &s.steps, &s.threads, &s.batch,
+                          &isa, &policy, &s.exit, &merging_off, &refining_off))
         return NULL;
     spike = PyCapsule_GetPointer(capsule, TSPK_PY_SPIKE);
     if (!spike)
@@ -28,6 +28,7 @@ static PyObject *session_open(PyObject *module, PyObject *args)
     s.isa = (tspk_isa)isa;
     s.policy = (tspk_policy)policy;
     s.is_merging_off = merging_off;
+    s.is_refining_off = refining_off;
     tspk_error_init(&err);
     Py_BEGIN_ALLOW_THREADS
     status = tspk_session_open(spike, &s, &session, &err);
@@ -194,7 +195,8 @@ static PyObject *step_work_dtype(PyObject *module, PyObject *args)
 
 PyMethodDef tspk_py_session_methods[] = {
     {"session_open", session_open, METH_VARARGS,
-     "(spike, mode, steps, threads, batch, isa, policy, exit, is_merging_off) -> session"},
+     "(spike, mode, steps, threads, batch, isa, policy, exit, is_merging_off, is_refining_off) -> "
+     "session"},
     {"session_run", session_run, METH_VARARGS,
      "(session, steps, slots, images, logits out, work out)"},
     {"session_dump", session_dump, METH_VARARGS,

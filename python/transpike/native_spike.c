@@ -90,8 +90,8 @@ static PyObject *convert(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"model", "data", "preprocess", "calibration_images", "steps", "levels",
                             "are_levels_pinned", "is_rate", "is_ecmt", "is_mirrored", "cache_bytes",
-                            "seed", "keep_analog", "merged_pairs", "threads", "budget", "progress",
-                            NULL};
+                            "seed", "keep_analog", "merged_pairs", "refine_share", "threads", "budget",
+                            "progress", NULL};
     PyObject *model, *data, *keep_analog, *budget;
     conversion job = {0};
     tspk_convert_settings *const s = &job.settings;
@@ -106,10 +106,11 @@ static PyObject *convert(PyObject *module, PyObject *args, PyObject *keywords)
     tspk_convert_default_settings(s);
     tspk_budget_default(&job.budget);
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OO" TSPK_PY_PREPROCESS "nIIppppnKO!(II)iOO", names, &model, &data,
+            args, keywords, "OO" TSPK_PY_PREPROCESS "nIIppppnKO!(II)(dd)iOO", names, &model, &data,
             TSPK_PY_PREPROCESS_ARGS(s->preprocess, interpolation), &images, &s->steps, &s->levels,
             &pinned, &rate, &ecmt, &mirrored, &cache, &seed, &PyList_Type, &keep_analog,
-            &s->merged_pairs[0], &s->merged_pairs[1], &s->threads, &budget, &progress.callable))
+            &s->merged_pairs[0], &s->merged_pairs[1], &s->refine_share[0], &s->refine_share[1],
+            &s->threads, &budget, &progress.callable))
         return NULL;
     if (!Py_IsNone(budget) &&
         !PyArg_ParseTuple(budget, "dddd", &job.budget.max_loss, &job.budget.min_agreement,
@@ -258,15 +259,15 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"spike", "model", "data", "skip", "limit", "steps", "mode", "batch",
                             "threads", "isa", "policy", "exit", "has_ablation", "is_merging_off",
-                            "is_forced", "is_untimed", "has_layers", "has_site_rates", "progress",
-                            NULL};
+                            "is_refining_off", "is_forced", "is_untimed", "has_layers",
+                            "has_site_rates", "progress", NULL};
     PyObject *spike_capsule, *model_capsule, *data_capsule;
     const tspk_spike *spike;
     const tspk_model *model;
     const tspk_dataset *data;
     tspk_validate_settings s;
     tspk_py_progress progress = {0};
-    int isa, policy, ablation, merging_off, forced, untimed, layers, rates;
+    int isa, policy, ablation, merging_off, refining_off, forced, untimed, layers, rates;
     Py_ssize_t skip, limit;
     char *json = NULL;
     tspk_error err;
@@ -274,10 +275,10 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
 
     (void)module;
     tspk_validate_default_settings(&s);
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOnnIzIiiidppppppO", names, &spike_capsule,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOnnIzIiiidpppppppO", names, &spike_capsule,
                                      &model_capsule, &data_capsule, &skip, &limit, &s.steps,
                                      &s.mode, &s.batch, &s.threads, &isa, &policy, &s.exit,
-                                     &ablation, &merging_off, &forced, &untimed, &layers,
+                                     &ablation, &merging_off, &refining_off, &forced, &untimed, &layers,
                                      &rates, &progress.callable))
         return NULL;
     spike = take_spike(spike_capsule);
@@ -291,6 +292,7 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
     s.policy = (tspk_policy)policy;
     s.has_ablation = ablation;
     s.is_merging_off = merging_off;
+    s.is_refining_off = refining_off;
     s.is_forced = forced;
     s.is_untimed = untimed;
     s.has_layers = layers;

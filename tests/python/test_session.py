@@ -50,6 +50,19 @@ def test_steps_and_policies(spike, tensors):
     assert (stopped.steps == 1).all() and (stopped.energy < everything.energy).all()
 
 
+def test_merged_and_refined_tokens_can_be_switched_off(onnx, pixels, tensors, tmp_path):
+    path = tmp_path / "m.spike"
+    transpike.convert(
+        onnx, pixels, out=path, calib_images=2, steps=2, levels=2, merge=3, refine=0.5,
+        mean=0.286, std=0.353,
+    )
+    net = transpike.Session(path)
+    least = net.run(tensors, mode="balanced")
+    merged = net.run(tensors, mode="balanced", refine=False)
+    every = net.run(tensors, mode="balanced", merge=False, refine=False)
+    assert (least.tokens < merged.tokens).all() and (merged.tokens < every.tokens).all()
+
+
 def test_threads_share_a_session(spike, tensors):
     net = transpike.Session(spike, threads=1)
     expected = net.run(tensors).logits
