@@ -9,6 +9,8 @@
 #include <cmocka.h>
 #include <cjson/cJSON.h>
 
+#include "core/spike_handle.h"
+#include "tests/spikefile/tiny_spikegraph.h"
 #include "validate/metrics.h"
 #include "validate/validate_json.h"
 
@@ -39,12 +41,27 @@ static void tallies_become_shares(void **state)
 {
     const float source[2][3] = {{3, 1, 0}, {0, 1, 2}}, logits[2][3] = {{2, 1, 0}, {0, 3, 2}};
     const int64_t label[2] = {0, 1};
-    tspk_validation result = {.n_steps = 1, .batch = 2, .threads = 1, .is_labelled = true};
+    const float image[2 * TINY_IMAGE_ELEMS] = {0};
+    const tspk_sample_arrays arrays = {
+        .are_floats = true, .n = 2, .dim = {1, 1, TINY_IMAGE_ELEMS}, .images = image};
+    const tiny_settings tiny = tiny_default_settings(1);
+    const tspk_validate_settings settings = {.exit = -1};
+    tspk_spike spike = {tiny_spikegraph_new(&tiny, NULL)};
+    tspk_dataset *data = NULL;
+    tspk_validation result = {.n_steps = 1,
+                              .batch = 2,
+                              .threads = 1,
+                              .is_labelled = true,
+                              .spike = &spike,
+                              .settings = &settings,
+                              .network_sha256 = ""};
     const cJSON *step;
     char *text = NULL;
     cJSON *json;
 
     (void)state;
+    assert_int_equal(tspk_dataset_from_arrays(&arrays, NULL, &data, NULL), TSPK_OK);
+    result.data = data;
     for (int i = 0; i < 2; i++) {
         tspk_tally_label(&result.ann, source[i], 3, label[i]);
         tspk_tally_label(&result.step[0], logits[i], 3, label[i]);
@@ -69,6 +86,8 @@ static void tallies_become_shares(void **state)
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "ann"), "top1")));
     cJSON_Delete(json);
     free(text);
+    tspk_dataset_close(data);
+    tspk_spikegraph_free(spike.graph);
 }
 
 int main(void)
