@@ -199,7 +199,7 @@ def main():
         return 77
     sys.path.insert(0, package)
     os.environ["PYTHONPATH"] = package
-    os.environ["PATH"] = os.path.dirname(command) + os.pathsep + os.environ["PATH"]
+    os.environ["PATH"] = os.path.dirname(os.path.abspath(command)) + os.pathsep + os.environ["PATH"]
     warnings.simplefilter("ignore")
     documents = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
     failed = ran = 0
