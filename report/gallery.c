@@ -97,6 +97,7 @@ static tspk_status open_runs(gallery *g, const cJSON *validate, int threads, tsp
     settings.policy = policy_of(text_of(asked, "policy", ""));
     settings.exit = number_of(asked, "exit", -1);
     settings.is_merging_off = cJSON_IsFalse(member(asked, "merging"));
+    settings.is_refining_off = cJSON_IsFalse(member(asked, "refining"));
     cJSON_ArrayForEach(mode, member(member(validate, "snn"), "adaptive"))
     {
         settings.mode = text_of(mode, "mode", "");

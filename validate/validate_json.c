@@ -70,7 +70,8 @@ static bool add_settings(cJSON *json, const tspk_validation *result)
            cJSON_AddStringToObject(settings, "policy", policy_name(asked->policy)) &&
            (asked->exit < 0 ? cJSON_AddNullToObject(settings, "exit") != NULL
                             : add_number(settings, "exit", asked->exit)) &&
-           cJSON_AddBoolToObject(settings, "merging", !asked->is_merging_off);
+           cJSON_AddBoolToObject(settings, "merging", !asked->is_merging_off) &&
+           cJSON_AddBoolToObject(settings, "refining", !asked->is_refining_off);
 }
 
 static bool add_skipped(cJSON *json, const tspk_validation *result)

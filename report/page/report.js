@@ -406,7 +406,8 @@
       ["samples", asked.data], ["seed of their order", String(asked.seed)],
       ["left out at the start", String(asked.skip)], ["at most", asked.limit ? String(asked.limit) : "all"],
       ["coding", `${report.network.coding}, ${report.network.steps} steps`], ["modes", asked.mode], ["policy", asked.policy === "mode" ? "as the mode says" : asked.policy],
-      ["merging", asked.merging ? "as the mode says" : "off"], ["threads, batch", `${validate.threads}, ${validate.batch}`],
+      ["merging", asked.merging ? "as the mode says" : "off"],
+      ["refinement", asked.refining ? "as the mode says" : "off"], ["threads, batch", `${validate.threads}, ${validate.batch}`],
     ].filter(([, value]) => value);
 
     section("settings",

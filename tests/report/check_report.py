@@ -127,6 +127,21 @@ class Report(unittest.TestCase):
             self.assertEqual(image["modes"][0]["mode"], "balanced")
             self.assertTrue(image["modes"][0]["map"].startswith("data:image/png;base64,"))
 
+    def test_pictures_are_run_as_it_was_validated(self):
+        spike, page = self.folder / "refined.spike", self.folder / "refined.html"
+        must(TOOL, "convert", MODEL, "--data", self.samples, "--calib-images", 4, "--steps", 2,
+             "--levels", 2, "--mirror", "off", "--refine", 0.3, "-o", spike)
+        energies = []
+        for refine in ([], ["--refine", "off"]):
+            told = json.loads(must(TOOL, "validate", spike, "--onnx", MODEL, "--data", self.samples,
+                                   "--limit", 3, "--json", "-", "--report", page, *refine))
+            block = re.search(r'type="application/json">(.*?)</script>', page.read_text(), re.S)
+            images = json.loads(block[1])["validate"]["examples"]
+            energies.append(told["snn"]["adaptive"][0]["energy_synaptic"])
+            self.assertAlmostEqual(
+                sum(image["modes"][0]["energy_synaptic"] for image in images) / 3, energies[-1])
+        self.assertLess(energies[0], energies[1])
+
     def test_confusion_adds_up(self):
         images = sum(row["images"] for row in self.result["classes"])
         right = sum(row["images"] * (row["snn_top1"] or 0) for row in self.result["classes"])
