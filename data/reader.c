@@ -13,7 +13,7 @@
 #include "transpike/data.h"
 
 #define SLOTS_A_THREAD 8
-#define MOST_THREADS   8
+#define MOST_THREADS   8 /* that decode: half of those that compute */
 
 typedef struct slot {
     float *image;
@@ -63,7 +63,7 @@ static size_t claim_end(const tspk_reader *reader)
     const size_t left = count - reader->next;
     size_t ahead = reader->n_slots < left ? reader->n_slots : left;
 
-    if (reader->to_deliver != SIZE_MAX && reader->to_skip + reader->to_deliver < ahead)
+    if (reader->to_skip < ahead && reader->to_deliver < ahead - reader->to_skip)
         ahead = reader->to_skip + reader->to_deliver;
     return reader->next + ahead;
 }
@@ -126,6 +126,8 @@ tspk_status tspk_reader_open(const tspk_dataset *data, const int64_t dim[3],
     reader->to_skip = reader->settings.skip;
     reader->to_deliver = reader->settings.limit ? reader->settings.limit : SIZE_MAX;
     threads = reader->settings.threads > 0 ? reader->settings.threads : tspk_parallel_max_threads();
+    if (threads > 2 * MOST_THREADS)
+        threads = 2 * MOST_THREADS;
     reader->n_slots = threads < 2 ? 1 : (size_t)SLOTS_A_THREAD * (size_t)threads;
     if (reader->n_slots > tspk_dataset_count(data))
         reader->n_slots = tspk_dataset_count(data);

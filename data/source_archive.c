@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A .tar (packed or not) or .zip of images. Labels: labels.csv, else `key.cls` or
- * `key.json` beside `key.jpg` (WebDataset), else class folders. Images of a plain .tar are read where they lie; those
+/* A .tar (packed or not) or .zip of images. Labels: labels.csv, else `key.cls` or `key.json` beside
+ * `key.jpg` (WebDataset), else class folders. Images of a plain .tar are read where they lie; those
  * of a packed archive are kept in memory as they are encoded. */
 #include "data/source.h"
 

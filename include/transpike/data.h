@@ -127,8 +127,8 @@ typedef struct tspk_reader tspk_reader;
 typedef struct tspk_reader_settings {
     size_t skip;    /**< readable samples left out at the start; default 0 */
     size_t limit;   /**< then handed out at most; default 0: all */
-    int threads;    /**< half of them decode ahead, eight samples each at most; 1: the caller
-                         decodes; default 0: all cores */
+    int threads;    /**< half of them, 8 at most, decode ahead, by 128 samples at most; 1: the
+                         caller decodes; default 0: all cores */
     bool is_strict; /**< a broken sample is an error; else (default) it is noted and left out, as if
                          it were not there */
     tspk_broken_fn broken; /**< called by tspk_reader_next() for each; or NULL */
