@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what Transpike needs on Debian 12: `build`, `demo` (build + sample data), `test` (demo +
-# test libraries) or `fuzz` (test + clang and libFuzzer). Does nothing when everything is there; needs
-# root only when something is missing.
+# Installs what Transpike needs on Debian 12: `build`, `demo` (build + sample data), `python` (build +
+# what `pip install .` needs), `test` (demo + python + test libraries) or `fuzz` (test + clang and
+# libFuzzer). Does nothing when everything is there; needs root only when something is missing.
 set -eu
 
 purpose=${1:-build}
@@ -12,15 +12,17 @@ packages="gcc libc6-dev dpkg-dev meson ninja-build pkg-config libprotobuf-c-dev 
   libarchive-dev libopenblas-dev libturbojpeg0-dev libspng-dev libcjson-dev libssl-dev zlib1g-dev
   libjs-chart.js"
 demo_packages="dataset-fashion-mnist"
-test_packages="$demo_packages libcmocka-dev python3 python3-dev python3-venv gcc-aarch64-linux-gnu
+python_packages="python3 python3-dev python3-venv"
+test_packages="$demo_packages $python_packages libcmocka-dev gcc-aarch64-linux-gnu
   libc6-dev-arm64-cross qemu-user"
 case $purpose in
 build) ;;
 demo) packages="$packages $demo_packages" ;;
+python) packages="$packages $python_packages" ;;
 test) packages="$packages $test_packages" ;;
 fuzz) packages="$packages $test_packages clang libclang-rt-14-dev" ;;
 *)
-  echo "usage: tools/setup_debian.sh build|demo|test|fuzz" >&2
+  echo "usage: tools/setup_debian.sh build|demo|python|test|fuzz" >&2
   exit 2
   ;;
 esac
