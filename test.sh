@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the tests need, builds twice (release, and with AddressSanitizer and
 # UndefinedBehaviorSanitizer) and runs every test of the release, and under the sanitizers all but
-# the long ones (suites end_to_end and oracle). Where clang is there, the fuzz targets run for a
-# minute together. The last line says `N passed, N failed`.
+# the long ones (suites end_to_end, oracle and release_only). Where clang is there, the fuzz targets
+# run for a minute together. The last line says `N passed, N failed`.
 # Tests that need shared data find them through TRANSPIKE_DATA and skip with a message without it.
 set -eu
 cd "$(dirname "$0")"
@@ -39,7 +39,7 @@ $meson test -C build-test/release --no-rebuild --print-errorlogs --timeout-multi
 ninja -C build-test/sanitize
 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
   $meson test -C build-test/sanitize --no-rebuild --print-errorlogs --timeout-multiplier 4 \
-  --no-suite end_to_end --no-suite oracle || status=$?
+  --no-suite end_to_end --no-suite oracle --no-suite release_only || status=$?
 fuzz=
 if command -v clang >/dev/null; then
   fuzz=build-test/fuzz
