@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -84,6 +85,7 @@ def convert(
     classes: Sequence[str] | None = None,
     seed: int = 0,
     threads: int = 0,
+    strict: bool = False,
     resize: int | None = None,
     crop: int | None = None,
     mean: float | Sequence[float] | None = None,
@@ -122,6 +124,8 @@ def convert(
         classes: class names to keep in the file; None: those of the folders.
         seed: of the shuffle; kept in the file.
         threads: 0: all cores.
+        strict: a broken sample is an error; else broken ones are left out, and a warning says how
+            many and why the first is.
         resize, crop, mean, std, interpolation: see `Preprocess`; kept in the file. Without `resize`
             and `crop`, or `mean` and `std`, these are guessed, with a warning.
         progress: called now and then.
@@ -161,7 +165,7 @@ def convert(
             source,
             threads,
         )
-        spike, search, stopped = _native.convert(
+        spike, search, stopped, n_broken, why_broken = _native.convert(
             source,
             samples.native,
             preprocess=samples.preprocess.to_native(samples.shape[0]),
@@ -178,11 +182,14 @@ def convert(
             merged_pairs=pairs,
             refine_share=shares,
             threads=threads,
+            is_strict=strict,
             budget=budget,
             progress=progress,
         )
     _set_class_names(spike, samples, classes)
     _native.spike_save(spike, os.fspath(out))
+    if n_broken:
+        warnings.warn(f"broken samples left out: {n_broken}; {why_broken}", stacklevel=2)
     if stopped is not None:
         raise stopped
     found: dict[str, Any] = (

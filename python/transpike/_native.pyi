@@ -80,9 +80,10 @@ def convert(
     merged_pairs: tuple[int, int],
     refine_share: tuple[float, float],
     threads: int,
+    is_strict: bool,
     budget: tuple[float, float, float, float] | None,
     progress: Callable[[str, int, int], object] | None,
-) -> tuple[object, str | None, BaseException | None]: ...
+) -> tuple[object, str | None, BaseException | None, int, str]: ...
 def validate(
     spike: object,
     model: object,
@@ -104,6 +105,7 @@ def validate(
     is_untimed: bool,
     has_layers: bool,
     has_site_rates: bool,
+    is_strict: bool,
     progress: Callable[[str, int, int], object] | None,
 ) -> str: ...
 def spike_open(path: str) -> object: ...

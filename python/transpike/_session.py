@@ -141,7 +141,8 @@ class Session:
     @property
     def memory(self) -> dict[str, int]:
         """Bytes that mode ``exact`` holds: weights, state, arena."""
-        return _native.session_memory(self._open("exact", 0, None, -1.0, True, True).native)
+        with self._lock:
+            return _native.session_memory(self._open("exact", 0, None, -1.0, True, True).native)
 
     def get_inputs(self) -> list[Port]:
         """As onnxruntime's: the one input."""

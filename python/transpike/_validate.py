@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,11 @@ class ValidateReport:
     def images(self) -> int:
         """Images that were compared."""
         return int(self.json["images"])
+
+    @property
+    def skipped(self) -> dict[str, Any]:
+        """Broken samples that were left out: ``images``, how many; ``names`` of the first ones."""
+        return dict(self.json["skipped"])
 
     @property
     def ann(self) -> dict[str, Any]:
@@ -134,6 +140,7 @@ def validate(
     site_rates: bool = True,
     timing: bool = True,
     force: bool = False,
+    strict: bool = False,
     batch: int = 16,
     threads: int = 0,
     isa: str = "auto",
@@ -161,6 +168,7 @@ def validate(
         site_rates: firing rate and SNR of every site, on 16 images; for the report's heat map.
         timing: False: no pass for ``ms_per_image``.
         force: accept another source network.
+        strict: a broken sample is an error; else broken ones are left out, with a warning.
         batch, threads, isa: as for `Session`.
         resize, crop, mean, std, interpolation: in place of what the file keeps.
         progress: called now and then; a true answer stops.
@@ -204,6 +212,7 @@ def validate(
             is_untimed=not timing,
             has_layers=layers,
             has_site_rates=site_rates,
+            is_strict=strict,
             progress=progress,
         )
     source_path = None if _torch.is_module(onnx) else os.fspath(onnx)
@@ -213,6 +222,10 @@ def validate(
         f"skip={skip}, limit={limit}, steps={steps}, mode={mode!r}, policy={policy!r}, exit={exit}, "
         f"merge={merge}, refine={refine}).save('report.html')"
     )
-    return ValidateReport(
+    report = ValidateReport(
         _Opened(native, samples, text, os.fspath(spike), source_path, call, threads)
     )
+    if report.skipped["images"]:
+        names = ", ".join(report.skipped["names"])
+        warnings.warn(f"broken samples left out: {report.skipped['images']}; {names}", stacklevel=2)
+    return report

@@ -2,6 +2,7 @@
 /* Spiking networks: convert, store, describe, validate. */
 #include "native.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,12 +46,28 @@ static PyObject *take_exception(void)
     return value;
 }
 
+/* Samples that were left out. */
+typedef struct left_out {
+    size_t n;
+    char first[1024]; /* why the first one was */
+} left_out;
+
+/* A tspk_broken_fn; runs without the GIL. */
+static void count_broken(void *context, const char *reason)
+{
+    left_out *const samples = context;
+
+    if (!samples->n++)
+        snprintf(samples->first, sizeof samples->first, "%s", reason);
+}
+
 typedef struct conversion {
     const tspk_model *model;
     const tspk_dataset *data;
     tspk_convert_settings settings;
     tspk_budget budget;
     int is_tuned;
+    left_out broken;
     tspk_spike *spike;
     char *json;
 } conversion;
@@ -62,6 +79,8 @@ static tspk_status run_conversion(conversion *job, tspk_py_progress *progress, t
     tspk_error_init(err);
     job->settings.progress = tspk_py_progress_step;
     job->settings.progress_context = progress;
+    job->settings.broken = count_broken;
+    job->settings.broken_context = &job->broken;
     progress->thread = PyEval_SaveThread();
     status = job->is_tuned
                  ? tspk_convert_tuned(job->model, job->data, &job->settings, &job->budget,
@@ -71,15 +90,19 @@ static tspk_status run_conversion(conversion *job, tspk_py_progress *progress, t
     return status;
 }
 
-/* What there is: the network, the search's JSON or None, and what stopped the search or None. */
+/* What there is: the network, the search's JSON or None, what stopped the search or None, and the
+ * number of broken samples with the reason of the first. */
 static PyObject *conversion_result(conversion *job)
 {
     PyObject *const stopped = take_exception();
     PyObject *const spike = tspk_py_wrap(job->spike, TSPK_PY_SPIKE, NULL);
     PyObject *const json = job->json ? tspk_py_text(job->json) : Py_NewRef(Py_None);
+    PyObject *const first =
+        PyUnicode_DecodeUTF8(job->broken.first, (Py_ssize_t)strlen(job->broken.first), "replace");
 
-    if (spike && json)
-        return Py_BuildValue("NNN", spike, json, stopped);
+    if (spike && json && first)
+        return Py_BuildValue("NNNnN", spike, json, stopped, (Py_ssize_t)job->broken.n, first);
+    Py_XDECREF(first);
     Py_XDECREF(spike);
     Py_XDECREF(json);
     Py_DECREF(stopped);
@@ -90,13 +113,13 @@ static PyObject *convert(PyObject *module, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"model", "data", "preprocess", "calibration_images", "steps", "levels",
                             "are_levels_pinned", "is_rate", "is_ecmt", "is_mirrored", "cache_bytes",
-                            "seed", "keep_analog", "merged_pairs", "refine_share", "threads", "budget",
-                            "progress", NULL};
+                            "seed", "keep_analog", "merged_pairs", "refine_share", "threads",
+                            "is_strict", "budget", "progress", NULL};
     PyObject *model, *data, *keep_analog, *budget;
     conversion job = {0};
     tspk_convert_settings *const s = &job.settings;
     tspk_py_progress progress = {0};
-    int interpolation, pinned, rate, ecmt, mirrored;
+    int interpolation, pinned, rate, ecmt, mirrored, strict;
     Py_ssize_t images, cache;
     unsigned long long seed;
     tspk_error err;
@@ -106,11 +129,11 @@ static PyObject *convert(PyObject *module, PyObject *args, PyObject *keywords)
     tspk_convert_default_settings(s);
     tspk_budget_default(&job.budget);
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "OO" TSPK_PY_PREPROCESS "nIIppppnKO!(II)(dd)iOO", names, &model, &data,
+            args, keywords, "OO" TSPK_PY_PREPROCESS "nIIppppnKO!(II)(dd)ipOO", names, &model, &data,
             TSPK_PY_PREPROCESS_ARGS(s->preprocess, interpolation), &images, &s->steps, &s->levels,
             &pinned, &rate, &ecmt, &mirrored, &cache, &seed, &PyList_Type, &keep_analog,
             &s->merged_pairs[0], &s->merged_pairs[1], &s->refine_share[0], &s->refine_share[1],
-            &s->threads, &budget, &progress.callable))
+            &s->threads, &strict, &budget, &progress.callable))
         return NULL;
     if (!Py_IsNone(budget) &&
         !PyArg_ParseTuple(budget, "dddd", &job.budget.max_loss, &job.budget.min_agreement,
@@ -128,6 +151,7 @@ static PyObject *convert(PyObject *module, PyObject *args, PyObject *keywords)
     s->is_rate = rate;
     s->is_ecmt = ecmt;
     s->is_mirrored = mirrored;
+    s->is_strict = strict;
     s->cache_bytes = (size_t)cache;
     s->seed = seed;
     status = run_conversion(&job, &progress, &err);
@@ -260,14 +284,14 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
     static char *names[] = {"spike", "model", "data", "skip", "limit", "steps", "mode", "batch",
                             "threads", "isa", "policy", "exit", "has_ablation", "is_merging_off",
                             "is_refining_off", "is_forced", "is_untimed", "has_layers",
-                            "has_site_rates", "progress", NULL};
+                            "has_site_rates", "is_strict", "progress", NULL};
     PyObject *spike_capsule, *model_capsule, *data_capsule;
     const tspk_spike *spike;
     const tspk_model *model;
     const tspk_dataset *data;
     tspk_validate_settings s;
     tspk_py_progress progress = {0};
-    int isa, policy, ablation, merging_off, refining_off, forced, untimed, layers, rates;
+    int isa, policy, ablation, merging_off, refining_off, forced, untimed, layers, rates, strict;
     Py_ssize_t skip, limit;
     char *json = NULL;
     tspk_error err;
@@ -275,11 +299,11 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
 
     (void)module;
     tspk_validate_default_settings(&s);
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOnnIzIiiidpppppppO", names, &spike_capsule,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOOnnIzIiiidppppppppO", names, &spike_capsule,
                                      &model_capsule, &data_capsule, &skip, &limit, &s.steps,
                                      &s.mode, &s.batch, &s.threads, &isa, &policy, &s.exit,
                                      &ablation, &merging_off, &refining_off, &forced, &untimed, &layers,
-                                     &rates, &progress.callable))
+                                     &rates, &strict, &progress.callable))
         return NULL;
     spike = take_spike(spike_capsule);
     model = spike ? PyCapsule_GetPointer(model_capsule, TSPK_PY_MODEL) : NULL;
@@ -297,6 +321,7 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
     s.is_untimed = untimed;
     s.has_layers = layers;
     s.has_site_rates = rates;
+    s.is_strict = strict;
     s.progress = tspk_py_progress_step;
     s.progress_context = &progress;
     tspk_error_init(&err);
@@ -314,7 +339,8 @@ static PyObject *validate(PyObject *module, PyObject *args, PyObject *keywords)
 
 PyMethodDef tspk_py_spike_methods[] = {
     {"convert", KEYWORD_METHOD(convert),
-     "(model, data, ...) -> (spike, JSON of the search or None, what stopped the search or None)"},
+     "(model, data, ...) -> (spike, JSON of the search or None, what stopped the search or None, "
+     "number of broken samples, reason of the first)"},
     {"validate", KEYWORD_METHOD(validate), "(spike, model, data, ...) -> JSON text"},
     {"spike_open", spike_open, METH_VARARGS, "(path) -> spike"},
     {"spike_save", spike_save, METH_VARARGS, "(spike, path)"},

@@ -75,3 +75,25 @@ def test_labels_outside_the_classes_are_refused(spike, onnx, pixels):
     with pytest.raises(transpike.Error) as caught:
         transpike.validate(spike, onnx, (pixels[0], np.full(24, 11)), timing=False)
     assert caught.value.status == "RANGE"
+
+
+def test_broken_images_are_left_out_and_told(spike, onnx, pixels, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for i in range(6):
+        image.fromarray(pixels[0][i].squeeze()).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_bytes(b"no image")
+    settings = dict(mean=0.5, std=0.5)
+    with pytest.warns(UserWarning, match="broken samples left out: 1; 3.png"):
+        report = transpike.validate(spike, onnx, tmp_path, timing=False, site_rates=False)
+    assert report.images == 5 and report.skipped == {"images": 1, "names": ["3.png"]}
+    with pytest.warns(UserWarning, match="broken samples left out: 1; .*3.png"):
+        transpike.convert(
+            onnx, tmp_path, out=tmp_path / "b.spike", steps=1, mirror=False, **settings
+        )
+    for work in (
+        lambda: transpike.validate(spike, onnx, tmp_path, strict=True, timing=False),
+        lambda: transpike.convert(onnx, tmp_path, out=tmp_path / "c", strict=True, **settings),
+        lambda: transpike.Session(spike).run(tmp_path),
+    ):
+        with pytest.raises(transpike.Error, match="3.png"):
+            work()
