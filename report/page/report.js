@@ -413,6 +413,8 @@
     section("settings",
       table("Settings", [["", (f) => f[0]], ["value", (f) => make("code", null, f[1]), true]], facts),
       asked.network_sha256 !== asked.source_sha256 ? make("p", { class: "wrong" }, `The network is not the file’s source (${asked.source_sha256}).`) : null,
+      report.conversion ? folded("What the conversion was asked for",
+        make("pre", { tabindex: "0" }, JSON.stringify(report.conversion, null, 2))) : null,
       report.commands.length ? make("h3", null, "To make it again") : null,
       report.commands.length ? make("pre", { tabindex: "0" }, report.commands.join("\n")) : null);
   }
