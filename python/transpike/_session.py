@@ -17,6 +17,8 @@ from ._data import Data, Path, Preprocess, Samples, Shape, to_numpy
 from ._error import usage_error
 
 ISAS = ("auto", "scalar", "avx2", "avx512vnni", "neon")
+#: Ways of running that stay open; the one that was used least recently is closed for another.
+MOST_OPENED = 4
 POLICIES = (None, "none", "confidence", "entropy", "margin", "net")
 
 _STEP_WORK: np.dtype[Any] = np.dtype(_native.step_work_dtype())  # type: ignore[call-overload]
@@ -162,7 +164,8 @@ class Session:
         refine: bool,
     ) -> _Opened:
         key = (mode, steps, policy, threshold, merge, refine)
-        if key not in self._opened:
+        found = self._opened.pop(key, None)
+        if found is None:
             native = _native.session_open(
                 self._spike,
                 mode,
@@ -175,8 +178,11 @@ class Session:
                 not merge,
                 not refine,
             )
-            self._opened[key] = _Opened(native, steps or _native.mode_steps(self._spike, mode))
-        return self._opened[key]
+            found = _Opened(native, steps or _native.mode_steps(self._spike, mode))
+        self._opened[key] = found
+        if len(self._opened) > MOST_OPENED:
+            del self._opened[next(iter(self._opened))]
+        return found
 
     def _tensors(self, images: Data) -> NDArray[np.float32]:
         """Preprocessed images: [N, C, H, W], contiguous."""

@@ -20,7 +20,7 @@ def main() -> int:
         return 77
     sys.path.insert(0, package)
     os.environ["PYTHONPATH"] = package
-    os.environ["PATH"] = os.path.dirname(command) + os.pathsep + os.environ["PATH"]
+    os.environ["PATH"] = os.path.dirname(os.path.abspath(command)) + os.pathsep + os.environ["PATH"]
     import pytest
 
     here = pathlib.Path(__file__).resolve().parent

@@ -50,6 +50,15 @@ def test_steps_and_policies(spike, tensors):
     assert (stopped.steps == 1).all() and (stopped.energy < everything.energy).all()
 
 
+def test_a_sweep_of_thresholds_keeps_few_sessions_open(spike, tensors):
+    net = transpike.Session(spike)
+    first = net.run(tensors, policy="margin", exit=0.1).logits
+    for i in range(2, 9):
+        net.run(tensors, policy="margin", exit=i / 10)
+    assert len(net._opened) <= 4
+    assert np.array_equal(net.run(tensors, policy="margin", exit=0.1).logits, first)
+
+
 def test_merged_and_refined_tokens_can_be_switched_off(onnx, pixels, tensors, tmp_path):
     path = tmp_path / "m.spike"
     transpike.convert(
