@@ -63,6 +63,9 @@ static void print_channels(const float *value, uint32_t channels, char *buf, siz
         used += (size_t)snprintf(buf + used, size - used, ",%g", (double)value[c]);
 }
 
+/* On fewer images than this a guess of mean and deviation is a matter of luck. */
+#define FEW_IMAGES 8
+
 static void write_note(const tspk_preprocess_guess *guess, char *note)
 {
     const tspk_preprocess_settings *settings = &guess->preprocess;
@@ -78,8 +81,9 @@ static void write_note(const tspk_preprocess_guess *guess, char *note)
     if (!guess->is_normalisation_given && guess->images)
         snprintf(normalisation, sizeof normalisation,
                  "--mean %s --std %s (of those tried, the network is surest with these, on "
-                 "%zu image%s)",
-                 mean, std, guess->images, guess->images == 1 ? "" : "s");
+                 "%zu image%s%s)",
+                 mean, std, guess->images, guess->images == 1 ? "" : "s",
+                 guess->images < FEW_IMAGES ? ": too few to rely on, so give them" : "");
     else if (!guess->is_normalisation_given)
         snprintf(normalisation, sizeof normalisation, "--mean %s --std %s", mean, std);
     snprintf(note, TSPK_CLI_NOTE_BYTES, "preprocessing guessed: %s%s%s", size,
