@@ -39,6 +39,8 @@ NOT_RUN = [
 NEEDS_TORCH = ("docs/python.md", "import torch")
 
 SUBSTITUTIONS = [
+    (r"samples/fashion_vit\.onnx", "vit.onnx"),
+    (r"\$fashion/\S+", "photos/"),
     (r"--skip 128", "--skip 2"),
     (r"skip=128", "skip=2"),
     (r"--resize 248 --crop 224", "--resize 30 --crop 28"),
