@@ -209,6 +209,7 @@ static tspk_status fit_class(attention *a, uint32_t row_class, tspk_site_fit *fi
     tspk_channel_fit_settings settings = {
         .n_levels = a->calib->settings.n_levels,
         .price = tspk_calib_price(&a->calib->settings, TSPK_SITE_NUMERATOR, a->t),
+        .is_quick = a->calib->settings.is_quick,
         .threads = a->calib->settings.threads};
     const tspk_calib_options *options = &a->calib->settings.options;
     const bool is_first = a->t == 1 || a->calib->point->coding == TSPK_CODING_RATE;

@@ -16,7 +16,8 @@
 #define N_MULTIPLES    25
 #define LEAST_MULTIPLE 0.45
 #define MULTIPLE_RATIO 1.08
-/* The error falls and rises once as a rule: every third multiple, then those beside the best. */
+/* A quick fit tries every third multiple, then those beside the best: the error falls and rises once
+ * as a rule. */
 #define COARSE 3
 
 /* Buckets of equal width over a channel's samples, so that looking for a bound is short. */
@@ -160,15 +161,16 @@ static void scale_channel(void *context, size_t c, int worker)
     fit *const f = context;
     const channel_sums s = sums_of(f, c);
     double best = INFINITY;
+    const int stride = f->settings->is_quick ? COARSE : 1;
     int at = 0, coarse;
 
     (void)worker;
     if (f->scale[c] <= 0)
         return;
-    for (int i = 0; i < N_MULTIPLES; i += COARSE)
+    for (int i = 0; i < N_MULTIPLES; i += stride)
         try_multiple(f, &s, c, i, &best, &at);
     coarse = at;
-    for (int i = coarse - COARSE + 1; i < coarse + COARSE; i++)
+    for (int i = coarse - stride + 1; i < coarse + stride; i++)
         if (i >= 0 && i < N_MULTIPLES && i != coarse)
             try_multiple(f, &s, c, i, &best, &at);
     f->scale[c] = f->multiple[at] * f->deviation[c];

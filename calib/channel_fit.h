@@ -20,6 +20,7 @@ typedef struct tspk_channel_fit_settings {
     uint32_t n_levels;
     bool is_one_sided;
     double price; /* of a spike [mean square of the potentials] */
+    bool is_quick; /* not every multiple of a channel's deviation is tried as its scale */
     int threads;
 } tspk_channel_fit_settings;
 

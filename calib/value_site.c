@@ -71,6 +71,7 @@ static tspk_channel_fit_settings ladder_settings(const tspk_calib *calib, uint32
                                                                              : TSPK_LADDER_FITTED,
                                        .n_levels = calib->settings.n_levels,
                                        .price = tspk_calib_price(&calib->settings, kind, t),
+                                       .is_quick = calib->settings.is_quick,
                                        .threads = calib->settings.threads};
 }
 
