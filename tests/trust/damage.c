@@ -10,9 +10,7 @@
  * Every kind ends with a line `TRUST|what|tried|survived|note`; the exit code is 1 when a case did
  * not survive.
  */
-#include <fcntl.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +21,7 @@
 #include <unistd.h>
 
 #include "core/rng.h"
+#include "tests/trust/held.h"
 #include "tests/trust/zip_parts.h"
 #include "transpike/spike.h"
 
@@ -414,22 +413,6 @@ static void limit_memory(void)
         die("the address space cannot be limited");
 }
 
-static size_t heap_bytes(void)
-{
-    const struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
-
-static int n_descriptors(void)
-{
-    int n = 0;
-
-    for (int i = 0; i < 1024; i++)
-        n += fcntl(i, F_GETFD) >= 0;
-    return n;
-}
-
 static void init(harness *h, const char *path, const char *seed, const char *stride)
 {
     tspk_spike *spike = NULL;
@@ -468,17 +451,17 @@ int main(int argc, char **argv)
     init(&h, argv[1], argv[2], argv[3]);
     limit_memory();
     rearrange(&h);
-    heap = heap_bytes();
-    descriptors = n_descriptors();
+    heap = held_heap_bytes();
+    descriptors = held_descriptors();
     truncate_all(&h);
     flip_headers(&h);
     flip_contents(&h);
-    if (HAS_OWN_HEAP && heap_bytes() > heap + LEAK_LIMIT) {
-        printf("wrong: %zu bytes are lost\n", heap_bytes() - heap);
+    if (HAS_OWN_HEAP && held_heap_bytes() > heap + LEAK_LIMIT) {
+        printf("wrong: %zu bytes are lost\n", held_heap_bytes() - heap);
         h.wrong++;
     }
-    if (n_descriptors() != descriptors) {
-        printf("wrong: %d descriptors before, %d after\n", descriptors, n_descriptors());
+    if (held_descriptors() != descriptors) {
+        printf("wrong: %d descriptors before, %d after\n", descriptors, held_descriptors());
         h.wrong++;
     }
     printf("seed %s, %zu cases went wrong\n", argv[2], h.wrong);

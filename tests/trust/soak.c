@@ -5,8 +5,6 @@
  * at the end are those of the first round, up to HEAP_SLACK.
  */
 #include <dirent.h>
-#include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/rng.h"
+#include "tests/trust/held.h"
 #include "transpike/spike.h"
 
 #define HEAP_SLACK ((size_t)128 << 10) /* [bytes] */
@@ -149,22 +148,6 @@ static void describe(soak *s)
     tspk_spike_close(spike);
 }
 
-static size_t heap_bytes(void)
-{
-    const struct mallinfo2 info = mallinfo2();
-
-    return info.uordblks + info.hblkhd;
-}
-
-static int n_descriptors(void)
-{
-    int n = 0;
-
-    for (int i = 0; i < 1024; i++)
-        n += fcntl(i, F_GETFD) >= 0;
-    return n;
-}
-
 int main(int argc, char **argv)
 {
     static void (*const kinds[KINDS])(soak *) = {run, describe, open_damaged, validate, convert};
@@ -191,16 +174,16 @@ int main(int argc, char **argv)
         kinds[kind < KINDS ? kind : kind % 3](&s);
         s.done++;
         if (s.done == 3 * KINDS) { /* what is kept once is there by now */
-            heap = heap_bytes();
-            descriptors = n_descriptors();
+            heap = held_heap_bytes();
+            descriptors = held_descriptors();
         }
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while (s.done < 6 * KINDS || now.tv_sec - start.tv_sec < atol(argv[5]));
     unlink(s.out);
     printf("heap %zu bytes after the first rounds, %zu at the end; descriptors %d, %d\n", heap,
-           heap_bytes(), descriptors, n_descriptors());
+           held_heap_bytes(), descriptors, held_descriptors());
     printf("TRUST|soak: random calls for %s s|%zu|%zu|%zu openings refused\n", argv[5], s.done,
-           heap_bytes() <= heap + HEAP_SLACK && n_descriptors() == descriptors ? s.done : 0,
+           held_heap_bytes() <= heap + HEAP_SLACK && held_descriptors() == descriptors ? s.done : 0,
            s.refused);
-    return heap_bytes() > heap + HEAP_SLACK || n_descriptors() != descriptors;
+    return held_heap_bytes() > heap + HEAP_SLACK || held_descriptors() != descriptors;
 }
